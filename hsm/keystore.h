@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HSM_KEYSTORE_H
+#define HSM_KEYSTORE_H
+
+#include "base/bytes.h"
+#include "base/ed25519.h"
+#include "base/secret.h"
+
+/*
+ * Where private keys live. A keystore generates keys that never leave it and signs with them; it
+ * knows nothing of claims, key states or logs. One implementation a file (pkcs11.c; others follow),
+ * chosen by the URI: "pkcs11:token=attestd" (RFC 7512).
+ *
+ * It runs a pool of worker threads, each with a session of its own. Every call but
+ * keystore_sign() blocks. All calls are thread-safe.
+ */
+
+#define KEYSTORE_ID_LEN 16 /* CKA_ID: random, ours */
+
+/* Enough to find a key again after a lost session: the id alone may by then name another. */
+struct key_ref {
+    uint8_t id[KEYSTORE_ID_LEN];
+    uint8_t public_key[ED25519_PUBLIC_LEN];
+};
+
+enum keystore_state {
+    KEYSTORE_READY,
+    KEYSTORE_OUT_OF_REACH, /* token gone or sessions lost; reconnecting with back-off */
+    KEYSTORE_PIN_REFUSED,  /* the PIN was wrong; not tried again before a restart */
+    KEYSTORE_LOST,         /* every worker hangs in the module, or it must be reloaded: exit and
+                              let the service manager start us again */
+};
+
+/* "ready", "key out of reach", "PIN refused", "lost". */
+const char *keystore_state_name(enum keystore_state state);
+
+struct keystore_config {
+    const char *uri;           /* RFC 7512; never holds a pin-value (refused) */
+    const char *module_path;   /* NULL: the URI's module-path, else SoftHSM's usual place */
+    const struct secret *pin;  /* copied into guarded memory, may be freed after the call */
+    unsigned workers;          /* sessions signing in parallel, 1 to 64 */
+    unsigned queue_max;        /* signatures that may wait, beyond which E_BUSY */
+    unsigned call_timeout_ms;  /* a module call longer than this marks its worker lost */
+    bool ec_params_name_first; /* try PrintableString "edwards25519" before the OID */
+    /* Called from any thread, without a lock of the keystore held, when the state changes. */
+    void (*on_state)(void *ctx, enum keystore_state state, const char *why);
+    void *ctx;
+};
+
+struct keystore;
+
+/*
+ * Opens, logs in once, starts the workers. On success the state is KEYSTORE_READY. Errors:
+ * ATTEST_E_KEY_OUT_OF_REACH (no such token now), ATTEST_E_PIN, ATTEST_E_CONFIG (bad URI, no
+ * module).
+ */
+enum attest_rc keystore_open(const struct keystore_config *config, struct keystore **ret,
+                             struct attest_error *err);
+/*
+ * Waits for the calls that run (at most call_timeout_ms), answers what still waits with
+ * ATTEST_E_KEY_OUT_OF_REACH, ends the threads that are not lost, C_Finalize.
+ */
+void keystore_close(struct keystore *ks);
+DEFINE_AUTO(keystore, struct keystore *, keystore_close);
+
+/*
+ * Makes an Ed25519 key pair on the token: private part sensitive, never extractable, sign only.
+ * Serialised against signing. label is CKA_LABEL, for people.
+ */
+enum attest_rc keystore_generate(struct keystore *ks, const char *label, struct key_ref *ret,
+                                 struct attest_error *err);
+
+/* Every private key of ours on the token, whatever record knows it. free() *ret. */
+enum attest_rc keystore_list(struct keystore *ks, struct key_ref **ret, size_t *n,
+                             struct attest_error *err);
+
+/* ATTEST_E_NOT_FOUND when no key has this id and this public key; then nothing was destroyed. */
+enum attest_rc keystore_destroy(struct keystore *ks, const struct key_ref *key,
+                                struct attest_error *err);
+
+/*
+ * Called once for each accepted keystore_sign(), from a worker thread. sig is valid during the call
+ * and has already been verified against the key's public part. rc: ATTEST_OK,
+ * ATTEST_E_KEY_OUT_OF_REACH, ATTEST_E_TIMEOUT, ATTEST_E_NOT_FOUND, ATTEST_E_SIGNATURE (the module
+ * returned a signature that does not verify).
+ */
+typedef void keystore_signed(void *ctx, enum attest_rc rc, const uint8_t sig[ED25519_SIG_LEN]);
+
+/*
+ * Queues one signature. msg is borrowed until `done` has been called. deadline_ms is in
+ * clock_mono_ms(); what is still queued then ends with ATTEST_E_TIMEOUT. Returns ATTEST_OK when
+ * accepted, else `done` is never called: ATTEST_E_BUSY or ATTEST_E_KEY_OUT_OF_REACH.
+ */
+enum attest_rc keystore_sign(struct keystore *ks, const struct key_ref *key, struct slice msg,
+                             int64_t deadline_ms, keystore_signed *done, void *ctx);
+
+/* The same, waiting for the answer; for rare operations. */
+enum attest_rc keystore_sign_wait(struct keystore *ks, const struct key_ref *key, struct slice msg,
+                                  int64_t deadline_ms, uint8_t sig[ED25519_SIG_LEN],
+                                  struct attest_error *err);
+
+struct keystore_stats {
+    enum keystore_state state;
+    unsigned workers, workers_lost, queued;
+    uint64_t signatures, failures, reconnects;
+    uint64_t sign_cpu_ns;   /* CPU spent inside the module's signing call */
+    uint64_t verify_cpu_ns; /* CPU spent checking what came back */
+};
+void keystore_stats(struct keystore *ks, struct keystore_stats *ret);
+
+/* What the token says of itself, for `status` and the log: "SoftHSM project SoftHSM v2 …". */
+void keystore_describe(struct keystore *ks, char *out, size_t out_size);
+
+#endif

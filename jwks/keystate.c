@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#include "jwks/keystate.h"
+
+#include <stdbool.h>
+
+static bool
+reached(int64_t when_s, int64_t now_s)
+{
+    return when_s != 0 && when_s <= now_s;
+}
+
+enum key_state
+key_state(const struct key_times *times, int64_t now_s)
+{
+    if (reached(times->revoked_s, now_s))
+        return KEY_REVOKED;
+    if (reached(times->removed_s, now_s))
+        return KEY_REMOVED;
+    if (reached(times->retired_s, now_s))
+        return KEY_RETIRED;
+    if (reached(times->active_s, now_s))
+        return KEY_ACTIVE;
+    if (reached(times->published_s, now_s))
+        return KEY_PUBLISHED;
+    return KEY_CREATED;
+}
+
+const char *
+key_state_name(enum key_state state)
+{
+    static const char *const names[] = {
+        [KEY_CREATED] = "created", [KEY_PUBLISHED] = "published", [KEY_ACTIVE] = "active",
+        [KEY_RETIRED] = "retired", [KEY_REMOVED] = "removed",     [KEY_REVOKED] = "revoked",
+    };
+    return names[state];
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_ED25519_H
+#define BASE_ED25519_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/secret.h"
+
+/*
+ * Ed25519 (RFC 8032), the one file that knows which library does it. Stateless and thread-safe once
+ * crypto_init() has returned.
+ */
+#define ED25519_PUBLIC_LEN 32
+#define ED25519_SEED_LEN 32
+#define ED25519_SIG_LEN 64
+#define SHA256_LEN 32
+
+/* Once in each process before anything else of this file or of secret.h; idempotent. */
+enum attest_rc crypto_init(struct attest_error *err);
+
+/*
+ * Strict: a non-canonical S, a non-canonical or low-order public key and a low-order R are refused.
+ */
+bool ed25519_verify(const uint8_t sig[ED25519_SIG_LEN], const void *msg, size_t msg_len,
+                    const uint8_t public_key[ED25519_PUBLIC_LEN]);
+
+/* Whether these bytes are a canonical point of the prime-order group: fit to be anyone's key. */
+bool ed25519_public_ok(const uint8_t public_key[ED25519_PUBLIC_LEN]);
+
+/* seed holds ED25519_SEED_LEN bytes of guarded memory. */
+void ed25519_public_from_seed(uint8_t public_key[ED25519_PUBLIC_LEN], const struct secret *seed);
+void ed25519_sign(uint8_t sig[ED25519_SIG_LEN], const void *msg, size_t msg_len,
+                  const struct secret *seed);
+
+void sha256(uint8_t out[SHA256_LEN], const void *p, size_t len);
+void random_bytes(void *p, size_t len);
+/* UUID version 4 (RFC 9562) as 36 characters and NUL. */
+void random_uuid(char out[37]);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/jsondoc.h"
+
+void
+jsondoc_init(void)
+{
+    json_object_seed(0);
+}
+
+/* The deepest nesting in text, counted outside strings; right for every valid document. */
+static size_t
+depth_of(const char *text, size_t len)
+{
+    size_t depth = 0, deepest = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > deepest)
+                deepest = depth;
+        } else if ((c == '}' || c == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
+json_t *
+jsondoc_read(const char *text, size_t len, size_t len_max, size_t depth_max,
+             struct attest_error *err)
+{
+    if (len > len_max) {
+        error_set(err, ATTEST_E_LIMIT, "JSON: %zu bytes, at most %zu", len, len_max);
+        return NULL;
+    }
+    if (depth_of(text, len) > depth_max) {
+        error_set(err, ATTEST_E_MALFORMED, "JSON: nested deeper than %zu", depth_max);
+        return NULL;
+    }
+    json_error_t why;
+    json_t *doc = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+    if (!doc)
+        error_set(err, ATTEST_E_MALFORMED, "JSON: %s at line %d", why.text, why.line);
+    return doc;
+}

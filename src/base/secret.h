@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_SECRET_H
+#define BASE_SECRET_H
+
+#include "base/bytes.h"
+
+/*
+ * Seeds, PINs and wrapping keys live here: guard pages around, locked, left out of core dumps,
+ * wiped when freed. A secret is moved, not copied; secret_free() empties it.
+ */
+struct secret {
+    uint8_t *p;
+    size_t len;
+};
+
+/*
+ * len bytes, content undefined. When the memory cannot be had the process aborts: there is no safe
+ * way on without it, and the only cause is a limit (RLIMIT_MEMLOCK) that the start should show.
+ */
+struct secret secret_new(size_t len);
+struct secret secret_copy(const void *p, size_t len);
+void secret_free(struct secret *s);
+/* Wipes ordinary memory in a way that the compiler keeps. */
+void secret_wipe(void *p, size_t len);
+/* In constant time; false when the lengths differ. */
+bool secret_eq(const void *a, size_t a_len, const void *b, size_t b_len);
+
+/*
+ * Reads a secret from a file: a regular file, at most len_max bytes, one trailing newline dropped,
+ * not empty, and not readable by others than its owner and group.
+ */
+enum attest_rc secret_read_file(const char *path, size_t len_max, struct secret *ret,
+                                struct attest_error *err);
+
+static inline void
+secret_auto(struct secret *s)
+{
+    secret_free(s);
+}
+
+#endif
