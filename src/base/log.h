@@ -7,8 +7,9 @@
 /*
  * One structured line an event on standard error, for daemons only; libraries never log.
  *
- *     log_event(LOG_WARNING, "keystore_lost", "token=%s retry_in_ms=%d", label, ms);
- *  → ts=2026-01-31T12:00:00Z level=warning event=keystore_lost token="my token" retry_in_ms=500
+ *     log_event(LOG_LEVEL_WARNING, "keystore_lost", "token=%s retry_in_ms=%d", LOG_QUOTED(label),
+ * ms); → ts=2026-01-31T12:00:00Z level=warning program=attest-signer event=keystore_lost token="my
+ * token" retry_in_ms=500
  *
  * Strings that come from outside go through LOG_QUOTED(), which escapes and cuts them, so that no
  * one can write a line of ours. Under systemd (JOURNAL_STREAM) a "<4>" prefix carries the level.
