@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+#include "hsm/keystore.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "hsm/keystore_impl.h"
+
+#define KEYSTORE_WORKERS_MAX 64
+#define KEYSTORE_QUEUE_MAX 65536
+
+static const struct {
+    const char *scheme;
+    enum attest_rc (*open)(const struct keystore_config *config, struct keystore **ret,
+                           struct attest_error *err);
+} schemes[] = {
+    {"pkcs11:", pkcs11_keystore_open},
+};
+
+const char *
+keystore_state_name(enum keystore_state state)
+{
+    static const char *const names[] = {
+        [KEYSTORE_READY] = "ready",
+        [KEYSTORE_OUT_OF_REACH] = "key out of reach",
+        [KEYSTORE_PIN_REFUSED] = "PIN refused",
+        [KEYSTORE_LOST] = "lost",
+    };
+    return (size_t)state < ARRAY_LEN(names) ? names[state] : "unknown";
+}
+
+enum attest_rc
+keystore_open(const struct keystore_config *config, struct keystore **ret, struct attest_error *err)
+{
+    if (config->workers < 1 || config->workers > KEYSTORE_WORKERS_MAX)
+        return error_set(err, ATTEST_E_CONFIG, "workers: from 1 to %d", KEYSTORE_WORKERS_MAX);
+    if (config->queue_max < 1 || config->queue_max > KEYSTORE_QUEUE_MAX)
+        return error_set(err, ATTEST_E_CONFIG, "queue_max: from 1 to %d", KEYSTORE_QUEUE_MAX);
+    if (config->call_timeout_ms < 1)
+        return error_set(err, ATTEST_E_CONFIG, "call_timeout_ms: at least 1");
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+        if (config->uri && !strncmp(config->uri, schemes[i].scheme, strlen(schemes[i].scheme)))
+            return schemes[i].open(config, ret, err);
+    }
+    /* The URI is not quoted: what was meant to be one may hold a PIN. */
+    return error_set(err, ATTEST_E_CONFIG,
+                     "keystore: not a URI known here; write \"pkcs11:token=NAME\"");
+}
+
+void
+keystore_close(struct keystore *ks)
+{
+    if (ks)
+        ks->ops->close(ks);
+}
+
+enum attest_rc
+keystore_generate(struct keystore *ks, const char *label, struct key_ref *ret,
+                  struct attest_error *err)
+{
+    return ks->ops->generate(ks, label, ret, err);
+}
+
+enum attest_rc
+keystore_list(struct keystore *ks, struct key_ref **ret, size_t *n, struct attest_error *err)
+{
+    return ks->ops->list(ks, ret, n, err);
+}
+
+enum attest_rc
+keystore_destroy(struct keystore *ks, const struct key_ref *key, struct attest_error *err)
+{
+    return ks->ops->destroy(ks, key, err);
+}
+
+enum attest_rc
+keystore_sign(struct keystore *ks, const struct key_ref *key, struct slice msg, int64_t deadline_ms,
+              keystore_signed *done, void *ctx)
+{
+    return ks->ops->sign(ks, key, msg, deadline_ms, done, ctx);
+}
+
+struct sign_wait {
+    pthread_mutex_t lock;
+    pthread_cond_t answered;
+    bool done;
+    enum attest_rc rc;
+    uint8_t sig[ED25519_SIG_LEN];
+};
+
+static void
+sign_wait_done(void *ctx, enum attest_rc rc, const uint8_t sig[ED25519_SIG_LEN])
+{
+    struct sign_wait *w = ctx;
+    pthread_mutex_lock(&w->lock);
+    w->rc = rc;
+    if (!rc)
+        memcpy(w->sig, sig, sizeof(w->sig));
+    w->done = true;
+    pthread_cond_signal(&w->answered);
+    pthread_mutex_unlock(&w->lock);
+}
+
+enum attest_rc
+keystore_sign_wait(struct keystore *ks, const struct key_ref *key, struct slice msg,
+                   int64_t deadline_ms, uint8_t sig[ED25519_SIG_LEN], struct attest_error *err)
+{
+    struct sign_wait w = {.lock = PTHREAD_MUTEX_INITIALIZER, .answered = PTHREAD_COND_INITIALIZER};
+    enum attest_rc rc = keystore_sign(ks, key, msg, deadline_ms, sign_wait_done, &w);
+    if (!rc) {
+        /* No time limit of its own: every accepted signature is answered, a hung one too. */
+        pthread_mutex_lock(&w.lock);
+        while (!w.done)
+            pthread_cond_wait(&w.answered, &w.lock);
+        rc = w.rc;
+        pthread_mutex_unlock(&w.lock);
+    }
+    pthread_cond_destroy(&w.answered);
+    pthread_mutex_destroy(&w.lock);
+    if (rc)
+        return error_set(err, rc, "signing: %s", attest_strerror(rc));
+    memcpy(sig, w.sig, sizeof(w.sig));
+    return ATTEST_OK;
+}
+
+void
+keystore_stats(struct keystore *ks, struct keystore_stats *ret)
+{
+    ks->ops->stats(ks, ret);
+}
+
+void
+keystore_describe(struct keystore *ks, char *out, size_t out_size)
+{
+    ks->ops->describe(ks, out, out_size);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HSM_KEYSTORE_IMPL_H
+#define HSM_KEYSTORE_IMPL_H
+
+#include "hsm/keystore.h"
+
+/* What an implementation gives to keystore.c; each embeds struct keystore as its first member. */
+struct keystore_ops {
+    void (*close)(struct keystore *ks);
+    enum attest_rc (*generate)(struct keystore *ks, const char *label, struct key_ref *ret,
+                               struct attest_error *err);
+    enum attest_rc (*list)(struct keystore *ks, struct key_ref **ret, size_t *n,
+                           struct attest_error *err);
+    enum attest_rc (*destroy)(struct keystore *ks, const struct key_ref *key,
+                              struct attest_error *err);
+    enum attest_rc (*sign)(struct keystore *ks, const struct key_ref *key, struct slice msg,
+                           int64_t deadline_ms, keystore_signed *done, void *ctx);
+    void (*stats)(struct keystore *ks, struct keystore_stats *ret);
+    void (*describe)(struct keystore *ks, char *out, size_t out_size);
+};
+
+struct keystore {
+    const struct keystore_ops *ops;
+};
+
+enum attest_rc pkcs11_keystore_open(const struct keystore_config *config, struct keystore **ret,
+                                    struct attest_error *err);
+
+#endif
