@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "signer/signer_config.h"
+
+#include <string.h>
+
+#include "base/log.h"
+
+static const char *const ec_params_names[] = {"oid", "name", NULL};
+static const char *const typ_names[] = {"JWT", "agent-attestation+jwt", NULL};
+static const char *const alg_names[] = {"EdDSA", "Ed25519", NULL};
+
+#define AT(member) offsetof(struct signer_config, member)
+
+static const struct config_key keys[] = {
+    {"issuer", CONFIG_STRING, AT(issuer), .required = true,
+     .help = "URL of the issuer: the iss of every token"},
+    {"keystore", CONFIG_STRING, AT(keystore), .required = true,
+     .help = "where the keys live, as an RFC 7512 URI: pkcs11:token=attestd"},
+    {"module", CONFIG_STRING, AT(module),
+     .help = "path of the PKCS#11 module; without it the URI's module-path, else SoftHSM"},
+    {"pin.file", CONFIG_STRING, AT(pin_file),
+     .help = "file that holds the token's PIN, not readable by others"},
+    {"pin.credential", CONFIG_STRING, AT(pin_credential), .fallback = "pin",
+     .help = "name of the credential that holds the PIN, where pin.file is not set"},
+    {"pin.prompt", CONFIG_BOOL, AT(pin_prompt), .fallback = "false",
+     .help = "ask for the PIN at the terminal at start"},
+    {"state_dir", CONFIG_STRING, AT(state_dir), .fallback = "/var/lib/attest-signer",
+     .help = "directory of the key records (records.db) and the issuance log (log/)"},
+    {"signer_socket", CONFIG_STRING, AT(signer_socket),
+     .fallback = "/run/attest-signer/signer.sock", .help = "UNIX socket for attestd"},
+    {"admin_socket", CONFIG_STRING, AT(admin_socket),
+     .fallback = "/run/attest-signer/signer-admin.sock", .help = "UNIX socket for attestctl"},
+    {"signer_group", CONFIG_STRING, AT(signer_group),
+     .help = "group of signer_socket; its members may connect"},
+    {"admin_group", CONFIG_STRING, AT(admin_group),
+     .help = "group of admin_socket; its members may connect"},
+    {"signer_users", CONFIG_LIST, AT(signer_users),
+     .help = "users, by name or number, that signer_socket serves; without it, the signer's own"},
+    {"admin_users", CONFIG_LIST, AT(admin_users),
+     .help = "users, by name or number, that admin_socket serves; without it, the signer's own"},
+    {"development", CONFIG_BOOL, AT(development), .fallback = "false",
+     .help = "allow one user on both sockets and an http issuer on a loopback address"},
+    {"workers", CONFIG_INT, AT(workers), .fallback = "4", .min = 1, .max = 64,
+     .help = "sessions that sign in parallel"},
+    {"queue_max", CONFIG_INT, AT(queue_max), .fallback = "1024", .min = 1, .max = 65536,
+     .help = "requests under way at most; beyond that the answer is E_BUSY"},
+    {"request_timeout_ms", CONFIG_INT, AT(request_timeout_ms), .fallback = "5000", .min = 10,
+     .max = 600000, .help = "milliseconds until a request is answered with E_TIMEOUT"},
+    {"call_timeout_ms", CONFIG_INT, AT(call_timeout_ms), .fallback = "10000", .min = 10,
+     .max = 600000, .help = "milliseconds until a call into the module is taken to hang"},
+    {"ec_params", CONFIG_ENUM, AT(ec_params), .fallback = "oid", .choices = ec_params_names,
+     .help = "form of CKA_EC_PARAMS to try first when a key is made: oid or name"},
+    {"trust_domain", CONFIG_STRING, AT(trust_domain),
+     .help = "SPIFFE trust domain of every sub; without it, the issuer's host"},
+    {"subject_names", CONFIG_MAP, AT(subject_names),
+     .help = "model versions and workloads that are no path segment, and the segment for each"},
+    {"token_typ", CONFIG_ENUM, AT(token_typ), .fallback = "JWT", .choices = typ_names,
+     .help = "typ of the tokens: JWT or agent-attestation+jwt"},
+    {"token_alg", CONFIG_ENUM, AT(token_alg), .fallback = "EdDSA", .choices = alg_names,
+     .help = "alg of the tokens and of the published keys: EdDSA or Ed25519 (RFC 9864)"},
+    {"lifetime_default_s", CONFIG_INT, AT(lifetime_default_s), .fallback = "300", .min = 1,
+     .max = 900, .help = "seconds that a token lives when the request does not say"},
+    {"lifetime_max_s", CONFIG_INT, AT(lifetime_max_s), .fallback = "900", .min = 1, .max = 900,
+     .help = "seconds that a token may live at most"},
+    {"jwks_max_age_s", CONFIG_INT, AT(jwks_max_age_s), .fallback = "300", .min = 1, .max = 86400,
+     .help = "seconds that others may keep the key set"},
+    {"log_segment_bytes", CONFIG_INT, AT(log_segment_bytes), .fallback = "67108864", .min = 65536,
+     .max = INT64_C(1) << 40, .help = "bytes after which the issuance log begins a new file"},
+    {"checkpoint_records", CONFIG_INT, AT(checkpoint_records), .fallback = "1000", .min = 1,
+     .max = 20000, .help = "records after which the log key signs a checkpoint"},
+    {"checkpoint_interval_s", CONFIG_INT, AT(checkpoint_interval_s), .fallback = "10", .min = 1,
+     .max = 3600, .help = "seconds after which it does, when something was recorded"},
+    {"stop_s", CONFIG_INT, AT(stop_s), .fallback = "10", .min = 0, .max = 600,
+     .help = "seconds to finish what was accepted when told to stop"},
+    {"log_level", CONFIG_ENUM, AT(log_level), .fallback = "info", .choices = log_level_names,
+     .help = "least important event that is logged: error, warning, info or debug"},
+};
+
+const struct config_schema signer_config_schema = {
+    .program = "attest-signer",
+    .env_prefix = "ATTEST_SIGNER_",
+    .keys = keys,
+    .n_keys = ARRAY_LEN(keys),
+};

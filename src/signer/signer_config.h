@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIGNER_SIGNER_CONFIG_H
+#define SIGNER_SIGNER_CONFIG_H
+
+#include "base/config.h"
+
+/* attest-signer.yaml, ATTEST_SIGNER_…: the table behind parser, dump, man page and this struct. */
+struct signer_config {
+    char *issuer; /* URL, the `iss` of every token */
+    char *keystore, *module;
+    char *pin_file, *pin_credential;
+    bool pin_prompt;
+    char *state_dir;
+    char *signer_socket, *admin_socket;
+    char *signer_group, *admin_group;
+    struct config_list signer_users, admin_users;
+    bool development;
+    int64_t workers, queue_max, request_timeout_ms, call_timeout_ms;
+    int ec_params;      /* SIGNER_EC_PARAMS_… */
+    char *trust_domain; /* NULL: the issuer's host */
+    struct config_list subject_names;
+    int token_typ; /* index in the profile's typ */
+    int token_alg; /* SIGNER_ALG_… */
+    int64_t lifetime_default_s, lifetime_max_s, jwks_max_age_s;
+    int64_t log_segment_bytes, checkpoint_records, checkpoint_interval_s;
+    int64_t stop_s;
+    int log_level;
+};
+
+enum { SIGNER_EC_PARAMS_OID, SIGNER_EC_PARAMS_NAME };
+enum { SIGNER_ALG_EDDSA, SIGNER_ALG_ED25519 };
+
+extern const struct config_schema signer_config_schema;
+
+/*
+ * What no single row can say: the issuer's form, one way to the PIN, lifetimes in order, one uid on
+ * one socket only. ATTEST_E_CONFIG with the key's name in err.
+ */
+enum attest_rc signer_config_check(const struct signer_config *config, struct attest_error *err);
+
+#endif
