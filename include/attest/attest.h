@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ATTEST_ATTEST_H
+#define ATTEST_ATTEST_H
+
+/* The whole of libattest. */
+#include <attest/claims.h>
+#include <attest/error.h>
+#include <attest/keys.h>
+#include <attest/policy.h>
+#include <attest/verifier.h>
+#include <attest/verify.h>
+#include <attest/version.h>
+
+#endif

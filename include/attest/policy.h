@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ATTEST_POLICY_H
+#define ATTEST_POLICY_H
+
+#include <stdint.h>
+
+#include <attest/error.h>
+
+/*
+ * What a server demands of a token: whom it trusts and how far, for which names of its own a token
+ * must be meant, how old it may be, what it must hold.
+ *
+ *     struct attest_policy *policy;
+ *     attest_policy_new(&policy, &err);
+ *     attest_policy_add_audience(policy, "https://mcp.example.com", &err);
+ *     attest_policy_add_issuer(policy, "https://ai.example.com", ATTEST_TRUST_PROVIDER, &err);
+ *     attest_policy_freeze(policy, &err);
+ *
+ * A policy is built by one thread, then frozen; a frozen one never changes and may be used from any
+ * number of threads. Nothing verifies with a policy that is not frozen. Every function that builds
+ * copies its strings, and returns ATTEST_OK, ATTEST_E_CONFIG (this value cannot be right; err says
+ * why), ATTEST_E_LIMIT, ATTEST_E_NOMEM, or ATTEST_E_ARGUMENT (frozen already).
+ */
+struct attest_policy;
+
+/* Greater is more trust. */
+enum attest_trust {
+    ATTEST_TRUST_NONE = 0,
+    ATTEST_TRUST_ENTERPRISE = 1, /* vouched for by the enterprise that runs the agent */
+    ATTEST_TRUST_PROVIDER = 2,   /* vouched for by the model's provider */
+};
+
+/* Greater is safer. */
+enum attest_safety {
+    ATTEST_SAFETY_MINIMAL = 0,
+    ATTEST_SAFETY_STANDARD = 1,
+    ATTEST_SAFETY_ENHANCED = 2,
+};
+
+/* What becomes of a caller whose token does not verify, or who shows none. */
+enum attest_mode {
+    ATTEST_MODE_REQUIRED,  /* refused */
+    ATTEST_MODE_PREFERRED, /* allowed without trust, with a warning event */
+    ATTEST_MODE_OPTIONAL,  /* allowed without trust */
+};
+
+#define ATTEST_SKEW_DEFAULT_S 30
+#define ATTEST_SKEW_MAX_S 300
+#define ATTEST_LIFETIME_DEFAULT_S 900
+#define ATTEST_LIFETIME_MAX_S 900
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* "none", "enterprise", "provider". Static. */
+ATTEST_EXPORT const char *attest_trust_name(enum attest_trust trust);
+/* "minimal", "standard", "enhanced". Static. */
+ATTEST_EXPORT const char *attest_safety_name(enum attest_safety safety);
+/* "required", "preferred", "optional". Static. */
+ATTEST_EXPORT const char *attest_mode_name(enum attest_mode mode);
+
+/* An empty policy: nobody trusted, no audience, mode required. Free with attest_policy_free(). */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_policy_new(struct attest_policy **ret, struct attest_error *err);
+
+/*
+ * A name of this server, compared with the token's `aud` byte for byte. At least one is needed;
+ * several names of one server are several calls (at most 64).
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_policy_add_audience(struct attest_policy *policy, const char *audience,
+                               struct attest_error *err);
+
+/*
+ * Trusts an issuer, at most this far: https://…, or http:// for a loopback host after
+ * attest_policy_allow_loopback_http(). At least one is needed, at most 64.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_policy_add_issuer(struct attest_policy *policy, const char *issuer,
+                             enum attest_trust greatest, struct attest_error *err);
+
+/*
+ * What this issuer may speak for: the trust domain of `sub` and agent_identity.provider. Each call
+ * adds one (at most 64). With a single trusted issuer none means any; as soon as two are trusted,
+ * each needs at least one of both, or attest_policy_freeze() refuses.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
+    attest_policy_issuer_trust_domain(struct attest_policy *policy, const char *issuer,
+                                      const char *trust_domain, struct attest_error *err);
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
+    attest_policy_issuer_provider(struct attest_policy *policy, const char *issuer,
+                                  const char *provider, struct attest_error *err);
+
+/* Restricts this issuer's tokens to the algorithms so named: "EdDSA", "Ed25519" (both without). */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
+    attest_policy_issuer_alg(struct attest_policy *policy, const char *issuer, const char *alg,
+                             struct attest_error *err);
+
+/* In this issuer's subjects the segment stands for this model version or workload. */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3, 4) enum attest_rc
+    attest_policy_issuer_subject_name(struct attest_policy *policy, const char *issuer,
+                                      const char *name, const char *segment,
+                                      struct attest_error *err);
+
+/* Lets issuers on loopback hosts be named by http://, for development. */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_policy_allow_loopback_http(struct attest_policy *policy, struct attest_error *err);
+
+/* required without this call. */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_policy_set_mode(struct attest_policy *policy, enum attest_mode mode,
+                           struct attest_error *err);
+
+/* How far clocks may differ: 0 to 300 s, 30 without this call. */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_policy_set_skew_s(struct attest_policy *policy, int64_t skew_s,
+                             struct attest_error *err);
+
+/* The longest exp - iat accepted: 1 to 900 s, 900 without this call. */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_policy_set_lifetime_max_s(struct attest_policy *policy, int64_t lifetime_max_s,
+                                     struct attest_error *err);
+
+/* The longest now - iat accepted, skew aside: 1 to 900 s; without this call the lifetime decides.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_policy_set_age_max_s(struct attest_policy *policy, int64_t age_max_s,
+                                struct attest_error *err);
+
+/*
+ * A claim that must be there although the format leaves it open: "cnf", "agent_integrity",
+ * "agent_integrity.config_hash", "agent_integrity.system_prompt_hash",
+ * "agent_identity.deployment_id", "agent_identity.enterprise",
+ * "attestation_metadata.nested_attestation". Claims that every token holds may be named too.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_policy_require_claim(struct attest_policy *policy, const char *claim,
+                                struct attest_error *err);
+
+/* Refuse what is below: minimal (so, nothing) and none without these calls. */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_policy_set_safety_min(struct attest_policy *policy, enum attest_safety safety,
+                                 struct attest_error *err);
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_policy_set_trust_min(struct attest_policy *policy, enum attest_trust trust,
+                                struct attest_error *err);
+
+/* Only these model families are accepted (at most 64); any, without a call. */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_policy_add_model_family(struct attest_policy *policy, const char *model_family,
+                                   struct attest_error *err);
+
+/*
+ * Checks the whole and closes it. ATTEST_E_CONFIG: no audience, no issuer, or two issuers of which
+ * one may speak for anyone.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_policy_freeze(struct attest_policy *policy, struct attest_error *err);
+
+/* Gives up the caller's hold; a verifier made with this policy keeps its own. NULL is fine. */
+ATTEST_EXPORT void attest_policy_free(struct attest_policy *policy);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

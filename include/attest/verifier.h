@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ATTEST_VERIFIER_H
+#define ATTEST_VERIFIER_H
+
+#include <attest/verify.h>
+
+/*
+ * The verifier of a server: keys, a policy, a clock that does not run backwards, and a memory of
+ * the tokens that were seen. Thread-safe. It does not survive fork(): in a child every call returns
+ * ATTEST_E_FORKED, because parent and child would each accept the same token once.
+ */
+struct attest_verifier;
+/* The verdict on one token, immutable. */
+struct attest_result;
+/* A memory of what was seen. Thread-safe. */
+struct attest_replay;
+
+#define ATTEST_REPLAY_DEFAULT 262144 /* tokens remembered at once; some 100 bytes each when used   \
+                                      */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Remembers up to entries_max tokens in this process (0: ATTEST_REPLAY_DEFAULT), each until it can
+ * no longer be accepted. When it is full it refuses (1014) rather than forget: size it for the
+ * tokens of twenty minutes. ATTEST_E_NOMEM, ATTEST_E_ARGUMENT (more than 2^28).
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(2) enum attest_rc
+    attest_replay_new_memory(size_t entries_max, struct attest_replay **ret,
+                             struct attest_error *err);
+
+/*
+ * Remembers in Redis or Valkey, shared by all servers that name the same one:
+ * redis://[[user]:password@]host[:port][/database] or unix:///path. An answer that does not come
+ * within timeout_ms (0: 1,000) is 1014. ATTEST_E_ARGUMENT (not such a URL), ATTEST_E_UNSUPPORTED
+ * (built without it), ATTEST_E_IO (no connection now).
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 3) enum attest_rc
+    attest_replay_new_redis(const char *url, unsigned timeout_ms, struct attest_replay **ret,
+                            struct attest_error *err);
+
+/* Gives up the caller's hold; a verifier made with it keeps its own. NULL is fine. */
+ATTEST_EXPORT void attest_replay_free(struct attest_replay *replay);
+
+/*
+ * Makes a verifier. It holds policy, keys and replay for itself: the caller may free them at once.
+ * replay NULL is a memory store of the default size of its own. keys can no longer be added to.
+ * ATTEST_E_ARGUMENT when policy is not frozen; ATTEST_E_CONFIG when a trusted issuer has no key.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 4) enum attest_rc
+    attest_verifier_new(struct attest_policy *policy, struct attest_keys *keys,
+                        struct attest_replay *replay, struct attest_verifier **ret,
+                        struct attest_error *err);
+ATTEST_EXPORT void attest_verifier_free(struct attest_verifier *verifier);
+
+/*
+ * Told of what an operator may want to know, from the thread that checks, without a lock held.
+ * event    "allowed_unverified": mode preferred let a caller through; result says why it is a
+ *          warning. More names may come: ignore those that you do not know.
+ * result   valid during the call
+ */
+typedef void attest_event_fn(void *ctx, const char *event, const struct attest_result *result);
+
+/* To be set before the verifier is shared between threads. */
+ATTEST_EXPORT ATTEST_NONNULL(1) void attest_verifier_on_event(struct attest_verifier *verifier,
+                                                              attest_event_fn *fn, void *ctx);
+
+/*
+ * Judges the token that a caller shows and consumes it.
+ *
+ * token      token_len bytes; NULL when the caller shows none
+ * proof      proof_len bytes: proof that the caller holds the key of a bound token; NULL for none
+ * ret        always written: the verdict, or NULL when none could be reached; free with
+ *            attest_result_free()
+ *
+ * Returns ATTEST_OK exactly when the caller is to be let through, which under the modes preferred
+ * and optional does not mean verified: ask attest_result_verified() or _trust() before granting
+ * anything on the strength of it. Else the code of the verdict (1001 to 1016), or ATTEST_E_FORKED,
+ * _NOMEM, _ARGUMENT without a verdict.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 6) enum attest_rc
+    attest_verifier_check(struct attest_verifier *verifier, const char *token, size_t token_len,
+                          const char *proof, size_t proof_len, struct attest_result **ret);
+
+ATTEST_EXPORT void attest_result_free(struct attest_result *result);
+
+ATTEST_EXPORT ATTEST_NONNULL(1) bool attest_result_verified(const struct attest_result *result);
+/* What the policy decides: true when verified, or when its mode lets others through. */
+ATTEST_EXPORT ATTEST_NONNULL(1) bool attest_result_allowed(const struct attest_result *result);
+/* ATTEST_TRUST_NONE unless verified. */
+ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_trust
+    attest_result_trust(const struct attest_result *result);
+/* NULL unless verified. They live as long as the result. */
+ATTEST_EXPORT
+ATTEST_NONNULL(1) const char *attest_result_issuer(const struct attest_result *result);
+ATTEST_EXPORT
+ATTEST_NONNULL(1) const char *attest_result_subject(const struct attest_result *result);
+ATTEST_EXPORT ATTEST_NONNULL(1) const
+    struct attest_claims *attest_result_claims(const struct attest_result *result);
+/* The names of the claims that were verified ("iss", "agent_identity"…), NULL behind the last. */
+ATTEST_EXPORT ATTEST_NONNULL(1) const
+    char *attest_result_verified_claim(const struct attest_result *result, size_t i);
+/* ATTEST_OK when verified; else why not, as a code of protocol and as a sentence ("" for none). */
+ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_rc
+    attest_result_error_code(const struct attest_result *result);
+ATTEST_EXPORT ATTEST_NONNULL(1) const char *attest_result_error(const struct attest_result *result);
+/* The JSON-RPC code (-32001 to -32006) for MCP revisions up to 2025-11-25; 0 when verified. */
+ATTEST_EXPORT ATTEST_NONNULL(1) int attest_result_rpc_code(const struct attest_result *result);
+/* The verdict says nothing about the token: the caller may try again later (`data.retry`). */
+ATTEST_EXPORT ATTEST_NONNULL(1) bool attest_result_retry(const struct attest_result *result);
+/*
+ * The verdict as one JSON object with the members verified, allowed, trust_level, issuer, subject,
+ * claims, verified_claims, error, error_code, rpc_code; what does not apply is null. free() it;
+ * NULL: no memory.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE
+    ATTEST_NONNULL(1) char *attest_result_to_json(const struct attest_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
