@@ -33,7 +33,7 @@ struct jws {
     bool signature_len_ok; /* false: the third part is no Ed25519 signature, whatever the key */
     struct json payload;   /* read: json_root() is an object */
     struct json_node payload_nodes[JWS_VALUES_MAX];
-    char text[JWS_TOKEN_MAX / 4 * 3]; /* header and payload, decoded */
+    char text[JWS_TOKEN_MAX / 4 * 3]; /* header, payload, signature, decoded */
 };
 
 /*

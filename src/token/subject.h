@@ -13,6 +13,7 @@
 
 #define SUBJECT_MAX 2048     /* bytes of a whole SPIFFE ID */
 #define TRUST_DOMAIN_MAX 255 /* bytes */
+#define ISSUER_MAX 1024
 
 /*
  * Names that are not path segments as they stand, and the segments that stand for them. A name that
@@ -56,15 +57,21 @@ enum attest_rc subject_write(struct slice trust_domain, bool enterprise, struct 
                              struct attest_error *err);
 
 /*
- * Whether this is an issuer URL: https, host in lower case, optional port, optional path of
- * unreserved characters, at most 1,024 bytes; no user, query or fragment, no '/' at the end. http
- * is right for loopback hosts only (127.0.0.0/8, [::1], localhost), and only when allowed.
- * ATTEST_OK or ATTEST_E_CONFIG, which says why.
+ * Whether this is an issuer URL: https, host in lower case, optional port, optional path, at most
+ * 1,024 bytes; no user, query or fragment, no empty or dot segment. http is right for loopback
+ * hosts only (127.0.0.0/8, [::1], localhost), and only when allowed. ATTEST_OK or ATTEST_E_CONFIG,
+ * which says why.
  */
 enum attest_rc issuer_check(struct slice issuer, bool http_loopback_allowed,
                             struct attest_error *err);
 
-/* The host of an issuer URL, for messages and as default trust domain: false when it is none. */
+/*
+ * The issuer without a '/' at its end: "/.well-known/…" goes behind it. Comparisons are with the
+ * issuer as it stands.
+ */
+struct slice issuer_base(struct slice issuer);
+
+/* The host of an issuer URL, as default trust domain: false when it can be none ("[::1]"). */
 bool issuer_trust_domain(struct slice issuer, struct slice *ret);
 
 #endif
