@@ -59,10 +59,10 @@ read_all(int fd, const char *path, struct secret *s, struct attest_error *err)
             break;
         n += (size_t)got;
     }
-    if (n == s->len)
-        return error_set(err, ATTEST_E_LIMIT, "%s: longer than %zu bytes", path, s->len - 2);
-    if (n > 0 && s->p[n - 1] == '\n')
+    if (n > 0 && n < s->len && s->p[n - 1] == '\n')
         n--;
+    if (n > s->len - 2)
+        return error_set(err, ATTEST_E_LIMIT, "%s: longer than %zu bytes", path, s->len - 2);
     if (n == 0)
         return error_set(err, ATTEST_E_CONFIG, "%s: empty", path);
     s->len = n;

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "admin/answer.h"
+#include "admin/keys.h"
+#include "base/jsondoc.h"
+
+/* Whatever the signer tells, one row a fact: a nested object's members follow a dot. */
+static void
+add_facts(struct table *t, const char *prefix, json_t *object)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(object, name, value)
+    {
+        char path[128];
+        snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "." : "", name);
+        if (json_is_object(value)) {
+            add_facts(t, path, value);
+        } else if (!json_is_array(value)) {
+            bool is_time = strcmp(name, "started") == 0 || strcmp(name, "now") == 0;
+            struct cell room;
+            table_cell(t, "%s", path);
+            table_cell(t, "%s", is_time ? cell_time(&room, value) : cell_text(&room, value));
+        }
+    }
+}
+
+enum exit_status
+cmd_status(const struct options *o, char **args, int n_args)
+{
+    (void)args;
+    (void)n_args;
+    AUTO(json_t) json_t *answer = NULL;
+    enum exit_status status = ask_json(o, "status", NULL, &answer);
+    if (status)
+        return status;
+    if (o->json)
+        return print_json(answer);
+    AUTO(table) struct table t;
+    table_init(&t, NULL, 2);
+    add_facts(&t, "", answer);
+    if (!table_print(&t, stdout))
+        return complain(EXIT_FAILED, "out of memory");
+    putchar('\n');
+    return print_keys(json_object_get(answer, "keys"));
+}
