@@ -91,7 +91,7 @@ ATTEST_EXPORT ATTEST_NONNULL(1) const
  * aside: false, as if it were not there.
  */
 ATTEST_EXPORT
-    ATTEST_NONNULL(1) bool attest_claims_nested_verified(const struct attest_claims *claims);
+ATTEST_NONNULL(1) bool attest_claims_nested_verified(const struct attest_claims *claims);
 
 /*
  * cnf: the agent's own key, ATTEST_KEY_LEN bytes, or NULL. With it the token is *bound*: whoever

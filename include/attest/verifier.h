@@ -15,8 +15,9 @@ struct attest_result;
 /* A memory of what was seen. Thread-safe. */
 struct attest_replay;
 
-#define ATTEST_REPLAY_DEFAULT 262144 /* tokens remembered at once; some 100 bytes each when used   \
-                                      */
+#define ATTEST_REPLAY_DEFAULT                                                                      \
+    262144 /* tokens remembered at once; some 100 bytes each when used                             \
+            */
 
 #ifdef __cplusplus
 extern "C" {
