@@ -177,6 +177,14 @@ p11_describe(const CK_TOKEN_INFO *info, char *out, size_t out_size)
     snprintf(out, out_size, "%.*s", (int)b.len, b.len ? b.p : "");
 }
 
+/* Labels are padded with blanks; what libp11 0.4 initialised may be padded with NUL instead. */
+static void
+pad_with_blanks(unsigned char *p, size_t len)
+{
+    while (len > 0 && p[len - 1] == '\0')
+        p[--len] = ' ';
+}
+
 /* CKR_OK with *match told; slots that cannot be read are no match. */
 static CK_RV
 look_at_slot(struct p11_conn *conn, const struct p11_uri *uri, const CK_INFO *module,
@@ -189,6 +197,8 @@ look_at_slot(struct p11_conn *conn, const struct p11_uri *uri, const CK_INFO *mo
         rv = P11_CALL(conn, C_GetTokenInfo, slot, info);
     if (rv == CKR_CRYPTOKI_NOT_INITIALIZED)
         return rv;
+    if (rv == CKR_OK)
+        pad_with_blanks(info->label, sizeof(info->label));
     *match = rv == CKR_OK && (info->flags & CKF_TOKEN_INITIALIZED) &&
              p11_uri_match(uri, module, slot, &slot_info, info);
     return CKR_OK;

@@ -7,6 +7,8 @@
 #include "hsm/p11_uri.h"
 #include "hsm/pool.h"
 
+#define P11_SOFTHSM_MODULE "/usr/lib/softhsm/libsofthsm2.so" /* where distributions put it */
+
 /*
  * One PKCS#11 module (Cryptoki 2.20 or later), loaded by us and by nobody's configuration.
  *

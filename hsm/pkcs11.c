@@ -5,8 +5,6 @@
 #include "base/clock.h"
 #include "hsm/pkcs11_impl.h"
 
-#define SOFTHSM_MODULE "/usr/lib/softhsm/libsofthsm2.so"
-
 /* ---- signing, on a worker ---- */
 
 static CK_OBJECT_HANDLE *
@@ -431,7 +429,7 @@ pkcs11_keystore_open(const struct keystore_config *config, struct keystore **ret
     const char *path = config->module_path;
     if (!path)
         path = p11_uri_module_path(ks->uri);
-    rc = p11_module_load(&ks->module, path ? path : SOFTHSM_MODULE, err);
+    rc = p11_module_load(&ks->module, path ? path : P11_SOFTHSM_MODULE, err);
     ks->config.uri = ks->config.module_path = NULL;
     ks->config.pin = NULL;
     if (!rc)
