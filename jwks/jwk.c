@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/b64u.h"
+#include "base/json.h"
 
 static const char *const alg_names[] = {
     [JWK_ALG_NONE] = NULL,

@@ -2,8 +2,12 @@
 #ifndef JWKS_JWK_H
 #define JWKS_JWK_H
 
+#include "base/bytes.h"
 #include "base/ed25519.h"
-#include "base/json.h"
+
+/* base/json.h; not included, because its names and jansson's cannot meet in one file. */
+struct json;
+struct json_node;
 
 /*
  * One public key as JSON Web Key: kty OKP, crv Ed25519 (RFC 7517, RFC 8037). Pure, thread-safe.

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/b64u.h"
+#include "base/json.h"
 #include "jwks/jwk.h"
 #include "support/vector.h"
 
