@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "admin/daemons.h"
 #include "wire/client.h"
 
 /* Longer than the signer's own deadline for a module call, so that its answer arrives. */
@@ -33,20 +34,33 @@ advice_for(enum attest_rc rc, const char *path)
     }
 }
 
-static const char *
-socket_path(const struct options *o)
+/*
+ * Where the signer listens: --socket, what --config says, ATTEST_SOCKET, what the usual
+ * configuration says, the usual place. Borrows from settings, the environment or o.
+ */
+static enum exit_status
+socket_path(const struct options *o, struct signer_config *settings, const char **ret)
 {
-    if (o->socket)
-        return o->socket;
     const char *from_env = getenv("ATTEST_SOCKET");
-    return from_env && *from_env ? from_env : SOCKET_USUAL;
+    *ret = o->socket ? o->socket : o->config ? NULL : from_env && *from_env ? from_env : NULL;
+    if (*ret)
+        return EXIT_DONE;
+    struct attest_error err = {0};
+    if (signer_settings(o->config, settings, &err))
+        return complain(EXIT_FAILED, "%s; correct it, or give --socket", err.text);
+    *ret = settings->admin_socket ? settings->admin_socket : SOCKET_USUAL;
+    return EXIT_DONE;
 }
 
 enum exit_status
 ask_signer(const struct options *o, const char *op, struct slice members, struct buf *answer)
 {
     struct attest_error err = {0};
-    const char *path = socket_path(o);
+    AUTO(signer_settings) struct signer_config settings = {0};
+    const char *path;
+    enum exit_status status = socket_path(o, &settings, &path);
+    if (status)
+        return status;
     enum attest_rc rc = wire_call(path, op, members, ASK_TIMEOUT_MS, answer, &err);
     return rc ? report(o, &err, advice_for(rc, path)) : EXIT_DONE;
 }

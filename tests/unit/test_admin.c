@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -148,6 +149,107 @@ absent_signer_is_named(void **state)
     assert_ptr_equal(strchr(err, '\n'), err + strlen(err) - 1);
 }
 
+/* A file of this name and content in a directory of its own. */
+static void
+write_config(const char *name, const char *text, char *path, size_t path_size)
+{
+    char dir[] = "/tmp/test_admin.XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, path_size, "%s/%s", dir, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void
+remove_config(char *path)
+{
+    assert_int_equal(unlink(path), 0);
+    *strrchr(path, '/') = '\0';
+    assert_int_equal(rmdir(path), 0);
+}
+
+#define GOOD_SIGNER                                                                                \
+    "issuer: https://ai.example.com\nkeystore: pkcs11:token=attestd\n"                             \
+    "pin: {file: /nonexistent/pin}\n"
+
+static void
+config_is_checked_and_dumped(void **state)
+{
+    (void)state;
+    char path[128];
+    write_config("attest-signer.yaml", GOOD_SIGNER "workers: 3\n", path, sizeof(path));
+    assert_int_equal(RUN("config", "check", path), EXIT_DONE);
+    assert_string_equal(out, "good for attest-signer\n");
+    assert_int_equal(RUN("config", "check", "--config", path, "--json"), EXIT_DONE);
+    assert_string_equal(out, "{\"ok\":true,\"daemon\":\"attest-signer\"}\n");
+    assert_int_equal(RUN("config", "dump", path), EXIT_DONE);
+    assert_non_null(strstr(out, "workers: 3\n"));
+    assert_non_null(strstr(out, "queue_max: 1024\n"));
+    assert_int_equal(setenv("ATTEST_SIGNER_WORKERS", "5", 1), 0);
+    assert_int_equal(RUN("config", "dump", path, "--json"), EXIT_DONE);
+    assert_int_equal(unsetenv("ATTEST_SIGNER_WORKERS"), 0);
+    assert_non_null(strstr(out, "\"workers\": 5"));
+    remove_config(path);
+}
+
+static void
+wrong_config_is_refused_with_its_line(void **state)
+{
+    (void)state;
+    char path[128];
+    write_config("attest-signer.yaml", GOOD_SIGNER "wrokers: 3\n", path, sizeof(path));
+    assert_int_equal(RUN("config", "check", path), EXIT_REFUSED);
+    assert_string_equal(err, "");
+    assert_non_null(strstr(out, path));
+    assert_non_null(strstr(out, "line 4"));
+    assert_non_null(strstr(out, "wrokers"));
+    assert_int_equal(RUN("config", "dump", "--json", path), EXIT_REFUSED);
+    assert_non_null(strstr(out, "\"ok\":false"));
+    assert_int_equal(RUN("status", "--config", path), EXIT_FAILED);
+    assert_non_null(strstr(err, "wrokers"));
+    remove_config(path);
+}
+
+static void
+daemon_is_guessed_by_the_keys(void **state)
+{
+    (void)state;
+    char path[128];
+    write_config("my.yaml", "# mine\n" GOOD_SIGNER, path, sizeof(path));
+    assert_int_equal(RUN("config", "check", path), EXIT_DONE);
+    assert_string_equal(out, "good for attest-signer\n");
+    remove_config(path);
+    write_config("my.yaml", "nothing: known\n", path, sizeof(path));
+    expect_usage(RUN("config", "check", path), "--daemon attestd");
+    expect_usage(RUN("config", "check", path, "--daemon", "sshd"), "unknown daemon 'sshd'");
+    expect_usage(RUN("config", "check", path, "--config", path), "named twice");
+    remove_config(path);
+    expect_usage(RUN("config", "check"), "--daemon");
+    assert_int_equal(RUN("config", "check", "/nonexistent/attestd.yaml"), EXIT_FAILED);
+    assert_non_null(strstr(err, "/nonexistent/attestd.yaml"));
+}
+
+static void
+socket_comes_from_the_configuration(void **state)
+{
+    (void)state;
+    char path[128];
+    write_config("s.yaml", GOOD_SIGNER "admin_socket: /nonexistent/mine.sock\n", path,
+                 sizeof(path));
+    assert_int_equal(setenv("ATTEST_SOCKET", "/nonexistent/env.sock", 1), 0);
+    assert_int_equal(RUN("status", "--config", path), EXIT_FAILED);
+    assert_non_null(strstr(err, "/nonexistent/mine.sock"));
+    assert_int_equal(RUN("status", "--config", path, "--socket", "/nonexistent/arg.sock"),
+                     EXIT_FAILED);
+    assert_non_null(strstr(err, "/nonexistent/arg.sock"));
+    assert_int_equal(RUN("status"), EXIT_FAILED);
+    assert_non_null(strstr(err, "/nonexistent/env.sock"));
+    assert_int_equal(unsetenv("ATTEST_SOCKET"), 0);
+    remove_config(path);
+}
+
 static void
 status_follows_the_kind_of_error(void **state)
 {
@@ -196,6 +298,10 @@ main(void)
         cmocka_unit_test(wrong_use_is_one_line),
         cmocka_unit_test(pin_on_the_command_line_is_refused),
         cmocka_unit_test(absent_signer_is_named),
+        cmocka_unit_test(config_is_checked_and_dumped),
+        cmocka_unit_test(wrong_config_is_refused_with_its_line),
+        cmocka_unit_test(daemon_is_guessed_by_the_keys),
+        cmocka_unit_test(socket_comes_from_the_configuration),
         cmocka_unit_test(status_follows_the_kind_of_error),
         cmocka_unit_test(table_aligns_and_makes_printable),
     };
