@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#include "issuer/discovery.h"
+
+#include "issuer/issuer.h"
+
+static void
+put_url(struct buf *out, const char *name, const char *issuer, const char *path)
+{
+    buf_printf(out, "\"%s\":", name);
+    /* issuer_config_check() leaves nothing in an issuer that JSON would escape */
+    buf_printf(out, "\"%s%s\",", issuer, path);
+}
+
+void
+discovery_write(const char *issuer, struct buf *out)
+{
+    buf_char(out, '{');
+    put_url(out, "issuer", issuer, "");
+    put_url(out, "jwks_uri", issuer, "/.well-known/jwks.json");
+    put_url(out, "signed_jwks_uri", issuer, "/.well-known/jwks.jwt");
+    put_url(out, "token_endpoint", issuer, "/oauth2/token");
+    buf_str(out, "\"id_token_signing_alg_values_supported\":[\"EdDSA\"],"
+                 "\"subject_types_supported\":[\"public\"],"
+                 "\"response_types_supported\":[\"none\"],"
+                 "\"grant_types_supported\":[\"client_credentials\"],"
+                 "\"token_endpoint_auth_methods_supported\":[\"private_key_jwt\"],"
+                 "\"token_endpoint_auth_signing_alg_values_supported\":[\"EdDSA\"]}");
+}
+
+struct MHD_Response *
+discovery_new(const char *issuer)
+{
+    AUTO(buf) struct buf text;
+    buf_init(&text, 16384);
+    discovery_write(issuer, &text);
+    if (buf_rc(&text))
+        return NULL;
+    struct MHD_Response *r =
+        http_response(buf_view(&text), "application/json", "public, max-age=300");
+    if (r)
+        MHD_add_response_header(r, "Access-Control-Allow-Origin", "*");
+    return r;
+}
+
+enum MHD_Result
+discovery_get(struct exchange *x)
+{
+    return http_answer(x, 200, x->issuer->discovery);
+}
