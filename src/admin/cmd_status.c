@@ -26,13 +26,12 @@ add_facts(struct table *t, const char *prefix, json_t *object)
     }
 }
 
-enum exit_status
-cmd_status(const struct options *o, char **args, int n_args)
+/* All that the signer tells when asked this, as facts and, where it tells of keys, as a table. */
+static enum exit_status
+show(const struct options *o, const char *op)
 {
-    (void)args;
-    (void)n_args;
     AUTO(json_t) json_t *answer = NULL;
-    enum exit_status status = ask_json(o, "status", NULL, &answer);
+    enum exit_status status = ask_json(o, op, NULL, &answer);
     if (status)
         return status;
     if (o->json)
@@ -42,6 +41,25 @@ cmd_status(const struct options *o, char **args, int n_args)
     add_facts(&t, "", answer);
     if (!table_print(&t, stdout))
         return complain(EXIT_FAILED, "out of memory");
+    const json_t *keys = json_object_get(answer, "keys");
+    if (!keys)
+        return EXIT_DONE;
     putchar('\n');
-    return print_keys(json_object_get(answer, "keys"));
+    return print_keys(keys);
+}
+
+enum exit_status
+cmd_status(const struct options *o, char **args, int n_args)
+{
+    (void)args;
+    (void)n_args;
+    return show(o, "status");
+}
+
+enum exit_status
+cmd_audit_show(const struct options *o, char **args, int n_args)
+{
+    (void)args;
+    (void)n_args;
+    return show(o, "audit.show");
 }

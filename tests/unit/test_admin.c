@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +13,7 @@
 
 #include "admin/command.h"
 #include "admin/table.h"
+#include "chainlog/chainlog.h"
 
 /* What one run of the command wrote. */
 static char out[16384], err[4096];
@@ -147,6 +150,55 @@ absent_signer_is_named(void **state)
     assert_non_null(strstr(err, "--socket"));
     assert_non_null(strstr(err, "/nonexistent/signer-admin.sock"));
     assert_ptr_equal(strchr(err, '\n'), err + strlen(err) - 1);
+}
+
+/* A whole log is told of, and a changed byte in it is refused with its place. */
+static void
+log_is_verified(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/test_admin.XXXXXX", log_dir[64], path[128], byte;
+    assert_non_null(mkdtemp(dir));
+    snprintf(log_dir, sizeof(log_dir), "%s/log", dir);
+    struct chainlog_config config = {.dir = log_dir, .segment_bytes = 1 << 20};
+    struct chainlog *log;
+    struct attest_error why = {0};
+    assert_int_equal(chainlog_open(&config, &log, &why), ATTEST_OK);
+    assert_int_equal(chainlog_recover(log, &why), ATTEST_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(chainlog_add(log, 1769860800, slice_cstr("\"op\":\"test\""), &why),
+                         ATTEST_OK);
+    assert_int_equal(chainlog_commit(log, &why), ATTEST_OK);
+    unsigned long long seq = chainlog_head(log).seq;
+    chainlog_close(log);
+
+    char line[64];
+    assert_int_equal(RUN("audit", "verify", log_dir), EXIT_DONE);
+    snprintf(line, sizeof(line), "records      %llu\n", seq);
+    assert_non_null(strstr(out, line));
+    assert_int_equal(RUN("audit", "verify", "--json", log_dir), EXIT_DONE);
+    snprintf(line, sizeof(line), "\"seq\":%llu,", seq);
+    assert_non_null(strstr(out, line));
+
+    glob_t found;
+    snprintf(path, sizeof(path), "%s/[!.]*", log_dir);
+    assert_int_equal(glob(path, 0, NULL, &found), 0);
+    int fd = open(found.gl_pathv[0], O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, 20), 1);
+    byte = byte == '1' ? '2' : '1';
+    assert_int_equal(pwrite(fd, &byte, 1, 20), 1);
+    close(fd);
+    assert_int_equal(RUN("audit", "verify", log_dir), EXIT_REFUSED);
+    assert_non_null(strstr(out, "line 2: the chain is broken"));
+
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        unlink(found.gl_pathv[i]);
+    globfree(&found);
+    assert_int_equal(RUN("audit", "verify", "/nonexistent"), EXIT_FAILED);
+    expect_usage(RUN("audit", "verify", "a", "b"), "too many arguments");
+    assert_int_equal(rmdir(log_dir), 0);
+    assert_int_equal(rmdir(dir), 0);
 }
 
 /* A file of this name and content in a directory of its own. */
@@ -302,6 +354,7 @@ main(void)
         cmocka_unit_test(wrong_config_is_refused_with_its_line),
         cmocka_unit_test(daemon_is_guessed_by_the_keys),
         cmocka_unit_test(socket_comes_from_the_configuration),
+        cmocka_unit_test(log_is_verified),
         cmocka_unit_test(status_follows_the_kind_of_error),
         cmocka_unit_test(table_aligns_and_makes_printable),
     };

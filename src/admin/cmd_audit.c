@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "admin/command.h"
+#include "admin/daemons.h"
+#include "chainlog/verify.h"
+
+static enum exit_status
+log_dir(const struct options *o, char **args, int n_args, char *room, size_t room_size,
+        const char **ret)
+{
+    *ret = n_args ? args[0] : NULL;
+    if (*ret)
+        return EXIT_DONE;
+    AUTO(signer_settings) struct signer_config settings = {0};
+    struct attest_error err = {0};
+    if (signer_settings(o->config, &settings, &err))
+        return complain(EXIT_FAILED, "%s; correct it, or name the log's directory", err.text);
+    if (!settings.state_dir)
+        return complain(EXIT_USAGE, "which log? name its directory, or give --config");
+    int n = snprintf(room, room_size, "%s/log", settings.state_dir);
+    if (n < 0 || (size_t)n >= room_size)
+        return complain(EXIT_USAGE, "state_dir is too long");
+    *ret = room;
+    return EXIT_DONE;
+}
+
+static void
+print_report(const struct options *o, const struct chainlog_report *r)
+{
+    char head[2 * SHA256_LEN + 1];
+    hex_encode(head, r->head.hash, sizeof(r->head.hash));
+    const struct {
+        const char *name;
+        uint64_t value;
+    } facts[] = {
+        {"seq", r->head.seq},  {"segments", r->segments},       {"records", r->records},
+        {"voided", r->voided}, {"checkpoints", r->checkpoints}, {"torn_bytes", r->torn_len},
+    };
+    if (o->json)
+        printf("{\"ok\":true,\"head\":\"%s\"", head);
+    else
+        printf("%-11s  %s\n", "head", head);
+    for (size_t i = 0; i < ARRAY_LEN(facts); i++)
+        printf(o->json ? ",\"%s\":%llu" : "%-11s  %llu\n", facts[i].name,
+               (unsigned long long)facts[i].value);
+    if (o->json)
+        printf("}\n");
+}
+
+/*
+ * The chain alone: that nothing was changed, taken out or put in. Checkpoints are counted; who
+ * signed them is not judged here.
+ */
+enum exit_status
+cmd_audit_verify(const struct options *o, char **args, int n_args)
+{
+    char room[4096];
+    const char *dir;
+    enum exit_status status = log_dir(o, args, n_args, room, sizeof(room), &dir);
+    if (status)
+        return status;
+    struct chainlog_report r = {0};
+    struct attest_error err = {0};
+    enum attest_rc rc = chainlog_verify(dir, &(struct chainlog_checks){0}, &r, &err);
+    if (rc == ATTEST_E_CORRUPT)
+        return refuse(o, "%s", err.text);
+    if (rc)
+        return report(o, &err, "name the log's directory, and run this as a user who may read it");
+    print_report(o, &r);
+    return EXIT_DONE;
+}
