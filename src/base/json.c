@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/json.h"
 
+#include <endian.h>
 #include <string.h>
 
 struct reader {
@@ -175,6 +176,30 @@ read_escape(struct reader *r, char **out)
     return true;
 }
 
+/*
+ * How many bytes from p on stand for themselves: ASCII, no quote, no backslash, no control. Eight
+ * at a time: subtracting borrows into a byte's top bit when it was smaller than what is taken away.
+ * A borrow can only spoil bytes above the first that is found, and the first is what counts.
+ */
+static size_t
+plain_len(const char *p, const char *end)
+{
+    const uint64_t each = UINT64_C(0x0101010101010101), top = each * 0x80;
+    size_t n = 0;
+    for (; (size_t)(end - p) - n >= 8; n += 8) {
+        uint64_t w;
+        memcpy(&w, p + n, sizeof(w));
+        w = le64toh(w);
+        uint64_t quote = w ^ each * '"', backslash = w ^ each * '\\';
+        uint64_t stop = (w | ((w - each * 0x20) & ~w) | ((quote - each) & ~quote) |
+                         ((backslash - each) & ~backslash)) &
+                        top;
+        if (stop)
+            return n + (size_t)__builtin_ctzll(stop) / 8;
+    }
+    return n;
+}
+
 static bool
 read_string(struct reader *r)
 {
@@ -182,7 +207,9 @@ read_string(struct reader *r)
     if (!node)
         return false;
     r->p++;
-    char *begin = r->p, *out = r->p;
+    char *begin = r->p;
+    r->p += plain_len(r->p, r->end);
+    char *out = r->p;
     while (r->p < r->end) {
         uint8_t c = (uint8_t)*r->p;
         if (c == '"') {

@@ -164,12 +164,40 @@ test_too_many_nodes(void **state)
     assert_int_equal(read_text(&j, room, "[1,2,3]"), ATTEST_E_MALFORMED);
 }
 
+/* Strings are read eight bytes at a time: whatever a byte is, its place must not matter. */
+static void
+test_every_byte_everywhere(void **state)
+{
+    (void)state;
+    static const struct json_limits wide = {
+        .text_max = 64, .string_max = 64, .depth_max = 1, .members_max = 1};
+    for (size_t at = 0; at < 20; at++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            char text[24], string[21];
+            JSON_NODES(j, 2);
+            memset(text, 'a', sizeof(text));
+            text[0] = text[21] = '"';
+            text[1 + at] = (char)byte;
+            memcpy(string, text + 1, 20);
+            string[20] = '\0';
+            enum attest_rc rc = json_read(&j, text, 22, &wide, NULL);
+            bool plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+            assert_int_equal(rc, plain ? ATTEST_OK : ATTEST_E_MALFORMED);
+            if (plain)
+                assert_true(slice_is(json_root(&j)->text, string));
+        }
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refuses),        cmocka_unit_test(test_reads),
-        cmocka_unit_test(test_int64),          cmocka_unit_test(test_string_round_trip),
+        cmocka_unit_test(test_every_byte_everywhere),
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_int64),
+        cmocka_unit_test(test_string_round_trip),
         cmocka_unit_test(test_too_many_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
