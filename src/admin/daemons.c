@@ -5,7 +5,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "issuer/issuer_config.h"
+
+static enum attest_rc
+check_issuer(const void *config, struct attest_error *err)
+{
+    return issuer_config_check(config, err);
+}
+
 const struct daemon daemons[] = {
+    {"attestd", &issuer_config_schema, sizeof(struct issuer_config), check_issuer,
+     PKGSYSCONFDIR "/attestd.yaml"},
     {"attest-signer", &signer_config_schema, sizeof(struct signer_config), NULL,
      PKGSYSCONFDIR "/attest-signer.yaml"},
 };

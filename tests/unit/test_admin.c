@@ -273,6 +273,16 @@ daemon_is_guessed_by_the_keys(void **state)
     assert_int_equal(RUN("config", "check", path), EXIT_DONE);
     assert_string_equal(out, "good for attest-signer\n");
     remove_config(path);
+    write_config("my.yaml", "issuer: https://ai.example.com\nlisten: [\"[::1]:8080\"]\n", path,
+                 sizeof(path));
+    assert_int_equal(RUN("config", "check", path), EXIT_DONE);
+    assert_string_equal(out, "good for attestd\n");
+    assert_int_equal(RUN("config", "check", path, "--daemon", "attest-signer"), EXIT_REFUSED);
+    remove_config(path);
+    write_config("my.yaml", "issuer: http://ai.example.com\nlisten: []\n", path, sizeof(path));
+    assert_int_equal(RUN("config", "check", path), EXIT_REFUSED);
+    assert_non_null(strstr(out, "issuer: "));
+    remove_config(path);
     write_config("my.yaml", "nothing: known\n", path, sizeof(path));
     expect_usage(RUN("config", "check", path), "--daemon attestd");
     expect_usage(RUN("config", "check", path, "--daemon", "sshd"), "unknown daemon 'sshd'");
