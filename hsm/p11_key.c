@@ -251,7 +251,8 @@ find_fault(struct p11_conn *conn, const struct p11_pair *pair, struct key_ref *r
         return weakness;
     bool ok;
     uint8_t sig[ED25519_SIG_LEN];
-    *rv = read_point(conn, pair->public_key, ref->public_key, &ok);
+    bool has_public = pair->public_key != CK_INVALID_HANDLE;
+    *rv = read_point(conn, has_public ? pair->public_key : pair->private_key, ref->public_key, &ok);
     if (*rv == CKR_OK && (!ok || !ed25519_public_ok(ref->public_key)))
         return "has no readable public part";
     if (*rv == CKR_OK)

@@ -1,0 +1,703 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "hsm/keystore.h"
+#include "tests/support/tempdir.h"
+
+/* The keystore against a module that fails as it is told: tests/support/p11_fault.h. */
+
+#define MODULE BUILD_DIR "/tests/support/.libs/p11_fault.so"
+#define URI "pkcs11:token=attestd%20fault"
+#define PATIENCE_MS 20000 /* for what must happen, however slow the machine */
+
+static char dir[TEMPDIR_SIZE];
+static const char message[] = "a message to sign";
+static const struct slice msg = {message, sizeof(message)};
+
+/* What on_state was told, as a string of first letters: r, o, P, L. */
+static struct told {
+    _Atomic int n;
+    char letters[64];
+    char why[160];
+} told;
+
+static void
+path_in_dir(char *out, size_t size, const char *name)
+{
+    snprintf(out, size, "%s/%s", dir, name);
+}
+
+static void
+rules(const char *text)
+{
+    char path[300], temporary[310];
+    path_in_dir(path, sizeof(path), "control");
+    snprintf(temporary, sizeof(temporary), "%s.new", path);
+    FILE *f = fopen(temporary, "w");
+    assert_non_null(f);
+    fprintf(f, "%s\n", text);
+    fclose(f);
+    assert_int_equal(rename(temporary, path), 0);
+}
+
+/* How often the module was called so since its log was last emptied. */
+static unsigned
+calls(const char *name)
+{
+    char path[300], line[64];
+    unsigned n = 0;
+    path_in_dir(path, sizeof(path), "log");
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof(line), f)) {
+        line[strcspn(line, "\n")] = '\0';
+        n += !strcmp(line, name);
+    }
+    if (f)
+        fclose(f);
+    return n;
+}
+
+static void
+forget_calls(void)
+{
+    char path[300];
+    path_in_dir(path, sizeof(path), "log");
+    assert_int_equal(truncate(path, 0), 0);
+}
+
+static void
+on_state(void *ctx, enum keystore_state state, const char *why)
+{
+    (void)ctx;
+    static const char letters[] = {'r', 'o', 'P', 'L'};
+    int n = atomic_load(&told.n);
+    if (n < (int)sizeof(told.letters) - 1)
+        told.letters[n] = letters[state];
+    snprintf(told.why, sizeof(told.why), "%s", why);
+    atomic_store(&told.n, n + 1);
+}
+
+struct options {
+    unsigned workers, queue_max, call_timeout_ms;
+    bool name_first;
+    const char *pin;
+};
+
+static enum attest_rc
+open_with(struct options o, struct keystore **ks, struct attest_error *err)
+{
+    const char *pin_text = o.pin ? o.pin : "12345678";
+    AUTO(secret) struct secret pin = secret_copy(pin_text, strlen(pin_text));
+    struct keystore_config config = {
+        .uri = URI,
+        .module_path = MODULE,
+        .pin = &pin,
+        .workers = o.workers ? o.workers : 2,
+        .queue_max = o.queue_max ? o.queue_max : 64,
+        .call_timeout_ms = o.call_timeout_ms ? o.call_timeout_ms : PATIENCE_MS,
+        .ec_params_name_first = o.name_first,
+        .on_state = on_state,
+    };
+    memset(&told, 0, sizeof(told));
+    return keystore_open(&config, ks, err);
+}
+
+static struct keystore *
+open_ks(struct options o)
+{
+    struct keystore *ks = NULL;
+    struct attest_error err = {0};
+    if (open_with(o, &ks, &err))
+        fail_msg("open: %s", err.text);
+    return ks;
+}
+
+/* Before each test: nothing on the token, whatever the one before left. */
+static int
+fresh(void **state)
+{
+    (void)state;
+    rules("drop module\ndrop objects");
+    keystore_close(open_ks((struct options){0}));
+    return 0;
+}
+
+static struct key_ref
+generate(struct keystore *ks)
+{
+    struct key_ref key;
+    struct attest_error err = {0};
+    if (keystore_generate(ks, "a key", &key, &err))
+        fail_msg("generate: %s", err.text);
+    return key;
+}
+
+static enum attest_rc
+sign(struct keystore *ks, const struct key_ref *key)
+{
+    uint8_t sig[ED25519_SIG_LEN];
+    enum attest_rc rc =
+        keystore_sign_wait(ks, key, msg, clock_mono_ms() + 2 * PATIENCE_MS, sig, NULL);
+    if (!rc)
+        assert_true(ed25519_verify(sig, msg.p, msg.len, key->public_key));
+    return rc;
+}
+
+static struct keystore_stats
+stats(struct keystore *ks)
+{
+    struct keystore_stats s;
+    keystore_stats(ks, &s);
+    return s;
+}
+
+#define WAIT_FOR(condition)                                                                        \
+    do {                                                                                           \
+        int64_t until_ = clock_mono_ms() + PATIENCE_MS;                                            \
+        while (!(condition)) {                                                                     \
+            if (clock_mono_ms() > until_)                                                          \
+                fail_msg("waited in vain for: %s", #condition);                                    \
+            usleep(2000);                                                                          \
+        }                                                                                          \
+    } while (0)
+
+/* ---- what each result of each call does ---- */
+
+static const struct fault_case {
+    const char *rules;
+    enum attest_rc rc; /* of the first signature under these rules */
+    enum keystore_state state;
+} cases[] = {
+    /* one request is at fault */
+    {"C_Sign return CKR_DATA_LEN_RANGE", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_READY},
+    {"C_SignInit return CKR_MECHANISM_PARAM_INVALID", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_READY},
+    {"C_Sign wrong", ATTEST_E_SIGNATURE, KEYSTORE_READY},
+    {"C_Sign short", ATTEST_E_SIGNATURE, KEYSTORE_READY},
+    /* mended in place */
+    {"C_Sign return CKR_SESSION_HANDLE_INVALID 1", ATTEST_OK, KEYSTORE_READY},
+    {"C_SignInit return CKR_SESSION_CLOSED 1", ATTEST_OK, KEYSTORE_READY},
+    {"C_SignInit return CKR_KEY_HANDLE_INVALID 1", ATTEST_OK, KEYSTORE_READY},
+    {"C_SignInit return CKR_OBJECT_HANDLE_INVALID 1", ATTEST_OK, KEYSTORE_READY},
+    {"C_SignInit return CKR_OPERATION_ACTIVE 1", ATTEST_OK, KEYSTORE_READY},
+    {"C_SignInit return CKR_USER_NOT_LOGGED_IN 1", ATTEST_OK, KEYSTORE_READY},
+    {"C_Sign return CKR_OPERATION_NOT_INITIALIZED 1", ATTEST_OK, KEYSTORE_READY},
+    {"C_Sign return CKR_GENERAL_ERROR 1", ATTEST_OK, KEYSTORE_READY},
+    {"C_Sign return CKR_FUNCTION_FAILED 1", ATTEST_OK, KEYSTORE_READY},
+    /* the token is gone, or seems so */
+    {"C_Sign return CKR_DEVICE_REMOVED", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"C_SignInit return CKR_DEVICE_REMOVED", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"C_Sign return CKR_TOKEN_NOT_PRESENT", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"C_Sign return CKR_DEVICE_ERROR", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"C_Sign return CKR_HOST_MEMORY", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"C_Sign return CKR_MECHANISM_INVALID", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"C_Sign return 0x80000123", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"C_Sign return CKR_SESSION_HANDLE_INVALID", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"C_Sign return CKR_GENERAL_ERROR", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"C_Sign return CKR_KEY_HANDLE_INVALID", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"* return CKR_CRYPTOKI_NOT_INITIALIZED", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"* return CKR_GENERAL_ERROR", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"* return CKR_SESSION_HANDLE_INVALID", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"set token absent", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    {"drop objects", ATTEST_E_KEY_OUT_OF_REACH, KEYSTORE_OUT_OF_REACH},
+    /* lost, and cannot come back yet */
+    {"drop sessions\nC_OpenSession return CKR_SESSION_COUNT", ATTEST_E_KEY_OUT_OF_REACH,
+     KEYSTORE_OUT_OF_REACH},
+    {"drop login\nC_Login return CKR_DEVICE_ERROR", ATTEST_E_KEY_OUT_OF_REACH,
+     KEYSTORE_OUT_OF_REACH},
+    {"drop module\nC_Initialize return CKR_HOST_MEMORY", ATTEST_E_KEY_OUT_OF_REACH,
+     KEYSTORE_OUT_OF_REACH},
+    {"drop sessions\nC_FindObjectsInit return CKR_FUNCTION_FAILED", ATTEST_E_KEY_OUT_OF_REACH,
+     KEYSTORE_OUT_OF_REACH},
+    {"drop sessions\nC_FindObjects return CKR_DEVICE_MEMORY", ATTEST_E_KEY_OUT_OF_REACH,
+     KEYSTORE_OUT_OF_REACH},
+    {"drop sessions\nC_GetAttributeValue return CKR_DEVICE_ERROR", ATTEST_E_KEY_OUT_OF_REACH,
+     KEYSTORE_OUT_OF_REACH},
+    {"drop sessions\nC_GetTokenInfo return CKR_DEVICE_ERROR", ATTEST_E_KEY_OUT_OF_REACH,
+     KEYSTORE_OUT_OF_REACH},
+};
+
+static void
+run_case(const struct fault_case *c)
+{
+    rules("");
+    struct keystore *ks = open_ks((struct options){.workers = 1});
+    struct key_ref key = generate(ks);
+    assert_int_equal(sign(ks, &key), ATTEST_OK);
+    rules(c->rules);
+    enum attest_rc rc = sign(ks, &key);
+    if (rc != c->rc)
+        fail_msg("%s: rc %d, expected %d", c->rules, rc, c->rc);
+    enum keystore_state state = stats(ks).state;
+    /* A reconnection may succeed before the next failure shows that it did not help. */
+    bool flaps = !strncmp(c->rules, "C_Sign", 6);
+    if (state != c->state && !(flaps && state == KEYSTORE_READY))
+        fail_msg("%s: state %d, expected %d", c->rules, state, c->state);
+    if (c->state != KEYSTORE_READY)
+        assert_int_equal(told.letters[0], 'o');
+    else
+        assert_int_equal(told.n, 0);
+    bool gone_for_good = !strcmp(c->rules, "drop objects");
+    rules("");
+    if (!gone_for_good) {
+        WAIT_FOR(stats(ks).state == KEYSTORE_READY);
+        WAIT_FOR(sign(ks, &key) == ATTEST_OK);
+        assert_int_equal(keystore_destroy(ks, &key, NULL), ATTEST_OK);
+    }
+    keystore_close(ks);
+}
+
+static void
+test_cases(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        run_case(&cases[i]);
+}
+
+/* Everything is lost at once; the next try finds the way back by itself. */
+static void
+test_comes_back(void **state)
+{
+    (void)state;
+    static const char *const lost[] = {"drop sessions", "drop login", "drop module",
+                                       "drop module\ndrop sessions"};
+    for (size_t i = 0; i < ARRAY_LEN(lost); i++) {
+        rules("");
+        struct keystore *ks = open_ks((struct options){.workers = 2});
+        struct key_ref first = generate(ks), second = generate(ks);
+        assert_int_equal(sign(ks, &first), ATTEST_OK);
+        assert_int_equal(sign(ks, &second), ATTEST_OK);
+        forget_calls();
+        /* The handles of the two change places: only id and public key tell them apart. */
+        rules(lost[i]);
+        WAIT_FOR(sign(ks, &first) == ATTEST_OK);
+        assert_int_equal(sign(ks, &second), ATTEST_OK);
+        assert_int_equal(calls("C_Login"), 1);
+        assert_true(stats(ks).reconnects > 0);
+        assert_memory_equal(told.letters, "or", 3);
+        assert_int_equal(keystore_destroy(ks, &first, NULL), ATTEST_OK);
+        assert_int_equal(keystore_destroy(ks, &second, NULL), ATTEST_OK);
+        keystore_close(ks);
+    }
+}
+
+/* While the key is out of reach requests fail at once, without entering the module. */
+static void
+test_fails_fast(void **state)
+{
+    (void)state;
+    rules("");
+    struct keystore *ks = open_ks((struct options){.workers = 2});
+    struct key_ref key = generate(ks);
+    assert_int_equal(sign(ks, &key), ATTEST_OK);
+    rules("set token absent");
+    assert_int_equal(sign(ks, &key), ATTEST_E_KEY_OUT_OF_REACH);
+    forget_calls();
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(sign(ks, &key), ATTEST_E_KEY_OUT_OF_REACH);
+    assert_int_equal(calls("C_Sign"), 0);
+    struct attest_error err = {0};
+    struct key_ref other, *list;
+    size_t n;
+    assert_int_equal(keystore_generate(ks, "x", &other, &err), ATTEST_E_KEY_OUT_OF_REACH);
+    assert_non_null(strstr(err.text, "key out of reach"));
+    assert_int_equal(keystore_list(ks, &list, &n, &err), ATTEST_E_KEY_OUT_OF_REACH);
+    assert_int_equal(keystore_destroy(ks, &key, &err), ATTEST_E_KEY_OUT_OF_REACH);
+    rules("");
+    WAIT_FOR(stats(ks).state == KEYSTORE_READY);
+    assert_int_equal(keystore_destroy(ks, &key, &err), ATTEST_OK);
+    keystore_close(ks);
+}
+
+/* ---- PINs ---- */
+
+static void
+test_pin_at_open(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rules, *pin;
+        unsigned logins;
+    } refused[] = {
+        {"", "87654321", 1},
+        {"", "", 0},
+        {"C_Login return CKR_PIN_LOCKED", NULL, 1},
+        {"C_Login return CKR_PIN_EXPIRED", NULL, 1},
+        {"C_Login return CKR_PIN_LEN_RANGE", NULL, 1},
+        {"C_Login return CKR_USER_PIN_NOT_INITIALIZED", NULL, 1},
+        {"set pin_locked yes", NULL, 0},
+        {"set pin_final_try yes", NULL, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+        struct keystore *ks = NULL;
+        struct attest_error err = {0};
+        rules(refused[i].rules);
+        forget_calls();
+        if (open_with((struct options){.pin = refused[i].pin}, &ks, &err) != ATTEST_E_PIN)
+            fail_msg("case %zu: %s", i, err.text);
+        assert_null(ks);
+        assert_int_equal(calls("C_Login"), refused[i].logins);
+        assert_null(strstr(err.text, "87654321"));
+        assert_int_equal(told.n, 0);
+    }
+    /* Someone in this process logged in before us: fine. No login needed: none is made. */
+    rules("C_Login return CKR_USER_ALREADY_LOGGED_IN");
+    keystore_close(open_ks((struct options){0}));
+    rules("set login_required no");
+    forget_calls();
+    struct keystore *ks = open_ks((struct options){0});
+    struct key_ref key = generate(ks);
+    assert_int_equal(sign(ks, &key), ATTEST_OK);
+    assert_int_equal(calls("C_Login"), 0);
+    assert_int_equal(keystore_destroy(ks, &key, NULL), ATTEST_OK);
+    keystore_close(ks);
+}
+
+/* The PIN was changed while the token was away: one try, and never again. */
+static void
+test_pin_at_return(void **state)
+{
+    (void)state;
+    rules("");
+    struct keystore *ks = open_ks((struct options){0});
+    struct key_ref key = generate(ks);
+    assert_int_equal(sign(ks, &key), ATTEST_OK);
+    forget_calls();
+    rules("drop sessions\nset pin 00000000");
+    assert_int_equal(sign(ks, &key), ATTEST_E_KEY_OUT_OF_REACH);
+    WAIT_FOR(stats(ks).state == KEYSTORE_PIN_REFUSED);
+    assert_int_equal(calls("C_Login"), 1);
+    rules("drop sessions");
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(sign(ks, &key), ATTEST_E_KEY_OUT_OF_REACH);
+        usleep(20000);
+    }
+    assert_int_equal(calls("C_Login"), 1);
+    assert_int_equal(stats(ks).state, KEYSTORE_PIN_REFUSED);
+    assert_string_equal(told.letters, "oP");
+    assert_non_null(strstr(told.why, "CKR_PIN_INCORRECT"));
+    keystore_close(ks);
+}
+
+/* ---- opening ---- */
+
+static void
+test_open_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rules;
+        enum attest_rc rc;
+    } refused[] = {
+        {"set token absent", ATTEST_E_KEY_OUT_OF_REACH},
+        {"set label another", ATTEST_E_KEY_OUT_OF_REACH},
+        {"C_Initialize return CKR_GENERAL_ERROR", ATTEST_E_KEY_OUT_OF_REACH},
+        {"C_Initialize return CKR_CRYPTOKI_ALREADY_INITIALIZED", ATTEST_E_CONFIG},
+        {"C_GetSlotList return CKR_FUNCTION_FAILED", ATTEST_E_KEY_OUT_OF_REACH},
+        {"C_OpenSession return CKR_DEVICE_ERROR", ATTEST_E_KEY_OUT_OF_REACH},
+        {"C_Login return CKR_DEVICE_ERROR", ATTEST_E_KEY_OUT_OF_REACH},
+        {"set sessions_max 2", ATTEST_E_CONFIG}, /* one for control, two for workers */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+        struct keystore *ks = NULL;
+        struct attest_error err = {0};
+        rules(refused[i].rules);
+        enum attest_rc rc = open_with((struct options){.workers = 2}, &ks, &err);
+        if (rc != refused[i].rc)
+            fail_msg("%s: %d %s", refused[i].rules, rc, err.text);
+    }
+    /* Padded with NUL, as libp11 0.4 leaves it; and write-protected, as some HSMs are. */
+    rules("set pad nul");
+    keystore_close(open_ks((struct options){0}));
+    rules("set write_protected yes");
+    keystore_close(open_ks((struct options){0}));
+}
+
+/* ---- keys ---- */
+
+static size_t
+count_keys(struct keystore *ks)
+{
+    struct key_ref *list = NULL;
+    size_t n = 0;
+    assert_int_equal(keystore_list(ks, &list, &n, NULL), ATTEST_OK);
+    free(list);
+    return n;
+}
+
+static void
+test_forms(void **state)
+{
+    (void)state;
+    static const char *const params[] = {"oid", "name", "any"};
+    static const char *const points[] = {"raw", "octets", "bits"};
+    for (int i = 0; i < 3 * 3 * 2 * 2; i++) {
+        char text[128];
+        snprintf(text, sizeof(text), "set ec_params %s\nset ec_point %s\nset public_objects %s",
+                 params[i % 3], points[i / 3 % 3], i / 9 % 2 ? "yes" : "no");
+        rules(text);
+        struct keystore *ks = open_ks((struct options){.name_first = i / 18 % 2});
+        struct key_ref key = generate(ks), *list = NULL;
+        size_t n = 0;
+        assert_int_equal(sign(ks, &key), ATTEST_OK);
+        assert_int_equal(keystore_list(ks, &list, &n, NULL), ATTEST_OK);
+        assert_int_equal(n, 1);
+        assert_memory_equal(list, &key, sizeof(key));
+        free(list);
+        assert_int_equal(keystore_destroy(ks, &key, NULL), ATTEST_OK);
+        assert_int_equal(count_keys(ks), 0);
+        keystore_close(ks);
+    }
+}
+
+static void
+test_weak_keys(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rules, *says;
+        enum attest_rc rc;
+    } weak[] = {
+        {"set extractable yes", "extractable", ATTEST_E_UNSUPPORTED},
+        {"set sensitive no", "sensitive", ATTEST_E_UNSUPPORTED},
+        {"C_Sign wrong", "verify", ATTEST_E_UNSUPPORTED},
+        {"C_GenerateKeyPair return CKR_MECHANISM_INVALID", "MECHANISM", ATTEST_E_UNSUPPORTED},
+        {"C_GenerateKeyPair return CKR_DOMAIN_PARAMS_INVALID", "DOMAIN", ATTEST_E_UNSUPPORTED},
+        {"C_GetAttributeValue return CKR_ATTRIBUTE_TYPE_INVALID", "sensitive",
+         ATTEST_E_UNSUPPORTED},
+        {"C_Sign return CKR_DEVICE_MEMORY", "CKR_DEVICE_MEMORY", ATTEST_E_KEY_OUT_OF_REACH},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(weak); i++) {
+        rules("");
+        struct keystore *ks = open_ks((struct options){0});
+        struct key_ref key;
+        struct attest_error err = {0};
+        rules(weak[i].rules);
+        enum attest_rc rc = keystore_generate(ks, "weak", &key, &err);
+        if (rc != weak[i].rc || !strstr(err.text, weak[i].says))
+            fail_msg("%s: %d %s", weak[i].rules, rc, err.text);
+        rules("");
+        WAIT_FOR(stats(ks).state == KEYSTORE_READY);
+        assert_int_equal(count_keys(ks), 0); /* nothing weak is left behind */
+        keystore_close(ks);
+    }
+}
+
+/* A key is its id and its public key; either one wrong names no key. */
+static void
+test_wrong_ref(void **state)
+{
+    (void)state;
+    rules("");
+    struct keystore *ks = open_ks((struct options){0});
+    struct key_ref first = generate(ks), second = generate(ks), mixed = first;
+    memcpy(mixed.public_key, second.public_key, sizeof(mixed.public_key));
+    assert_int_equal(sign(ks, &mixed), ATTEST_E_NOT_FOUND);
+    assert_int_equal(keystore_destroy(ks, &mixed, NULL), ATTEST_E_NOT_FOUND);
+    mixed = first;
+    mixed.id[3] ^= 1;
+    assert_int_equal(sign(ks, &mixed), ATTEST_E_NOT_FOUND);
+    assert_int_equal(stats(ks).state, KEYSTORE_READY);
+    assert_int_equal(count_keys(ks), 2);
+    assert_int_equal(keystore_destroy(ks, &first, NULL), ATTEST_OK);
+    assert_int_equal(sign(ks, &first), ATTEST_E_NOT_FOUND);
+    assert_int_equal(sign(ks, &second), ATTEST_OK);
+    assert_int_equal(keystore_destroy(ks, &second, NULL), ATTEST_OK);
+    keystore_close(ks);
+}
+
+/* ---- the queue, deadlines, hanging calls ---- */
+
+struct answers {
+    _Atomic int n;
+    _Atomic int of[ATTEST_E_SIGNATURE + 1];
+};
+
+static void
+count_answer(void *ctx, enum attest_rc rc, const uint8_t sig[ED25519_SIG_LEN])
+{
+    (void)sig;
+    struct answers *a = ctx;
+    a->of[rc]++;
+    a->n++;
+}
+
+static enum attest_rc
+sign_async(struct keystore *ks, const struct key_ref *key, int64_t in_ms, struct answers *a)
+{
+    return keystore_sign(ks, key, msg, clock_mono_ms() + in_ms, count_answer, a);
+}
+
+static void
+test_queue(void **state)
+{
+    (void)state;
+    struct answers a = {0};
+    rules("");
+    struct keystore *ks = open_ks((struct options){.workers = 1, .queue_max = 2});
+    struct key_ref key = generate(ks);
+    rules("C_Sign hang");
+    assert_int_equal(sign_async(ks, &key, PATIENCE_MS, &a), ATTEST_OK);
+    WAIT_FOR(stats(ks).queued == 0); /* the worker has it */
+    assert_int_equal(sign_async(ks, &key, 2 * PATIENCE_MS, &a), ATTEST_OK);
+    assert_int_equal(sign_async(ks, &key, 50, &a), ATTEST_OK);
+    assert_int_equal(sign_async(ks, &key, PATIENCE_MS, &a), ATTEST_E_BUSY);
+    /* The one whose time is over goes, though the worker hangs, and makes room. */
+    WAIT_FOR(a.of[ATTEST_E_TIMEOUT] == 1);
+    assert_int_equal(stats(ks).queued, 1);
+    assert_int_equal(sign_async(ks, &key, 2 * PATIENCE_MS, &a), ATTEST_OK);
+    rules("");
+    WAIT_FOR(a.n == 4);
+    assert_int_equal(a.of[ATTEST_OK], 3);
+    /* Past its deadline before it began: not signed. */
+    assert_int_equal(sign_async(ks, &key, -1, &a), ATTEST_OK);
+    WAIT_FOR(a.of[ATTEST_E_TIMEOUT] == 2);
+    /* Closing answers what waits. */
+    rules("C_Sign sleep 100");
+    struct answers late = {0};
+    for (int i = 0; i < 3; i++)
+        sign_async(ks, &key, PATIENCE_MS, &late);
+    int accepted = late.n + (int)stats(ks).queued;
+    keystore_close(ks);
+    assert_true(late.n >= accepted);
+    assert_int_equal(late.n, late.of[ATTEST_OK] + late.of[ATTEST_E_KEY_OUT_OF_REACH]);
+    assert_true(late.of[ATTEST_E_KEY_OUT_OF_REACH] > 0);
+}
+
+static void
+test_one_worker_hangs(void **state)
+{
+    (void)state;
+    struct answers a = {0};
+    rules("");
+    struct keystore *ks = open_ks((struct options){.workers = 2, .call_timeout_ms = 300});
+    struct key_ref key = generate(ks);
+    rules("C_Sign hang 1");
+    assert_int_equal(sign_async(ks, &key, PATIENCE_MS, &a), ATTEST_OK);
+    WAIT_FOR(a.of[ATTEST_E_TIMEOUT] == 1);
+    assert_int_equal(stats(ks).workers_lost, 1);
+    assert_int_equal(stats(ks).state, KEYSTORE_READY);
+    assert_int_equal(sign(ks, &key), ATTEST_OK);
+    /* Making a key waits for what runs, and not for what is lost. */
+    struct key_ref other = generate(ks);
+    assert_int_equal(sign(ks, &other), ATTEST_OK);
+    /* The call returns after all: the worker serves again. */
+    rules("");
+    WAIT_FOR(stats(ks).workers_lost == 0);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(sign(ks, &key), ATTEST_OK);
+    assert_int_equal(told.n, 0);
+    assert_int_equal(keystore_destroy(ks, &key, NULL), ATTEST_OK);
+    assert_int_equal(keystore_destroy(ks, &other, NULL), ATTEST_OK);
+    keystore_close(ks);
+}
+
+static void
+test_all_workers_hang(void **state)
+{
+    (void)state;
+    struct answers a = {0};
+    rules("");
+    struct keystore *ks = open_ks((struct options){.workers = 2, .call_timeout_ms = 300});
+    struct key_ref key = generate(ks);
+    rules("C_Sign hang");
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(sign_async(ks, &key, PATIENCE_MS, &a), ATTEST_OK);
+    WAIT_FOR(a.n == 6);
+    assert_int_equal(a.of[ATTEST_E_TIMEOUT], 2);
+    assert_int_equal(a.of[ATTEST_E_KEY_OUT_OF_REACH], 4);
+    WAIT_FOR(told.n == 1);
+    assert_string_equal(told.letters, "L");
+    assert_int_equal(stats(ks).state, KEYSTORE_LOST);
+    assert_int_equal(sign(ks, &key), ATTEST_E_KEY_OUT_OF_REACH);
+    rules("");
+    keystore_close(ks);
+}
+
+static void
+test_operation_hangs(void **state)
+{
+    (void)state;
+    struct attest_error err = {0};
+    struct key_ref key, other;
+    rules("");
+    struct keystore *ks = open_ks((struct options){.workers = 2, .call_timeout_ms = 300});
+    key = generate(ks);
+    rules("C_GenerateKeyPair hang");
+    assert_int_equal(keystore_generate(ks, "x", &other, &err), ATTEST_E_KEY_OUT_OF_REACH);
+    assert_non_null(strstr(err.text, "hangs"));
+    WAIT_FOR(told.n == 1);
+    assert_int_equal(stats(ks).state, KEYSTORE_LOST);
+    assert_int_equal(sign(ks, &key), ATTEST_E_KEY_OUT_OF_REACH);
+    assert_int_equal(keystore_generate(ks, "x", &other, &err), ATTEST_E_KEY_OUT_OF_REACH);
+    rules("drop objects\ndrop module");
+    keystore_close(ks);
+}
+
+/* A token that hangs when it is opened, or when it is looked for again. */
+static void
+test_connection_hangs(void **state)
+{
+    (void)state;
+    struct attest_error err = {0};
+    struct keystore *ks = NULL;
+    rules("C_Login hang");
+    assert_int_equal(open_with((struct options){.call_timeout_ms = 300}, &ks, &err),
+                     ATTEST_E_KEY_OUT_OF_REACH);
+    assert_null(ks);
+    assert_int_equal(told.n, 0);
+    rules("drop module");
+    /* Whoever still hung ends on its own now; the module is free again. */
+    WAIT_FOR(open_with((struct options){.call_timeout_ms = 300}, &ks, &err) == ATTEST_OK);
+    struct key_ref key = generate(ks);
+    assert_int_equal(sign(ks, &key), ATTEST_OK);
+    rules("drop sessions\nC_OpenSession hang");
+    assert_int_not_equal(sign(ks, &key), ATTEST_OK);
+    WAIT_FOR(stats(ks).state == KEYSTORE_LOST);
+    rules("drop objects\ndrop module");
+    keystore_close(ks);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_cases, fresh),
+        cmocka_unit_test_setup(test_comes_back, fresh),
+        cmocka_unit_test_setup(test_fails_fast, fresh),
+        cmocka_unit_test_setup(test_pin_at_open, fresh),
+        cmocka_unit_test_setup(test_pin_at_return, fresh),
+        cmocka_unit_test_setup(test_open_refused, fresh),
+        cmocka_unit_test_setup(test_forms, fresh),
+        cmocka_unit_test_setup(test_weak_keys, fresh),
+        cmocka_unit_test_setup(test_wrong_ref, fresh),
+        cmocka_unit_test_setup(test_queue, fresh),
+        cmocka_unit_test_setup(test_one_worker_hangs, fresh),
+        cmocka_unit_test_setup(test_all_workers_hang, fresh),
+        cmocka_unit_test_setup(test_operation_hangs, fresh),
+        cmocka_unit_test_setup(test_connection_hangs, fresh),
+    };
+    struct attest_error err;
+    char path[300];
+    if (crypto_init(&err) || tempdir_make(dir) != 0)
+        return 1;
+    path_in_dir(path, sizeof(path), "control");
+    setenv("P11_FAULT_CONTROL", path, 1);
+    path_in_dir(path, sizeof(path), "log");
+    setenv("P11_FAULT_LOG", path, 1);
+    path_in_dir(path, sizeof(path), "objects");
+    mkdir(path, 0700);
+    setenv("P11_FAULT_DIR", path, 1);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    tempdir_remove(dir);
+    return failed;
+}
