@@ -391,6 +391,9 @@ client_serve(struct wire_client *c, int fd)
 {
     const char *why = "";
     while (!client_stopping(c)) {
+        /* Before the first wait too: nobody wakes us for the subscription. */
+        if (!client_write(c, fd, &why))
+            return why;
         bool unsent = c->sent < c->sending.len;
         struct pollfd p[] = {
             {.fd = fd, .events = (short)(POLLIN | (unsent ? POLLOUT : 0))},
@@ -402,8 +405,6 @@ client_serve(struct wire_client *c, int fd)
         if (n > 0 && p[1].revents)
             wake_drain(c);
         if (n > 0 && (p[0].revents & ~POLLOUT) && !client_read(c, fd, &why))
-            return why;
-        if ((!unsent || (n > 0 && (p[0].revents & POLLOUT))) && !client_write(c, fd, &why))
             return why;
         int64_t now_ms = clock_mono_ms();
         pthread_mutex_lock(&c->lock);
