@@ -241,6 +241,11 @@ p11_connect(struct p11_keystore *ks, bool again, struct attest_error *err)
 void
 p11_disconnect(struct p11_keystore *ks)
 {
+    /* Nothing more is told, and p11_tend() must not connect again behind our back. */
+    pthread_mutex_lock(&ks->lock);
+    ks->opened = false;
+    ks->state = KEYSTORE_LOST;
+    pthread_mutex_unlock(&ks->lock);
     if (pool_pause(ks->pool) == 0) {
         if (ks->module.initialized)
             P11_CALL(&ks->control, C_CloseAllSessions, ks->slot);

@@ -352,6 +352,7 @@ static void
 p11_keystore_free(struct p11_keystore *ks)
 {
     if (ks->pool) {
+        pool_refuse(ks->pool, pool_close_gate(ks->pool));
         struct operation *o = operation_new(NULL);
         if (o)
             operation_run(ks, &o, close_run, NULL);

@@ -318,6 +318,23 @@ test_fails_fast(void **state)
     keystore_close(ks);
 }
 
+/* Closing while a reconnection is due: it must not happen after C_Finalize. */
+static void
+test_close_while_out_of_reach(void **state)
+{
+    (void)state;
+    rules("");
+    struct keystore *ks = open_ks((struct options){0});
+    struct key_ref key = generate(ks);
+    assert_int_equal(sign(ks, &key), ATTEST_OK);
+    rules("set token absent\nC_Finalize sleep 700");
+    assert_int_equal(sign(ks, &key), ATTEST_E_KEY_OUT_OF_REACH);
+    forget_calls();
+    keystore_close(ks);
+    rules("");
+    keystore_close(open_ks((struct options){0}));
+}
+
 /* ---- PINs ---- */
 
 static void
@@ -674,6 +691,7 @@ main(void)
         cmocka_unit_test_setup(test_cases, fresh),
         cmocka_unit_test_setup(test_comes_back, fresh),
         cmocka_unit_test_setup(test_fails_fast, fresh),
+        cmocka_unit_test_setup(test_close_while_out_of_reach, fresh),
         cmocka_unit_test_setup(test_pin_at_open, fresh),
         cmocka_unit_test_setup(test_pin_at_return, fresh),
         cmocka_unit_test_setup(test_open_refused, fresh),
