@@ -228,8 +228,9 @@ worker_sign(struct pool_worker *w, const struct pool_job *job, uint8_t sig[ED255
     }
     if (len)
         memcpy(w->copy, job->msg.p, len);
-    return pool->config.ops->sign(pool->config.ctx, w->number, &key, (struct slice){w->copy, len},
-                                  sig);
+    /* Modules take no NULL, not even for an empty message. */
+    struct slice copy = {len ? w->copy : "", len};
+    return pool->config.ops->sign(pool->config.ctx, w->number, &key, copy, sig);
 }
 
 /* Lock held, and held again on return. One signature; false when the thread must end. */
