@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "issuer/issuer_config.h"
 
-#include <ctype.h>
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -76,8 +77,14 @@ url_host(const char *rest)
 static bool
 loopback_host(struct slice host)
 {
-    return slice_is(host, "localhost") || slice_is(host, "[::1]") ||
-           (host.len >= 4 && memcmp(host.p, "127.", 4) == 0);
+    char text[INET_ADDRSTRLEN];
+    struct in_addr four;
+    if (slice_is(host, "localhost") || slice_is(host, "[::1]"))
+        return true;
+    if (host.len >= sizeof(text))
+        return false;
+    snprintf(text, sizeof(text), "%.*s", SLICE_ARG(host));
+    return inet_pton(AF_INET, text, &four) == 1 && ntohl(four.s_addr) >> 24 == 127;
 }
 
 static enum attest_rc
