@@ -15,9 +15,8 @@ struct attest_result;
 /* A memory of what was seen. Thread-safe. */
 struct attest_replay;
 
-#define ATTEST_REPLAY_DEFAULT                                                                      \
-    262144 /* tokens remembered at once; some 100 bytes each when used                             \
-            */
+/* Tokens remembered at once, without another number; some 40 bytes each, as they come. */
+#define ATTEST_REPLAY_DEFAULT 262144
 
 #ifdef __cplusplus
 extern "C" {

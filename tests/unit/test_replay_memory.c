@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/ed25519.h"
+#include "replay/replay.h"
+
+#define T0 INT64_C(1700000000)
+
+static struct replay_store *
+new_store(size_t entries_max)
+{
+    struct replay_store *store = NULL;
+    assert_int_equal(replay_memory_new(entries_max, &store, NULL), ATTEST_OK);
+    return store;
+}
+
+static enum attest_rc
+consume(struct replay_store *store, const char *scope, const char *id, int64_t until, int64_t now)
+{
+    return replay_consume(store, slice_cstr(scope), slice_cstr(id), until, now, NULL);
+}
+
+static void
+test_once_within_a_scope(void **state)
+{
+    (void)state;
+    AUTO(replay_store) struct replay_store *s = new_store(100);
+    assert_int_equal(consume(s, "a", "bc", T0 + 10, T0), ATTEST_OK);
+    assert_int_equal(consume(s, "a", "bc", T0 + 10, T0), ATTEST_E_REPLAY);
+    assert_int_equal(consume(s, "b", "bc", T0 + 10, T0), ATTEST_OK);
+    /* The border between scope and identifier counts. */
+    assert_int_equal(consume(s, "ab", "c", T0 + 10, T0), ATTEST_OK);
+    assert_int_equal(replay_memory_count(s), 3);
+}
+
+static void
+test_ends_after_its_last_second(void **state)
+{
+    (void)state;
+    AUTO(replay_store) struct replay_store *s = new_store(100);
+    assert_int_equal(consume(s, "i", "x", T0 + 10, T0), ATTEST_OK);
+    assert_int_equal(consume(s, "i", "x", T0 + 10, T0 + 10), ATTEST_E_REPLAY);
+    assert_int_equal(consume(s, "i", "x", T0 + 20, T0 + 11), ATTEST_OK);
+    assert_int_equal(replay_memory_count(s), 1);
+    /* After a pause of years nothing is left, and the store works on. */
+    assert_int_equal(consume(s, "i", "x", T0 + 200000000, T0 + 200000000), ATTEST_OK);
+    assert_int_equal(replay_memory_count(s), 1);
+}
+
+static void
+test_clock_that_goes_back_forgets_nothing(void **state)
+{
+    (void)state;
+    AUTO(replay_store) struct replay_store *s = new_store(100);
+    assert_int_equal(consume(s, "i", "x", T0 + 100, T0 + 50), ATTEST_OK);
+    assert_int_equal(consume(s, "i", "x", T0 + 100, T0 + 20), ATTEST_E_REPLAY);
+    /* What would already be over by the clock once seen cannot be remembered: refuse. */
+    assert_int_equal(consume(s, "i", "y", T0 + 40, T0 + 20), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume(s, "i", "y", T0 + 50, T0 + 20), ATTEST_OK);
+}
+
+static void
+test_full_refuses_and_keeps(void **state)
+{
+    (void)state;
+    AUTO(replay_store) struct replay_store *s = new_store(3);
+    char id[8];
+    for (int i = 0; i < 3; i++) {
+        snprintf(id, sizeof(id), "%d", i);
+        assert_int_equal(consume(s, "i", id, T0 + 10 + i, T0), ATTEST_OK);
+    }
+    assert_int_equal(consume(s, "i", "new", T0 + 10, T0), ATTEST_E_REPLAY_STORE);
+    for (int i = 0; i < 3; i++) {
+        snprintf(id, sizeof(id), "%d", i);
+        assert_int_equal(consume(s, "i", id, T0 + 10, T0), ATTEST_E_REPLAY);
+    }
+    assert_int_equal(consume(s, "i", "new", T0 + 20, T0 + 11), ATTEST_OK);
+    assert_int_equal(consume(s, "i", "newer", T0 + 20, T0 + 11), ATTEST_E_REPLAY_STORE);
+}
+
+/* In a store of several shards, what ended in one makes room for the others. */
+static void
+test_full_across_shards(void **state)
+{
+    (void)state;
+    size_t n = 3 * 4096;
+    AUTO(replay_store) struct replay_store *s = new_store(n);
+    char id[16];
+    for (size_t i = 0; i < n; i++) {
+        snprintf(id, sizeof(id), "%zu", i);
+        assert_int_equal(consume(s, "i", id, T0 + 10, T0), ATTEST_OK);
+    }
+    assert_int_equal(consume(s, "i", "one more", T0 + 10, T0 + 10), ATTEST_E_REPLAY_STORE);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(id, sizeof(id), "%zu", i);
+        assert_int_equal(consume(s, "j", id, T0 + 30, T0 + 11), ATTEST_OK);
+    }
+    assert_int_equal(replay_memory_count(s), n);
+}
+
+static void
+test_bounds(void **state)
+{
+    (void)state;
+    struct replay_store *none = NULL;
+    assert_int_equal(replay_memory_new(0, &none, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(replay_memory_new(REPLAY_MEMORY_MAX + 1, &none, NULL), ATTEST_E_ARGUMENT);
+    assert_null(none);
+    AUTO(replay_store) struct replay_store *s = new_store(10);
+    char scope[1026];
+    memset(scope, 'a', 1025);
+    scope[1025] = '\0';
+    assert_int_equal(consume(s, scope, "x", T0 + 1, T0), ATTEST_E_REPLAY_STORE);
+    scope[1024] = '\0';
+    assert_int_equal(consume(s, scope, "x", T0 + 1, T0), ATTEST_OK);
+    assert_int_equal(consume(s, "i", "far", T0 + REPLAY_KEEP_MAX_S + 1, T0), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume(s, "i", "far", T0 + REPLAY_KEEP_MAX_S, T0), ATTEST_OK);
+    assert_int_equal(consume(s, "i", "far", T0 + REPLAY_KEEP_MAX_S, T0 + REPLAY_KEEP_MAX_S),
+                     ATTEST_E_REPLAY);
+    assert_int_equal(consume(s, "i", "past", T0 - 1, T0), ATTEST_E_REPLAY_STORE);
+}
+
+/* The same calls on the store and on a table that never forgets and is searched from end to end. */
+static void
+test_against_a_plain_table(void **state)
+{
+    (void)state;
+    enum { IDS = 64, STEPS = 40000 };
+    int64_t until[IDS] = {0};
+    AUTO(replay_store) struct replay_store *s = new_store(IDS);
+    int64_t now = T0;
+    uint32_t random = 12345;
+    for (int step = 0; step < STEPS; step++) {
+        random = random * 1664525 + 1013904223;
+        uint32_t which = random >> 26;
+        if ((random >> 8) % 16 == 0)
+            now += (random >> 12) % 400;
+        int64_t keep = now + (random >> 16) % 1800;
+        char id[16];
+        snprintf(id, sizeof(id), "%u", (unsigned)which);
+        enum attest_rc expected = until[which] >= now ? ATTEST_E_REPLAY : ATTEST_OK;
+        assert_int_equal(consume(s, "scope", id, keep, now), expected);
+        if (expected == ATTEST_OK)
+            until[which] = keep;
+    }
+}
+
+enum { THREADS = 8, TOKENS = 3000 };
+static struct replay_store *shared;
+static _Atomic unsigned accepted[TOKENS];
+
+static void *
+hammer(void *arg)
+{
+    unsigned start = *(unsigned *)arg;
+    for (unsigned i = 0; i < TOKENS; i++) {
+        unsigned token = (i + start) % TOKENS;
+        char id[16];
+        snprintf(id, sizeof(id), "%u", token);
+        enum attest_rc rc = consume(shared, "i", id, T0 + 300 + token % 60, T0 + i % 30);
+        if (rc == ATTEST_OK)
+            atomic_fetch_add(&accepted[token], 1);
+        else if (rc != ATTEST_E_REPLAY)
+            atomic_fetch_add(&accepted[token], 100);
+    }
+    return NULL;
+}
+
+static void
+test_threads_accept_once(void **state)
+{
+    (void)state;
+    shared = new_store(65536);
+    pthread_t threads[THREADS];
+    unsigned starts[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        starts[i] = i % 2 ? 0 : i;
+        assert_int_equal(pthread_create(&threads[i], NULL, hammer, &starts[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < TOKENS; i++)
+        assert_int_equal(accepted[i], 1);
+    assert_int_equal(replay_memory_count(shared), TOKENS);
+    replay_free(shared);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_once_within_a_scope),
+        cmocka_unit_test(test_ends_after_its_last_second),
+        cmocka_unit_test(test_clock_that_goes_back_forgets_nothing),
+        cmocka_unit_test(test_full_refuses_and_keeps),
+        cmocka_unit_test(test_full_across_shards),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_against_a_plain_table),
+        cmocka_unit_test(test_threads_accept_once),
+    };
+    if (crypto_init(NULL) != ATTEST_OK)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
