@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VERIFY_POLICY_DATA_H
+#define VERIFY_POLICY_DATA_H
+
+#include <stdatomic.h>
+
+#include "verify/policy.h"
+
+/* Shared by policy.c, which builds, and decide.c, which asks; by nobody else. */
+
+#define POLICY_LIST_MAX 64
+
+struct attest_policy {
+    atomic_uint holders;
+    bool frozen;
+    bool loopback_http;
+    enum attest_mode mode;
+    int64_t skew_s, lifetime_max_s, age_max_s; /* age 0: no limit of its own */
+    enum attest_safety safety_min;
+    enum attest_trust trust_min;
+    unsigned required; /* bits 1 << enum required_claim */
+    struct name_list audiences, model_families;
+    struct issuer_policy issuers[POLICY_LIST_MAX];
+    size_t n_issuers;
+};
+
+#endif

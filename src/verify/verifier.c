@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+#include "verify/verifier.h"
+
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "replay/replay.h"
+#include "verify/claims.h"
+#include "verify/keys.h"
+#include "verify/policy.h"
+#include "verify/proof.h"
+
+struct attest_replay {
+    atomic_uint holders;
+    struct replay_store *store;
+};
+
+struct attest_verifier {
+    pid_t pid;
+    struct attest_policy *policy;
+    struct attest_keys *keys;
+    struct attest_replay *replay;
+    int64_t (*clock)(void *ctx);
+    void *clock_ctx;
+    _Atomic int64_t latest_s;
+    attest_event_fn *on_event;
+    void *event_ctx;
+};
+
+/* ---- replay stores ---- */
+
+static enum attest_rc
+wrap_store(struct replay_store *store, struct attest_replay **ret, struct attest_error *err)
+{
+    struct attest_replay *replay = calloc(1, sizeof(*replay));
+    if (!replay) {
+        replay_free(store);
+        return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
+    }
+    atomic_init(&replay->holders, 1);
+    replay->store = store;
+    *ret = replay;
+    return ATTEST_OK;
+}
+
+enum attest_rc
+attest_replay_new_memory(size_t entries_max, struct attest_replay **ret, struct attest_error *err)
+{
+    struct replay_store *store = NULL;
+    enum attest_rc rc = crypto_init(err);
+    if (rc == ATTEST_OK)
+        rc = replay_memory_new(entries_max ? entries_max : ATTEST_REPLAY_DEFAULT, &store, err);
+    return rc == ATTEST_OK ? wrap_store(store, ret, err) : rc;
+}
+
+enum attest_rc
+attest_replay_new_redis(const char *url, unsigned timeout_ms, struct attest_replay **ret,
+                        struct attest_error *err)
+{
+    struct replay_store *store = NULL;
+    enum attest_rc rc = crypto_init(err);
+    if (rc == ATTEST_OK)
+        rc = replay_redis_new(url, timeout_ms ? timeout_ms : 1000, &store, err);
+    return rc == ATTEST_OK ? wrap_store(store, ret, err) : rc;
+}
+
+void
+attest_replay_free(struct attest_replay *replay)
+{
+    if (!replay || atomic_fetch_sub(&replay->holders, 1) != 1)
+        return;
+    replay_free(replay->store);
+    free(replay);
+}
+
+/* ---- life ---- */
+
+static int64_t
+wall_clock(void *ctx)
+{
+    (void)ctx;
+    return clock_wall_s();
+}
+
+static enum attest_rc
+all_issuers_have_keys(const struct attest_policy *policy, const struct attest_keys *keys,
+                      struct attest_error *err)
+{
+    for (size_t i = 0; i < policy_issuer_count(policy); i++) {
+        const struct issuer_policy *issuer = policy_issuer_at(policy, i);
+        if (!keys_of_issuer(keys, issuer->issuer))
+            return error_set(err, ATTEST_E_CONFIG, "verifier: no keys for issuer %.*s",
+                             SLICE_ARG(issuer->issuer));
+    }
+    return ATTEST_OK;
+}
+
+enum attest_rc
+attest_verifier_new(struct attest_policy *policy, struct attest_keys *keys,
+                    struct attest_replay *replay, struct attest_verifier **ret,
+                    struct attest_error *err)
+{
+    if (!policy_frozen(policy))
+        return error_set(err, ATTEST_E_ARGUMENT, "verifier: the policy is not frozen");
+    enum attest_rc rc = all_issuers_have_keys(policy, keys, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    AUTO(attest_verifier) struct attest_verifier *v = calloc(1, sizeof(*v));
+    if (!v)
+        return error_set(err, ATTEST_E_NOMEM, "verifier: out of memory");
+    if (replay) {
+        atomic_fetch_add(&replay->holders, 1);
+        v->replay = replay;
+    } else {
+        rc = attest_replay_new_memory(0, &v->replay, err);
+        if (rc != ATTEST_OK)
+            return rc;
+    }
+    v->pid = getpid();
+    v->policy = policy_hold(policy);
+    v->keys = keys_hold(keys);
+    v->clock = wall_clock;
+    atomic_init(&v->latest_s, 0);
+    *ret = STEAL(v);
+    return ATTEST_OK;
+}
+
+void
+attest_verifier_free(struct attest_verifier *verifier)
+{
+    if (!verifier)
+        return;
+    attest_policy_free(verifier->policy);
+    attest_keys_free(verifier->keys);
+    attest_replay_free(verifier->replay);
+    free(verifier);
+}
+
+void
+attest_verifier_on_event(struct attest_verifier *verifier, attest_event_fn *fn, void *ctx)
+{
+    verifier->on_event = fn;
+    verifier->event_ctx = ctx;
+}
+
+void
+verifier_set_clock(struct attest_verifier *verifier, int64_t (*now_s)(void *ctx), void *ctx)
+{
+    verifier->clock = now_s;
+    verifier->clock_ctx = ctx;
+}
+
+/* ---- judging ---- */
+
+/*
+ * The clock, which never goes back by more than the skew: a token whose jti may have left the
+ * replay store must not come to life again.
+ */
+static int64_t
+now_s(struct attest_verifier *v)
+{
+    int64_t now = v->clock(v->clock_ctx);
+    int64_t latest = atomic_load_explicit(&v->latest_s, memory_order_relaxed);
+    while (now > latest &&
+           !atomic_compare_exchange_weak_explicit(&v->latest_s, &latest, now, memory_order_relaxed,
+                                                  memory_order_relaxed))
+        ;
+    int64_t floor = latest - policy_skew_s(v->policy);
+    return now > floor ? now : floor;
+}
+
+/* The last thing before "verified": from here on nobody else gets through with the same. */
+static enum attest_rc
+consume_token(struct attest_verifier *v, const struct attest_claims *claims, int64_t now,
+              struct attest_error *err)
+{
+    return replay_consume(v->replay->store, slice_cstr(claims->iss), slice_cstr(claims->jti),
+                          claims->exp + 2 * policy_skew_s(v->policy), now, err);
+}
+
+static enum attest_rc
+consume_proof(struct attest_verifier *v, const struct attest_claims *claims, struct slice token,
+              struct slice proof, int64_t now, struct attest_error *err)
+{
+    struct proof found;
+    char thumbprint[JWK_THUMBPRINT_LEN + 1];
+    int64_t skew_s = policy_skew_s(v->policy);
+    enum attest_rc rc = proof_verify(claims, token, proof, now, skew_s, &found, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    jwk_thumbprint(thumbprint, claims->cnf_key);
+    return replay_consume(v->replay->store, slice_cstr(thumbprint), slice_cstr(found.jti),
+                          found.exp + 2 * skew_s, now, err);
+}
+
+static enum attest_rc
+consume(struct attest_verifier *v, const struct attest_claims *claims, struct slice token,
+        struct slice proof, int64_t now, struct attest_error *err)
+{
+    if (claims->bound && proof.p)
+        return consume_proof(v, claims, token, proof, now, err);
+    if (claims->bound)
+        return error_set(err, ATTEST_E_PROOF_REQUIRED, "bound token without proof");
+    if (proof.p)
+        return error_set(err, ATTEST_E_PROOF, "proof for a token that is not bound to a key");
+    return consume_token(v, claims, now, err);
+}
+
+static enum attest_rc
+judge(struct attest_verifier *v, struct slice token, struct slice proof, struct attest_claims **ret,
+      struct attest_error *err)
+{
+    AUTO(attest_claims) struct attest_claims *claims = NULL;
+    if (!token.p)
+        return error_set(err, ATTEST_E_REQUIRED, "no attestation");
+    int64_t now = now_s(v);
+    enum attest_rc rc = attest_verify(v->keys, v->policy, token.p, token.len, now, &claims, err);
+    if (rc == ATTEST_OK)
+        rc = consume(v, claims, token, proof, now, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    *ret = STEAL(claims);
+    return ATTEST_OK;
+}
+
+enum attest_rc
+attest_verifier_check(struct attest_verifier *verifier, const char *token, size_t token_len,
+                      const char *proof, size_t proof_len, struct attest_result **ret)
+{
+    *ret = NULL;
+    if (getpid() != verifier->pid)
+        return ATTEST_E_FORKED;
+    struct attest_result *result = calloc(1, sizeof(*result));
+    if (!result)
+        return ATTEST_E_NOMEM;
+    enum attest_rc rc = judge(verifier, (struct slice){token, token_len},
+                              (struct slice){proof, proof_len}, &result->claims, &result->error);
+    if (rc != ATTEST_OK && !verdict_is(rc)) {
+        attest_result_free(result);
+        return rc;
+    }
+    enum attest_mode mode = policy_mode(verifier->policy);
+    result->rc = rc;
+    result->allowed = rc == ATTEST_OK || mode != ATTEST_MODE_REQUIRED;
+    if (rc != ATTEST_OK && mode == ATTEST_MODE_PREFERRED && verifier->on_event)
+        verifier->on_event(verifier->event_ctx, "allowed_unverified", result);
+    *ret = result;
+    return result->allowed ? ATTEST_OK : rc;
+}

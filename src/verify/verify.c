@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+#include <attest/verify.h>
+
+#include "token/claims.h"
+#include "verify/claims.h"
+#include "verify/keys.h"
+#include "verify/policy.h"
+
+_Static_assert(ATTEST_TOKEN_MAX == JWS_TOKEN_MAX, "one limit");
+
+/* What every step needs. */
+struct check {
+    const struct attest_keys *keys;
+    const struct attest_policy *policy;
+    int64_t now_s;
+    const struct issuer_policy *issuer;
+    struct claims claims;
+};
+
+/* From bytes to an issuer that we know, by way of nothing but iss and the header. */
+static enum attest_rc
+check_issuer(struct check *c, struct jws *jws, struct slice token, struct attest_error *err)
+{
+    const struct profile *profile = profile_get(PROFILE_ATTESTATION);
+    enum attest_rc rc = jws_read(jws, profile, token.p, token.len, err);
+    if (rc == ATTEST_OK)
+        rc = claims_read_issuer(&c->claims, profile, &jws->payload, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    c->issuer = policy_issuer(c->policy, c->claims.iss);
+    if (!c->issuer)
+        return error_set(err, ATTEST_E_ISSUER, "issuer %.*s is not trusted",
+                         SLICE_ARG(c->claims.iss));
+    if (c->issuer->algs && !(c->issuer->algs & 1U << jws->alg))
+        return error_set(err, ATTEST_E_MALFORMED, "alg %s is not allowed for this issuer",
+                         jwk_alg_name(jws->alg));
+    return ATTEST_OK;
+}
+
+static enum attest_rc
+check_signature(const struct check *c, const struct jws *jws, struct attest_error *err)
+{
+    const struct keyset *set = keys_of_issuer(c->keys, c->claims.iss);
+    const struct jwk *key = set ? keyset_find(set, jws->kid) : NULL;
+    if (!key)
+        return error_set(err, ATTEST_E_KEY_UNKNOWN, "key %.*s is not in the issuer's key set",
+                         SLICE_ARG(jws->kid));
+    if (key->alg != JWK_ALG_NONE && key->alg != jws->alg)
+        return error_set(err, ATTEST_E_MALFORMED, "alg %s, but the key is for %s",
+                         jwk_alg_name(jws->alg), jwk_alg_name(key->alg));
+    return jws_verify(jws, key->public_key, err);
+}
+
+static enum attest_rc
+check_times(struct check *c, struct attest_error *err)
+{
+    int64_t skew_s = policy_skew_s(c->policy);
+    enum attest_rc rc = claims_read_times(&c->claims, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    if (c->now_s >= c->claims.exp + skew_s)
+        return error_set(err, ATTEST_E_EXPIRED, "expired %lld s ago",
+                         (long long)(c->now_s - c->claims.exp));
+    if (c->now_s < c->claims.nbf - skew_s)
+        return error_set(err, ATTEST_E_NOT_YET_VALID, "valid in %lld s",
+                         (long long)(c->claims.nbf - c->now_s));
+    if (c->now_s < c->claims.iat - skew_s)
+        return error_set(err, ATTEST_E_NOT_YET_VALID, "issued %lld s in the future",
+                         (long long)(c->claims.iat - c->now_s));
+    return ATTEST_OK;
+}
+
+static bool
+same_identity(const struct claims *a, const struct claims *b)
+{
+    return slice_eq(a->model_family, b->model_family) &&
+           slice_eq(a->model_version, b->model_version) && slice_eq(a->provider, b->provider) &&
+           !a->deployment_id.p == !b->deployment_id.p &&
+           slice_eq(a->deployment_id, b->deployment_id) && a->enterprise == b->enterprise &&
+           slice_eq(a->org_id, b->org_id) && slice_eq(a->workload_id, b->workload_id) &&
+           slice_eq(a->deployment_env, b->deployment_env);
+}
+
+static bool
+same_key(const struct claims *a, const struct claims *b)
+{
+    return a->bound == b->bound &&
+           (!a->bound || secret_eq(a->cnf_key, sizeof(a->cnf_key), b->cnf_key, sizeof(b->cnf_key)));
+}
+
+static enum attest_rc
+check_nested_claims(struct check *inner, const struct claims *outer, struct attest_error *err)
+{
+    struct claims *claims = &inner->claims;
+    enum attest_rc rc = check_times(inner, err);
+    if (rc == ATTEST_OK)
+        rc = claims_read_audience(claims, err);
+    if (rc == ATTEST_OK)
+        rc = claims_read_rest(claims, &inner->issuer->names, err);
+    if (rc == ATTEST_OK)
+        rc = policy_check_issuer(inner->policy, inner->issuer, claims, inner->now_s, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    if (claims->n_aud != 1 || !slice_eq(claims->aud[0], outer->iss))
+        return error_set(err, ATTEST_E_CLAIMS, "aud is not the outer iss");
+    if (claims->exp < outer->exp)
+        return error_set(err, ATTEST_E_CLAIMS, "expires before the outer token");
+    if (!same_identity(claims, outer))
+        return error_set(err, ATTEST_E_CLAIMS, "agent_identity differs");
+    if (!same_key(claims, outer))
+        return error_set(err, ATTEST_E_CLAIMS, "cnf differs");
+    return ATTEST_OK;
+}
+
+/*
+ * A nested attestation of an issuer that is not trusted here says nothing to us and is left aside.
+ * Whatever else is wrong with it is wrong with the token that vouches for it. In a function of its
+ * own, so that its room is taken only when there is one.
+ */
+static __attribute__((noinline)) enum attest_rc
+check_nested(const struct check *outer, bool *verified, struct attest_error *err)
+{
+    struct jws jws;
+    struct check c = {.keys = outer->keys, .policy = outer->policy, .now_s = outer->now_s};
+    struct attest_error why = {0};
+    enum attest_rc rc = check_issuer(&c, &jws, outer->claims.nested_attestation, &why);
+    if (rc == ATTEST_E_ISSUER)
+        return ATTEST_OK;
+    if (rc == ATTEST_OK)
+        rc = check_signature(&c, &jws, &why);
+    if (rc == ATTEST_OK)
+        rc = check_nested_claims(&c, &outer->claims, &why);
+    if (rc != ATTEST_OK)
+        return error_set(err, ATTEST_E_CLAIMS, "nested_attestation: %s", why.text);
+    *verified = true;
+    return ATTEST_OK;
+}
+
+/* Behind the signature: everything that the token says, in the order of the verdicts. */
+static enum attest_rc
+check_claims(struct check *c, struct claims_findings *found, struct attest_error *err)
+{
+    struct claims *claims = &c->claims;
+    enum attest_rc rc = check_times(c, err);
+    if (rc == ATTEST_OK)
+        rc = claims_read_audience(claims, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    int matched = policy_match_audience(c->policy, claims);
+    if (matched < 0)
+        return error_set(err, ATTEST_E_AUDIENCE, "token is meant for %.*s",
+                         SLICE_ARG(claims->aud[0]));
+    rc = claims_read_rest(claims, &c->issuer->names, err);
+    if (rc == ATTEST_OK && claims->nested_attestation.p)
+        rc = check_nested(c, &found->nested_verified, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    const char *missing = policy_missing_claim(c->policy, claims, found->nested_verified);
+    if (missing)
+        return error_set(err, ATTEST_E_CLAIMS, "%s: demanded here and not there", missing);
+    found->aud_matched = (size_t)matched;
+    found->trust = policy_trust(c->issuer, claims);
+    rc = policy_check_issuer(c->policy, c->issuer, claims, c->now_s, err);
+    return rc == ATTEST_OK ? policy_check_agent(c->policy, c->issuer, claims, err) : rc;
+}
+
+enum attest_rc
+attest_verify(const struct attest_keys *keys, const struct attest_policy *policy, const char *token,
+              size_t token_len, int64_t now_s, struct attest_claims **ret, struct attest_error *err)
+{
+    struct jws jws;
+    struct check c = {.keys = keys, .policy = policy, .now_s = now_s};
+    if (!policy_frozen(policy))
+        return error_set(err, ATTEST_E_ARGUMENT, "policy: not frozen");
+    if (now_s < 0 || now_s > CLAIMS_TIME_MAX)
+        return error_set(err, ATTEST_E_ARGUMENT, "now is no time of this era");
+    enum attest_rc rc = check_issuer(&c, &jws, (struct slice){token, token_len}, err);
+    if (rc == ATTEST_OK)
+        rc = check_signature(&c, &jws, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    struct claims_findings found = {.kid = jws.kid};
+    rc = check_claims(&c, &found, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    struct attest_claims *claims = claims_keep(&c.claims, &found);
+    if (!claims)
+        return error_set(err, ATTEST_E_NOMEM, "verify: out of memory");
+    *ret = claims;
+    return ATTEST_OK;
+}

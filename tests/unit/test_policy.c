@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "verify/policy.h"
+
+#define A "https://a.example"
+#define B "https://b.example"
+
+static struct attest_policy *
+new_policy(void)
+{
+    struct attest_policy *p = NULL;
+    assert_int_equal(attest_policy_new(&p, NULL), ATTEST_OK);
+    return p;
+}
+
+static struct attest_policy *
+usable_policy(void)
+{
+    struct attest_policy *p = new_policy();
+    assert_int_equal(attest_policy_add_audience(p, "https://me.example", NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_add_issuer(p, A, ATTEST_TRUST_PROVIDER, NULL), ATTEST_OK);
+    return p;
+}
+
+static void
+test_empty_is_refused(void **state)
+{
+    (void)state;
+    AUTO(attest_policy) struct attest_policy *p = new_policy();
+    struct attest_error err;
+    assert_int_equal(attest_policy_freeze(p, &err), ATTEST_E_CONFIG);
+    assert_non_null(strstr(err.text, "audience"));
+    assert_int_equal(attest_policy_add_audience(p, "https://me.example", NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_freeze(p, &err), ATTEST_E_CONFIG);
+    assert_non_null(strstr(err.text, "issuer"));
+    assert_false(policy_frozen(p));
+}
+
+static void
+test_two_issuers_must_be_told_apart(void **state)
+{
+    (void)state;
+    AUTO(attest_policy) struct attest_policy *p = usable_policy();
+    assert_int_equal(attest_policy_add_issuer(p, B, ATTEST_TRUST_ENTERPRISE, NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_issuer_trust_domain(p, A, "a.example", NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_issuer_provider(p, A, "a", NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_issuer_trust_domain(p, B, "b.example", NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_issuer_provider(p, B, "b", NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
+}
+
+static void
+test_frozen_stays_as_it_is(void **state)
+{
+    (void)state;
+    AUTO(attest_policy) struct attest_policy *p = usable_policy();
+    assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_add_audience(p, "x", NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_add_issuer(p, B, ATTEST_TRUST_PROVIDER, NULL),
+                     ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_issuer_trust_domain(p, A, "x", NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_issuer_provider(p, A, "x", NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_issuer_alg(p, A, "EdDSA", NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_issuer_subject_name(p, A, "x", "y", NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_allow_loopback_http(p, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_set_mode(p, ATTEST_MODE_OPTIONAL, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_set_skew_s(p, 1, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_set_lifetime_max_s(p, 1, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_set_age_max_s(p, 1, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_require_claim(p, "cnf", NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_set_safety_min(p, ATTEST_SAFETY_STANDARD, NULL),
+                     ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_set_trust_min(p, ATTEST_TRUST_PROVIDER, NULL),
+                     ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_add_model_family(p, "x", NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(policy_mode(p), ATTEST_MODE_REQUIRED);
+    assert_int_equal(policy_skew_s(p), ATTEST_SKEW_DEFAULT_S);
+}
+
+static void
+test_wrong_values(void **state)
+{
+    (void)state;
+    AUTO(attest_policy) struct attest_policy *p = usable_policy();
+    assert_int_equal(attest_policy_add_audience(p, "", NULL), ATTEST_E_CONFIG);
+    assert_int_equal(
+        attest_policy_add_issuer(p, "http://127.0.0.1:8080", ATTEST_TRUST_PROVIDER, NULL),
+        ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_add_issuer(p, "ai.example.com", ATTEST_TRUST_PROVIDER, NULL),
+                     ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_add_issuer(p, A, ATTEST_TRUST_PROVIDER, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_add_issuer(p, B, ATTEST_TRUST_NONE, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_issuer_provider(p, B, "b", NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_issuer_trust_domain(p, A, "A.example", NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_issuer_alg(p, A, "none", NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_issuer_alg(p, A, "HS256", NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_issuer_subject_name(p, A, "m", "..", NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_issuer_subject_name(p, A, "m", "x", NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_issuer_subject_name(p, A, "m", "y", NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_set_skew_s(p, -1, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_set_skew_s(p, ATTEST_SKEW_MAX_S + 1, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_set_lifetime_max_s(p, 0, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_set_lifetime_max_s(p, 901, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_set_age_max_s(p, 901, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_set_mode(p, (enum attest_mode)3, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_set_safety_min(p, (enum attest_safety)9, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_set_trust_min(p, (enum attest_trust)9, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_require_claim(p, "agent", NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_require_claim(p, "agent_integrity.config_hash", NULL),
+                     ATTEST_OK);
+    assert_int_equal(attest_policy_allow_loopback_http(p, NULL), ATTEST_OK);
+    assert_int_equal(
+        attest_policy_add_issuer(p, "http://127.0.0.1:8080", ATTEST_TRUST_PROVIDER, NULL),
+        ATTEST_OK);
+}
+
+static void
+test_limits(void **state)
+{
+    (void)state;
+    AUTO(attest_policy) struct attest_policy *p = usable_policy();
+    char name[64];
+    for (int i = 1; i < 64; i++) {
+        snprintf(name, sizeof(name), "https://%d.example", i);
+        assert_int_equal(attest_policy_add_audience(p, name, NULL), ATTEST_OK);
+        assert_int_equal(attest_policy_add_audience(p, name, NULL), ATTEST_OK);
+        assert_int_equal(attest_policy_add_issuer(p, name, ATTEST_TRUST_PROVIDER, NULL), ATTEST_OK);
+    }
+    assert_int_equal(attest_policy_add_audience(p, "https://x.example", NULL), ATTEST_E_LIMIT);
+    assert_int_equal(attest_policy_add_issuer(p, "https://x.example", ATTEST_TRUST_PROVIDER, NULL),
+                     ATTEST_E_LIMIT);
+}
+
+static void
+test_names(void **state)
+{
+    (void)state;
+    assert_string_equal(attest_trust_name(ATTEST_TRUST_PROVIDER), "provider");
+    assert_string_equal(attest_trust_name(ATTEST_TRUST_ENTERPRISE), "enterprise");
+    assert_string_equal(attest_trust_name((enum attest_trust)77), "none");
+    assert_string_equal(attest_safety_name(ATTEST_SAFETY_ENHANCED), "enhanced");
+    assert_string_equal(attest_mode_name(ATTEST_MODE_PREFERRED), "preferred");
+    assert_true(ATTEST_TRUST_NONE < ATTEST_TRUST_ENTERPRISE);
+    assert_true(ATTEST_TRUST_ENTERPRISE < ATTEST_TRUST_PROVIDER);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_empty_is_refused),
+        cmocka_unit_test(test_two_issuers_must_be_told_apart),
+        cmocka_unit_test(test_frozen_stays_as_it_is),
+        cmocka_unit_test(test_wrong_values),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
