@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "signer/signer_config.h"
 
-#include <string.h>
-
 #include "base/log.h"
+#include "token/subject.h"
 
 static const char *const ec_params_names[] = {"oid", "name", NULL};
 static const char *const typ_names[] = {"JWT", "agent-attestation+jwt", NULL};
@@ -82,3 +81,46 @@ const struct config_schema signer_config_schema = {
     .keys = keys,
     .n_keys = ARRAY_LEN(keys),
 };
+
+static enum attest_rc
+check_names(const struct config_list *names, struct attest_error *err)
+{
+    for (size_t i = 1; i < names->n; i += 2) {
+        if (!subject_segment_ok(slice_cstr(names->items[i])))
+            return error_set(err, ATTEST_E_CONFIG,
+                             "subject_names: '%s' is no path segment ([A-Za-z0-9._-])",
+                             names->items[i]);
+    }
+    return ATTEST_OK;
+}
+
+static enum attest_rc
+check_trust_domain(const struct signer_config *config, struct attest_error *err)
+{
+    struct slice host = {NULL, 0};
+    if (config->trust_domain) {
+        if (trust_domain_ok(slice_cstr(config->trust_domain)))
+            return ATTEST_OK;
+        return error_set(err, ATTEST_E_CONFIG, "trust_domain: 1 to 255 of [a-z0-9._-] expected");
+    }
+    if (issuer_trust_domain(slice_cstr(config->issuer), &host) && trust_domain_ok(host))
+        return ATTEST_OK;
+    return error_set(err, ATTEST_E_CONFIG,
+                     "trust_domain: has to be set, the issuer's host is not fit to be one");
+}
+
+enum attest_rc
+signer_config_check(const struct signer_config *config, struct attest_error *err)
+{
+    struct attest_error why = {0};
+    if (issuer_check(slice_cstr(config->issuer), config->development, &why))
+        return error_set(err, ATTEST_E_CONFIG, "issuer: %s", why.text);
+    enum attest_rc rc = check_trust_domain(config, err);
+    if (rc || (rc = check_names(&config->subject_names, err)))
+        return rc;
+    if (config->pin_file && config->pin_prompt)
+        return error_set(err, ATTEST_E_CONFIG, "pin: file or prompt, not both");
+    if (config->lifetime_default_s > config->lifetime_max_s)
+        return error_set(err, ATTEST_E_CONFIG, "lifetime_default_s: more than lifetime_max_s");
+    return ATTEST_OK;
+}

@@ -33,8 +33,9 @@ enum { SIGNER_ALG_EDDSA, SIGNER_ALG_ED25519 };
 extern const struct config_schema signer_config_schema;
 
 /*
- * What no single row can say: the issuer's form, one way to the PIN, lifetimes in order, one uid on
- * one socket only. ATTEST_E_CONFIG with the key's name in err.
+ * What no single row can say: the issuer's form, a trust domain, one way to the PIN, lifetimes in
+ * order. Asks nothing of the machine, so that a configuration can be checked anywhere.
+ * ATTEST_E_CONFIG with the key's name in err.
  */
 enum attest_rc signer_config_check(const struct signer_config *config, struct attest_error *err);
 

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+#include "signer/issuance_log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+enum {
+    BACK_OFF_FIRST_MS = 50,
+    BACK_OFF_MOST_MS = 1000,
+    STACK_SIZE = 192 * 1024,
+};
+
+struct issuance_log {
+    struct issuance_log_config config;
+    struct chainlog *chain; /* the thread's, once it runs */
+    pthread_t thread;
+    bool started;
+
+    pthread_mutex_t lock; /* over all below */
+    pthread_cond_t more;
+    struct log_entry *first, **last;
+    bool waiting, stop;
+    struct issuance_log_status status;
+};
+
+/* ---- the callers' side ---- */
+
+void
+issuance_log_append(struct issuance_log *log, struct log_entry *entry)
+{
+    entry->next = NULL;
+    pthread_mutex_lock(&log->lock);
+    *log->last = entry;
+    log->last = &entry->next;
+    /* While a batch is being written there is nobody to wake: it comes back by itself. */
+    if (log->waiting) {
+        log->waiting = false;
+        pthread_cond_signal(&log->more);
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+struct waiter {
+    struct log_entry entry;
+    sem_t done;
+};
+
+static void
+waiter_done(struct log_entry *entry)
+{
+    struct waiter *w = (struct waiter *)(void *)entry;
+    sem_post(&w->done);
+}
+
+enum attest_rc
+issuance_log_append_wait(struct issuance_log *log, struct slice body)
+{
+    struct waiter w = {.entry = {.body = body, .done = waiter_done}};
+    sem_init(&w.done, 0, 0);
+    issuance_log_append(log, &w.entry);
+    while (sem_wait(&w.done) < 0 && errno == EINTR)
+        ;
+    sem_destroy(&w.done);
+    return w.entry.rc;
+}
+
+void
+issuance_log_status(struct issuance_log *log, struct issuance_log_status *ret)
+{
+    pthread_mutex_lock(&log->lock);
+    *ret = log->status;
+    pthread_mutex_unlock(&log->lock);
+}
+
+/* ---- the thread ---- */
+
+/* Copies what others may ask for. Returns whether the state changed. */
+static bool
+publish(struct issuance_log *log, size_t committed, int64_t busy_since_ms)
+{
+    bool ok = chainlog_ok(log->chain);
+    pthread_mutex_lock(&log->lock);
+    struct issuance_log_status *s = &log->status;
+    bool changed = s->ok != ok;
+    s->ok = ok;
+    snprintf(s->why, sizeof(s->why), "%s", chainlog_why(log->chain));
+    s->head = chainlog_head(log->chain);
+    s->segment = chainlog_segment(log->chain);
+    s->records += committed;
+    s->commits += committed > 0;
+    s->busy_since_ms = busy_since_ms;
+    pthread_mutex_unlock(&log->lock);
+    return changed;
+}
+
+static void
+tell_state(struct issuance_log *log)
+{
+    log->config.on_state(log->config.ctx, chainlog_ok(log->chain), chainlog_why(log->chain));
+}
+
+static void
+hand_back(struct issuance_log *log, struct log_entry *list)
+{
+    struct log_entry *rest = NULL, **last = &rest;
+    while (list) {
+        struct log_entry *entry = list;
+        list = entry->next;
+        entry->next = NULL;
+        if (entry->done) {
+            entry->done(entry);
+        } else {
+            *last = entry;
+            last = &entry->next;
+        }
+    }
+    if (rest)
+        log->config.on_written(log->config.ctx, rest);
+}
+
+static void
+refuse(struct issuance_log *log, struct log_entry *list)
+{
+    for (struct log_entry *entry = list; entry; entry = entry->next)
+        entry->rc = ATTEST_E_LOG;
+    hand_back(log, list);
+}
+
+/* Gathers what fits into one batch, cuts it off *list and returns it; *n counts the records. */
+static struct log_entry *
+gather(struct issuance_log *log, struct log_entry **list, size_t *n)
+{
+    int64_t now_s = clock_wall_s(), now_ms = clock_mono_ms();
+    struct log_entry *batch = *list, *entry = *list, **end = &batch;
+    *n = 0;
+    while (entry && chainlog_room(log->chain)) {
+        if (entry->deadline_ms && entry->deadline_ms <= now_ms)
+            entry->rc = ATTEST_E_TIMEOUT;
+        else
+            entry->rc = chainlog_add(log->chain, now_s, entry->body, NULL);
+        *n += entry->rc == ATTEST_OK;
+        end = &entry->next;
+        entry = entry->next;
+    }
+    *end = NULL;
+    *list = entry;
+    return batch;
+}
+
+static void
+write_all(struct issuance_log *log, struct log_entry *list)
+{
+    while (list) {
+        if (!chainlog_ok(log->chain)) {
+            refuse(log, list);
+            return;
+        }
+        publish(log, 0, clock_mono_ms());
+        size_t n;
+        struct log_entry *batch = gather(log, &list, &n);
+        if (chainlog_commit(log->chain, NULL)) {
+            n = 0;
+            for (struct log_entry *entry = batch; entry; entry = entry->next)
+                entry->rc = entry->rc ? entry->rc : ATTEST_E_LOG;
+        }
+        if (publish(log, n, 0))
+            tell_state(log);
+        hand_back(log, batch);
+    }
+}
+
+/* Tries when *retry_ms has come; sets the next time. */
+static void
+recover(struct issuance_log *log, int64_t *retry_ms, int64_t *back_off_ms)
+{
+    if (chainlog_ok(log->chain)) {
+        *back_off_ms = BACK_OFF_FIRST_MS;
+        *retry_ms = 0;
+        return;
+    }
+    int64_t now_ms = clock_mono_ms();
+    if (*retry_ms == 0)
+        *retry_ms = now_ms + *back_off_ms;
+    if (*retry_ms > now_ms)
+        return;
+    (void)chainlog_recover(log->chain, NULL);
+    *back_off_ms = *back_off_ms * 2 > BACK_OFF_MOST_MS ? BACK_OFF_MOST_MS : *back_off_ms * 2;
+    *retry_ms = clock_mono_ms() + *back_off_ms;
+    if (publish(log, 0, 0))
+        tell_state(log);
+}
+
+/* Lock held. Until something waits, the stop, or retry_ms (0: none). */
+static void
+wait_for_more(struct issuance_log *log, int64_t retry_ms)
+{
+    log->waiting = true;
+    if (retry_ms == 0) {
+        pthread_cond_wait(&log->more, &log->lock);
+    } else {
+        struct timespec t = {.tv_sec = retry_ms / 1000, .tv_nsec = retry_ms % 1000 * 1000000};
+        pthread_cond_timedwait(&log->more, &log->lock, &t);
+    }
+    log->waiting = false;
+}
+
+static void *
+log_thread(void *arg)
+{
+    struct issuance_log *log = arg;
+    int64_t retry_ms = 0, back_off_ms = BACK_OFF_FIRST_MS;
+    bool stop = false;
+    while (!stop) {
+        recover(log, &retry_ms, &back_off_ms);
+        pthread_mutex_lock(&log->lock);
+        if (!log->first && !log->stop)
+            wait_for_more(log, retry_ms);
+        struct log_entry *list = log->first;
+        log->first = NULL;
+        log->last = &log->first;
+        stop = log->stop && !list;
+        pthread_mutex_unlock(&log->lock);
+        write_all(log, list);
+    }
+    return NULL;
+}
+
+/* ---- life ---- */
+
+enum attest_rc
+issuance_log_open(const struct issuance_log_config *config, struct issuance_log **ret,
+                  struct attest_error *err)
+{
+    struct chainlog *chain = NULL;
+    enum attest_rc rc = chainlog_open(&config->chain, &chain, err);
+    if (rc)
+        return rc;
+    struct issuance_log *log = calloc(1, sizeof(*log));
+    if (!log) {
+        chainlog_close(chain);
+        return error_set(err, ATTEST_E_NOMEM, "no memory for the issuance log");
+    }
+    log->config = *config;
+    log->chain = chain;
+    log->last = &log->first;
+    pthread_mutex_init(&log->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&log->more, &attr);
+    pthread_condattr_destroy(&attr);
+    publish(log, 0, 0);
+    *ret = log;
+    return ATTEST_OK;
+}
+
+enum attest_rc
+issuance_log_start(struct issuance_log *log, struct attest_error *err)
+{
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_SIZE);
+    int e = pthread_create(&log->thread, &attr, log_thread, log);
+    pthread_attr_destroy(&attr);
+    if (e)
+        return error_errno(err, ATTEST_E_INTERNAL, e, "starting the issuance log's thread");
+    log->started = true;
+    return ATTEST_OK;
+}
+
+void
+issuance_log_close(struct issuance_log *log)
+{
+    if (!log)
+        return;
+    if (log->started) {
+        pthread_mutex_lock(&log->lock);
+        log->stop = true;
+        pthread_cond_signal(&log->more);
+        pthread_mutex_unlock(&log->lock);
+        pthread_join(log->thread, NULL);
+    }
+    chainlog_close(log->chain);
+    pthread_cond_destroy(&log->more);
+    pthread_mutex_destroy(&log->lock);
+    free(log);
+}

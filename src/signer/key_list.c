@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "signer/key_list.h"
+
+#include <string.h>
+
+#include "base/b64u.h"
+#include "jwks/keyset.h"
+
+void
+key_list_done(struct key_list *list)
+{
+    free(list->keys);
+    *list = (struct key_list){0};
+}
+
+enum attest_rc
+key_list_add(struct key_list *list, const struct key_record *key)
+{
+    struct key_record *keys = realloc(list->keys, (list->n + 1) * sizeof(*keys));
+    if (!keys)
+        return ATTEST_E_NOMEM;
+    list->keys = keys;
+    keys[list->n++] = *key;
+    return ATTEST_OK;
+}
+
+const struct key_record *
+key_list_active(const struct key_list *list, enum key_purpose purpose, int64_t now_s)
+{
+    const struct key_record *best = NULL;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct key_record *key = &list->keys[i];
+        if (key->purpose != purpose || key_state(&key->times, now_s) != KEY_ACTIVE)
+            continue;
+        if (!best || key->times.active_s > best->times.active_s)
+            best = key;
+    }
+    return best;
+}
+
+struct key_times
+key_list_new_times(const struct key_list *list, enum key_purpose purpose, int64_t now_s)
+{
+    struct key_times times = {.created_s = now_s};
+    for (size_t i = 0; i < list->n; i++) {
+        if (list->keys[i].purpose == purpose)
+            return times;
+    }
+    times.published_s = times.active_s = now_s;
+    return times;
+}
+
+enum attest_rc
+key_list_write_jwks(const struct key_list *list, int64_t now_s, struct buf *out)
+{
+    AUTO(mem) struct keyset_entry *entries = calloc(list->n + 1, sizeof(*entries));
+    if (!entries)
+        return ATTEST_E_NOMEM;
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct key_record *key = &list->keys[i];
+        if (key->purpose != KEY_PURPOSE_TOKEN)
+            continue;
+        memcpy(entries[n].public_key, key->ref.public_key, ED25519_PUBLIC_LEN);
+        entries[n].alg = key->alg;
+        entries[n++].state = key_state(&key->times, now_s);
+    }
+    keyset_write(entries, n, out);
+    return buf_rc(out);
+}
+
+static void
+write_each(const struct key_list *list, int64_t now_s, bool removed_too, struct buf *out,
+           void (*write_one)(const struct key_record *key, int64_t now_s, struct buf *out))
+{
+    char comma = '[';
+    for (size_t i = 0; i < list->n; i++) {
+        const struct key_record *key = &list->keys[i];
+        if (!removed_too && key_state(&key->times, now_s) == KEY_REMOVED)
+            continue;
+        buf_char(out, comma);
+        write_one(key, now_s, out);
+        comma = ',';
+    }
+    buf_str(out, comma == '[' ? "[]" : "]");
+}
+
+static void
+write_short(const struct key_record *key, int64_t now_s, struct buf *out)
+{
+    buf_printf(out, "{\"kid\":\"%s\",\"purpose\":\"%s\",\"state\":\"%s\",\"created\":%lld",
+               key->kid, key_purpose_name(key->purpose),
+               key_state_name(key_state(&key->times, now_s)), (long long)key->times.created_s);
+    if (key->times.active_s)
+        buf_printf(out, ",\"active\":%lld", (long long)key->times.active_s);
+    buf_char(out, '}');
+}
+
+void
+key_list_write_short(const struct key_list *list, int64_t now_s, struct buf *out)
+{
+    write_each(list, now_s, false, out, write_short);
+}
+
+static void
+write_times(const struct key_times *times, struct buf *out)
+{
+    const struct {
+        const char *name;
+        int64_t at_s;
+    } rows[] = {
+        {"created", times->created_s},     {"published", times->published_s},
+        {"active", times->active_s},       {"retired", times->retired_s},
+        {"removed", times->removed_s},     {"revoked", times->revoked_s},
+        {"destroyed", times->destroyed_s},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (rows[i].at_s)
+            buf_printf(out, ",\"%s\":%lld", rows[i].name, (long long)rows[i].at_s);
+    }
+}
+
+void
+key_record_write(const struct key_record *key, int64_t now_s, struct buf *out)
+{
+    buf_printf(out, "{\"kid\":\"%s\",\"purpose\":\"%s\",\"label\":", key->kid,
+               key_purpose_name(key->purpose));
+    json_put_string(out, slice_cstr(key->label));
+    buf_printf(out, ",\"state\":\"%s\",\"alg\":\"%s\",\"x\":\"",
+               key_state_name(key_state(&key->times, now_s)), jwk_alg_name(key->alg));
+    b64u_append(out, key->ref.public_key, ED25519_PUBLIC_LEN);
+    buf_char(out, '"');
+    write_times(&key->times, out);
+    buf_char(out, '}');
+}
+
+void
+key_list_write(const struct key_list *list, int64_t now_s, struct buf *out)
+{
+    write_each(list, now_s, true, out, key_record_write);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIGNER_KEY_LIST_H
+#define SIGNER_KEY_LIST_H
+
+#include "signer/key_records.h"
+
+/*
+ * The keys in memory, and what follows from them at a given time: which one signs, what is
+ * published, what `keyset`, `status` and `key.list` say. No I/O, no clock.
+ */
+struct key_list {
+    struct key_record *keys; /* the oldest first */
+    size_t n;
+};
+
+void key_list_done(struct key_list *list);
+/* Adds a copy at the end. ATTEST_OK or ATTEST_E_NOMEM. */
+enum attest_rc key_list_add(struct key_list *list, const struct key_record *key);
+
+/* The key of this purpose that signs now: active, and of several the one that is so most recently;
+ * NULL when there is none. */
+const struct key_record *key_list_active(const struct key_list *list, enum key_purpose purpose,
+                                         int64_t now_s);
+
+/*
+ * The time stamps of a new key. The first of its purpose signs at once: there is no older key that
+ * somebody might still know alone. Any later one waits as `created`.
+ */
+struct key_times key_list_new_times(const struct key_list *list, enum key_purpose purpose,
+                                    int64_t now_s);
+
+/* The key set document of the token keys (docs/protocol.md, section 3). */
+enum attest_rc key_list_write_jwks(const struct key_list *list, int64_t now_s, struct buf *out);
+
+/* [{"kid":…,"purpose":…,"state":…,"created":…,"active":…}], for `keyset`: no removed keys. */
+void key_list_write_short(const struct key_list *list, int64_t now_s, struct buf *out);
+/* [{"kid":…,"purpose":…,"label":…,"state":…,"alg":…,"x":…,"created":…}], with every time stamp that
+ * there is; and one of these. */
+void key_list_write(const struct key_list *list, int64_t now_s, struct buf *out);
+void key_record_write(const struct key_record *key, int64_t now_s, struct buf *out);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#include "signer/key_records_schema.h"
+
+#include "base/auto.h"
+
+const char *const key_records_steps[] = {
+    /* Times are seconds since the epoch; 0 is "not yet". */
+    "CREATE TABLE key ("
+    " id BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    " public_key BLOB NOT NULL UNIQUE CHECK (length(public_key) = 32),"
+    " purpose TEXT NOT NULL,"
+    " alg TEXT NOT NULL,"
+    " label TEXT NOT NULL,"
+    " created_s INTEGER NOT NULL,"
+    " published_s INTEGER NOT NULL DEFAULT 0,"
+    " active_s INTEGER NOT NULL DEFAULT 0,"
+    " retired_s INTEGER NOT NULL DEFAULT 0,"
+    " removed_s INTEGER NOT NULL DEFAULT 0,"
+    " revoked_s INTEGER NOT NULL DEFAULT 0,"
+    " destroyed_s INTEGER NOT NULL DEFAULT 0"
+    ") STRICT, WITHOUT ROWID;",
+
+    /* One row for each thing to be remembered: "log_head", "config". */
+    "CREATE TABLE mark ("
+    " name TEXT PRIMARY KEY NOT NULL,"
+    " seq INTEGER NOT NULL,"
+    " hash BLOB NOT NULL CHECK (length(hash) = 32)"
+    ") STRICT, WITHOUT ROWID;",
+};
+
+const size_t key_records_n_steps = ARRAY_LEN(key_records_steps);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include <getopt.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/ed25519.h"
+#include "base/jsondoc.h"
+#include "base/log.h"
+#include "base/service.h"
+#include "signer/signer.h"
+
+enum { EXIT_REFUSED = 1, EXIT_USE = 2, EXIT_CANNOT = 3 };
+
+static const char usage[] =
+    "usage: attest-signer [--config FILE] [--check-config] [--accept-log-cut]\n"
+    "\n"
+    "Holds the keys and signs attestations for attestd. Stays in the foreground.\n"
+    "\n"
+    "  --config FILE      read FILE instead of " PKGSYSCONFDIR "/attest-signer.yaml\n"
+    "  --check-config     say whether the configuration is good, and end\n"
+    "  --accept-log-cut   go on from an issuance log that lacks records known to have been\n"
+    "                     written; the gap becomes a record\n"
+    "  --help, --version\n";
+
+struct arguments {
+    const char *config;
+    bool check_config;
+    struct signer_options options;
+};
+
+/* -1: go on; else the exit status. */
+static int
+read_arguments(int argc, char **argv, struct arguments *a)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},   {"check-config", no_argument, NULL, 'k'},
+        {"accept-log-cut", no_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},        {0},
+    };
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (c) {
+        case 'c':
+            a->config = optarg;
+            break;
+        case 'k':
+            a->check_config = true;
+            break;
+        case 'a':
+            a->options.accept_log_cut = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return 0;
+        case 'v':
+            puts("attest-signer " PACKAGE_VERSION);
+            return 0;
+        default:
+            fputs("attest-signer: see attest-signer --help\n", stderr);
+            return EXIT_USE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "attest-signer: '%s' is one argument too many; see attest-signer --help\n",
+                argv[optind]);
+        return EXIT_USE;
+    }
+    return -1;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct arguments a = {.config = PKGSYSCONFDIR "/attest-signer.yaml"};
+    int status = read_arguments(argc, argv, &a);
+    if (status >= 0)
+        return status;
+    struct signer_config config = {0};
+    struct attest_error err = {0};
+    if (crypto_init(&err) ||
+        config_load(&signer_config_schema, a.config, (const char *const *)environ, &config, &err) ||
+        signer_config_check(&config, &err)) {
+        fprintf(stderr, "attest-signer: %s: %s\n", a.config, err.text);
+        config_done(&signer_config_schema, &config);
+        return err.rc == ATTEST_E_CONFIG ? EXIT_REFUSED : EXIT_CANNOT;
+    }
+    if (a.check_config) {
+        puts("attest-signer: the configuration is good");
+        status = 0;
+    } else {
+        /* Many short-lived threads' arenas would cost more memory than they save time. */
+        mallopt(M_ARENA_MAX, 2);
+        umask(077);
+        jsondoc_init();
+        log_init("attest-signer", (enum log_level)config.log_level);
+        status = service_harden(&err) ? EXIT_CANNOT : signer_run(&config, &a.options);
+        if (err.rc)
+            log_event(LOG_LEVEL_ERROR, "start_failed", "why=%s", LOG_QUOTED(slice_cstr(err.text)));
+    }
+    config_done(&signer_config_schema, &config);
+    return status;
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "signer/signer_impl.h"
+
+enum {
+    REQUEST_NODES = 1024,
+    OPS_MAX = 16, /* key operations that may wait */
+};
+
+/* One row a request: what it is called, on which sockets, what answers it. A handler writes its
+ * answer to the connection now, or sees to it that it comes later. */
+struct request_row {
+    const char *op;
+    unsigned sockets; /* enum server_socket, or'ed */
+    void (*handle)(struct signer *s, struct server_conn *conn, const struct frame_request *r);
+};
+
+/* ---- answers ---- */
+
+/* Whole answers that do not fit into the connection's buffer fail that buffer, and so close it. */
+static void
+answer_error(struct server_conn *conn, int64_t id, enum attest_rc rc, const char *text,
+             const char *member)
+{
+    struct buf *out = server_conn_out(conn);
+    size_t start = frame_open(out);
+    frame_put_error(out, id, rc, text, member);
+    frame_close(out, start);
+}
+
+/* Closes a good answer; one that is too long becomes an error. */
+static void
+finish_ok(struct server_conn *conn, struct buf *out, size_t start, int64_t id)
+{
+    buf_char(out, '}');
+    if (!frame_close(out, start) && !buf_rc(out))
+        answer_error(conn, id, ATTEST_E_LIMIT, "the answer is larger than a frame", NULL);
+}
+
+void
+signer_answer(struct signer *s, const struct mint_job *job)
+{
+    struct server_conn *conn = server_conn_find(s->server, job->conn);
+    if (!conn)
+        return;
+    struct buf *out = server_conn_out(conn);
+    size_t start = frame_open(out);
+    mint_answer(job, out);
+    frame_close(out, start);
+}
+
+/* ---- both sockets ---- */
+
+static void
+on_ping(struct signer *s, struct server_conn *conn, const struct frame_request *r)
+{
+    struct buf *out = server_conn_out(conn);
+    size_t start = frame_open(out);
+    frame_put_ok(out, r->id);
+    buf_printf(out, ",\"state\":\"%s\",\"now\":%lld",
+               keystore_state_name((enum keystore_state)atomic_load(&s->keystore_state)),
+               (long long)clock_wall_s());
+    finish_ok(conn, out, start, r->id);
+}
+
+/* ---- signer.sock ---- */
+
+/* From a worker: the signature is there, or there is none. */
+static void
+mint_signed(void *ctx, enum attest_rc rc, const uint8_t sig[ED25519_SIG_LEN])
+{
+    struct mint_job *job = ctx;
+    struct signer *s = job->signer;
+    job->rc = rc ? rc : mint_finish(job, sig);
+    if (job->rc)
+        signer_back_job(s, job);
+    else
+        issuance_log_append(s->log, &job->entry);
+}
+
+static enum attest_rc
+mint_start(struct signer *s, struct server_conn *conn, const struct frame_request *r,
+           struct mint_job *job, char *member, size_t member_size, struct attest_error *err)
+{
+    const char *why;
+    int64_t now_s = clock_wall_s();
+    enum attest_rc rc = signer_ready(s, now_s, &why);
+    if (rc)
+        return error_set(err, rc, "%s", why);
+    const struct key_record *key = key_list_active(&s->keys, KEY_PURPOSE_TOKEN, now_s);
+    rc = mint_begin(&s->limits, r, key, now_s, clock_mono_ms(), job, member, member_size, err);
+    if (rc)
+        return rc;
+    job->conn = server_conn_id(conn);
+    job->signer = s;
+    s->in_flight++;
+    rc = keystore_sign(s->keystore, &job->key, buf_view(&job->token), job->deadline_ms, mint_signed,
+                       job);
+    if (rc) {
+        s->in_flight--;
+        return error_set(err, rc, "%s", attest_strerror(rc));
+    }
+    return ATTEST_OK;
+}
+
+static void
+on_sign(struct signer *s, struct server_conn *conn, const struct frame_request *r)
+{
+    char member[128] = "";
+    struct attest_error err = {0};
+    if (s->stopping || s->in_flight >= (unsigned)s->config->queue_max) {
+        answer_error(conn, r->id, ATTEST_E_BUSY, s->stopping ? "the signer is stopping" : NULL,
+                     NULL);
+        return;
+    }
+    struct mint_job *job = signer_job_take(s);
+    if (!job) {
+        answer_error(conn, r->id, ATTEST_E_NOMEM, NULL, NULL);
+        return;
+    }
+    enum attest_rc rc = mint_start(s, conn, r, job, member, sizeof(member), &err);
+    if (rc) {
+        answer_error(conn, r->id, rc, err.text, member);
+        signer_job_give(s, job);
+    }
+}
+
+static void
+on_keyset(struct signer *s, struct server_conn *conn, const struct frame_request *r)
+{
+    server_conn_subscribe(conn, r->id);
+    struct buf *out = server_conn_out(conn);
+    size_t start = frame_open(out);
+    frame_put_ok(out, r->id);
+    signer_write_keyset(s, out);
+    finish_ok(conn, out, start, r->id);
+}
+
+/* ---- signer-admin.sock ---- */
+
+static void
+write_status(struct signer *s, struct buf *out)
+{
+    const char *why;
+    char token[128];
+    struct keystore_stats stats;
+    int64_t now_s = clock_wall_s();
+    bool ready = signer_ready(s, now_s, &why) == ATTEST_OK;
+    keystore_stats(s->keystore, &stats);
+    keystore_describe(s->keystore, token, sizeof(token));
+    buf_printf(out,
+               ",\"version\":\"%s\",\"started\":%lld,\"now\":%lld,\"issuer\":", PACKAGE_VERSION,
+               (long long)s->started_s, (long long)now_s);
+    json_put_string(out, s->limits.issuer);
+    buf_printf(out, ",\"keystore\":\"%s\",\"token\":", keystore_state_name(stats.state));
+    json_put_string(out, slice_cstr(token));
+    buf_printf(out,
+               ",\"workers\":%u,\"workers_lost\":%u,\"queue\":%u,\"signatures\":%llu,"
+               "\"failures\":%llu,\"reconnects\":%llu,\"sign_cpu_ns\":%llu,\"verify_cpu_ns\":%llu",
+               stats.workers, stats.workers_lost, s->in_flight,
+               (unsigned long long)stats.signatures, (unsigned long long)stats.failures,
+               (unsigned long long)stats.reconnects, (unsigned long long)stats.sign_cpu_ns,
+               (unsigned long long)stats.verify_cpu_ns);
+    struct issuance_log_status log;
+    issuance_log_status(s->log, &log);
+    buf_printf(out, ",\"log\":\"%s\",\"log_records\":%llu,\"log_commits\":%llu",
+               log.ok ? "ok" : "failed", (unsigned long long)log.records,
+               (unsigned long long)log.commits);
+    buf_printf(out, ",\"ready\":%s,\"why\":", ready ? "true" : "false");
+    json_put_string(out, slice_cstr(why));
+}
+
+static void
+on_status(struct signer *s, struct server_conn *conn, const struct frame_request *r)
+{
+    struct buf *out = server_conn_out(conn);
+    size_t start = frame_open(out);
+    frame_put_ok(out, r->id);
+    write_status(s, out);
+    buf_str(out, ",\"keys\":");
+    key_list_write(&s->keys, clock_wall_s(), out);
+    finish_ok(conn, out, start, r->id);
+}
+
+static void
+on_key_list(struct signer *s, struct server_conn *conn, const struct frame_request *r)
+{
+    struct buf *out = server_conn_out(conn);
+    size_t start = frame_open(out);
+    frame_put_ok(out, r->id);
+    buf_str(out, ",\"keys\":");
+    key_list_write(&s->keys, clock_wall_s(), out);
+    finish_ok(conn, out, start, r->id);
+}
+
+static bool
+label_ok(struct slice label)
+{
+    if (label.len < 1 || label.len > KEY_LABEL_MAX)
+        return false;
+    for (size_t i = 0; i < label.len; i++) {
+        char c = label.p[i];
+        if (c < 0x20 || c > 0x7e || c == '"' || c == '\\')
+            return false;
+    }
+    return true;
+}
+
+static void
+generated(struct signer *s, struct op *op)
+{
+    s->ops_pending--;
+    if (!op->rc && key_list_add(&s->keys, &op->key))
+        op->rc = error_set(&op->err, ATTEST_E_NOMEM, "no memory; the key is there after a restart");
+    if (!op->rc) {
+        log_event(LOG_LEVEL_INFO, "key_generated", "kid=%s purpose=%s uid=%u", op->key.kid,
+                  key_purpose_name(op->key.purpose), (unsigned)op->uid);
+        signer_refresh(s);
+    }
+    struct server_conn *conn = server_conn_find(s->server, op->conn);
+    if (conn && op->rc) {
+        answer_error(conn, op->id, op->rc, op->err.text, NULL);
+    } else if (conn) {
+        struct buf *out = server_conn_out(conn);
+        size_t start = frame_open(out);
+        frame_put_ok(out, op->id);
+        buf_str(out, ",\"key\":");
+        key_record_write(&op->key, clock_wall_s(), out);
+        finish_ok(conn, out, start, op->id);
+    }
+    free(op);
+}
+
+static void
+on_key_generate(struct signer *s, struct server_conn *conn, const struct frame_request *r)
+{
+    struct slice purpose, label;
+    enum key_purpose wanted;
+    char fallback[KEY_LABEL_MAX];
+    if (!frame_string(r->json, r->root, "purpose", &purpose) ||
+        !key_purpose_from(purpose, &wanted)) {
+        answer_error(conn, r->id, ATTEST_E_ARGUMENT, "purpose: token, root or log expected",
+                     "purpose");
+        return;
+    }
+    snprintf(fallback, sizeof(fallback), "attestd %s", key_purpose_name(wanted));
+    if (!json_member(r->json, r->root, "label"))
+        label = slice_cstr(fallback);
+    else if (!frame_string(r->json, r->root, "label", &label) || !label_ok(label)) {
+        answer_error(conn, r->id, ATTEST_E_ARGUMENT,
+                     "label: 1 to 64 printable ASCII characters, no quotes or backslashes",
+                     "label");
+        return;
+    }
+    struct op *op = s->stopping || s->ops_pending >= OPS_MAX ? NULL : calloc(1, sizeof(*op));
+    if (!op) {
+        answer_error(conn, r->id, ATTEST_E_BUSY, NULL, NULL);
+        return;
+    }
+    op->run = op_generate;
+    op->done = generated;
+    op->conn = server_conn_id(conn);
+    op->id = r->id;
+    op->uid = server_conn_peer(conn)->uid;
+    op->key.purpose = wanted;
+    op->key.alg = s->config->token_alg == SIGNER_ALG_ED25519 ? JWK_ALG_ED25519 : JWK_ALG_EDDSA;
+    memcpy(op->key.label, label.p, label.len);
+    s->ops_pending++;
+    ops_push(s->ops, op);
+}
+
+static void
+on_audit_show(struct signer *s, struct server_conn *conn, const struct frame_request *r)
+{
+    struct issuance_log_status log;
+    char hex[2 * SHA256_LEN + 1];
+    issuance_log_status(s->log, &log);
+    hex_encode(hex, log.head.hash, SHA256_LEN);
+    struct buf *out = server_conn_out(conn);
+    size_t start = frame_open(out);
+    frame_put_ok(out, r->id);
+    buf_printf(out, ",\"segment\":%u,\"seq\":%llu,\"head\":\"%s\"", log.segment,
+               (unsigned long long)log.head.seq, hex);
+    finish_ok(conn, out, start, r->id);
+}
+
+/* ---- the table ---- */
+
+static const struct request_row rows[] = {
+    {"sign", SERVER_SIGNER, on_sign},
+    {"keyset", SERVER_SIGNER, on_keyset},
+    {"ping", SERVER_SIGNER | SERVER_ADMIN, on_ping},
+    {"status", SERVER_ADMIN, on_status},
+    {"key.list", SERVER_ADMIN, on_key_list},
+    {"key.generate", SERVER_ADMIN, on_key_generate},
+    {"audit.show", SERVER_ADMIN, on_audit_show},
+};
+
+static const struct request_row *
+find_row(struct slice op, enum server_socket socket)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (slice_is(op, rows[i].op))
+            return rows[i].sockets & (unsigned)socket ? &rows[i] : NULL;
+    }
+    return NULL;
+}
+
+bool
+signer_request_permitted(struct slice op, enum server_socket socket)
+{
+    return find_row(op, socket) != NULL;
+}
+
+bool
+signer_on_frame(void *ctx, struct server_conn *conn, char *body, size_t body_len,
+                struct attest_error *err)
+{
+    struct signer *s = ctx;
+    JSON_NODES(j, REQUEST_NODES);
+    struct frame_request r;
+    if (frame_read_request(&j, body, body_len, &r, err))
+        return false;
+    const struct request_row *row = find_row(r.op, server_conn_socket(conn));
+    if (!row) {
+        error_set(err, ATTEST_E_DENIED, "this socket does not take the request %.*s",
+                  (int)(r.op.len < 40 ? r.op.len : 40), r.op.p);
+        return false;
+    }
+    row->handle(s, conn, &r);
+    return true;
+}
