@@ -13,10 +13,16 @@ check_issuer(const void *config, struct attest_error *err)
     return issuer_config_check(config, err);
 }
 
+static enum attest_rc
+check_signer(const void *config, struct attest_error *err)
+{
+    return signer_config_check(config, err);
+}
+
 const struct daemon daemons[] = {
     {"attestd", &issuer_config_schema, sizeof(struct issuer_config), check_issuer,
      PKGSYSCONFDIR "/attestd.yaml"},
-    {"attest-signer", &signer_config_schema, sizeof(struct signer_config), NULL,
+    {"attest-signer", &signer_config_schema, sizeof(struct signer_config), check_signer,
      PKGSYSCONFDIR "/attest-signer.yaml"},
 };
 
@@ -86,7 +92,7 @@ daemon_config(const struct daemon *d, struct slice text, void **ret, struct atte
     if (!config)
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
     enum attest_rc rc = config_parse(d->schema, text, (const char *const *)environ, config, err);
-    if (rc == ATTEST_OK && d->check)
+    if (rc == ATTEST_OK)
         rc = d->check(config, err);
     if (rc) {
         daemon_config_free(d, config);

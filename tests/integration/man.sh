@@ -23,7 +23,7 @@ told() {
     program=$1
     page=$2
     shift 2
-    [ -x "$top_builddir/$program" ] || { echo "$program is not built"; return; }
+    [ -x "$top_builddir/$program" ] || { complain "$program is not built"; return; }
     text=$(mandoc -Tascii "$pages/$page" | sed 's/.\x08//g')
     for option in $("$top_builddir/$program" "$@" --help | grep -o -e '--[a-z][a-z-]*' | sort -u); do
         case $text in *"$option"*) ;; *) complain "$page does not tell of $option ($program $*)" ;; esac

@@ -1,0 +1,66 @@
+#!/bin/sh
+# attestctl against a running signer: status, keys and log; and what it says when the signer is gone.
+set -u
+dir=$(mktemp -d) || exit 1
+trap 'stop_issuer; rm -rf "$dir"' EXIT
+. "$top_srcdir/tests/support/expect.sh"
+. "$top_srcdir/tests/support/issuer.sh"
+start_issuer
+ctl=$top_builddir/attestctl
+
+run $ctl status --socket "$ADMIN_SOCKET"
+expect 0
+out_has '^keystore .*ready'
+out_has '^token  *active '
+run $ctl status --config "$dir/attest-signer.yaml" --json
+expect 0
+out_has '"keystore":'
+out_has '"keys":\['
+
+# The signer's own name for a key is the published one.
+run $ctl key list --socket "$ADMIN_SOCKET"
+expect 0
+kid=$(sed -n 's/^token  *active  *\([^ ]*\) .*/\1/p' "$dir/out")
+[ ${#kid} = 43 ] || complain "no kid of 43 characters for the active key"
+curl -fsS -o "$dir/jwks.json" "$ISSUER/.well-known/jwks.json" || complain "no key set"
+grep -q "\"kid\":\"$kid\"" "$dir/jwks.json" || complain "the active key is not in the key set"
+
+# A second token key waits to be published; log and root keys are never in the key set.
+run $ctl key generate --purpose token --label "the next one" --socket "$ADMIN_SOCKET"
+expect 0
+out_has '^token  *created .*the next one'
+run $ctl key list --socket "$ADMIN_SOCKET"
+expect 0
+[ "$(grep -c '^token ' "$dir/out")" = 2 ] || complain "two token keys were to be listed"
+[ "$(grep -c '^log \|^root ' "$dir/out")" = 2 ] || complain "a log and a root key were to be listed"
+curl -fsS "$ISSUER/.well-known/jwks.json" | grep -o '"kid"' | grep -c . >"$dir/out"
+[ "$(cat "$dir/out")" = 1 ] || complain "only the active key was to be published"
+
+run $ctl key generate --purpose tokens --socket "$ADMIN_SOCKET"
+case $status in 1 | 2) ;; *) complain "an unknown purpose: status $status" ;; esac
+
+# Wrong socket: the request is none of that socket's, and the signer hangs up.
+run $ctl status --socket "$SIGNER_SOCKET"
+expect 3
+err_is_one_line
+
+run $ctl audit show --socket "$ADMIN_SOCKET"
+expect 0
+run $ctl audit verify "$dir/state/log"
+expect 0
+out_has '^records  *[1-9]'
+run $ctl audit verify --config "$dir/attest-signer.yaml" --json
+expect 0
+out_has '"ok":true'
+run $ctl config check "$dir/attest-signer.yaml"
+expect 0
+run $ctl config check "$dir/attestd.yaml"
+expect 0
+
+stop_daemon "$SIGNER_PID"
+SIGNER_PID=
+run $ctl status --socket "$ADMIN_SOCKET"
+expect 3
+err_has 'start attest-signer'
+err_is_one_line
+exit $failed
