@@ -349,6 +349,17 @@ pkcs11_describe(struct keystore *base, char *out, size_t out_size)
 }
 
 static void
+free_memory(void *ctx)
+{
+    struct p11_keystore *ks = ctx;
+    secret_free(&ks->pin);
+    p11_uri_free(ks->uri);
+    pthread_mutex_destroy(&ks->lock);
+    free(ks->workers);
+    free(ks);
+}
+
+static void
 p11_keystore_free(struct p11_keystore *ks)
 {
     if (ks->pool) {
@@ -361,11 +372,7 @@ p11_keystore_free(struct p11_keystore *ks)
         if (!pool_free(ks->pool))
             return; /* a call hangs in the module and may yet come back to all of this */
     }
-    secret_free(&ks->pin);
-    p11_uri_free(ks->uri);
-    pthread_mutex_destroy(&ks->lock);
-    free(ks->workers);
-    free(ks);
+    free_memory(ks);
 }
 DEFINE_AUTO(p11_keystore, struct p11_keystore *, p11_keystore_free);
 
@@ -388,7 +395,7 @@ static const struct keystore_ops pkcs11_ops = {
 static enum attest_rc
 start_pool(struct p11_keystore *ks, struct attest_error *err)
 {
-    static const struct pool_ops ops = {sign_op, bad_signature_op, p11_tend, p11_dead};
+    static const struct pool_ops ops = {sign_op, bad_signature_op, p11_tend, p11_dead, free_memory};
     struct pool_config config = {
         .workers = ks->config.workers,
         .queue_max = ks->config.queue_max,

@@ -290,7 +290,10 @@ pool_worker_main(void *arg)
     }
     w->exited = true;
     pthread_cond_broadcast(&pool->quiet);
-    pthread_mutex_unlock(&pool->lock);
+    if (w->detached)
+        pool_let_go(pool);
+    else
+        pthread_mutex_unlock(&pool->lock);
     return NULL;
 }
 

@@ -42,6 +42,8 @@ struct pool_ops {
     int64_t (*tend)(void *ctx);
     /* From the watcher, once: the pool is dead. */
     void (*dead)(void *ctx, const char *why);
+    /* After pool_free() returned false: the last call that hung came back, ctx may be freed. */
+    void (*released)(void *ctx);
 };
 
 struct pool_config {
@@ -58,8 +60,8 @@ struct pool;
 enum attest_rc pool_new(const struct pool_config *config, struct pool **ret,
                         struct attest_error *err);
 /*
- * Ends the threads that are not lost after what they do now. False when some are: then the memory
- * of the pool, and what ops use, must outlive the process.
+ * Ends the threads that are not lost after what they do now. False when some are: then what their
+ * calls may still touch, the pool and ctx, lives on until ops->released(), if that ever comes.
  */
 bool pool_free(struct pool *pool);
 

@@ -29,7 +29,7 @@ struct pool_worker {
     pthread_t thread;
     unsigned number;
     struct pool_job *job; /* what it signs; taken away when the worker is lost */
-    bool started, exited;
+    bool started, exited, detached;
     _Atomic bool lost;
     struct pool_beat beat;
     /* The module reads this copy: a lost call may do so long after the caller's message is gone. */
@@ -48,14 +48,16 @@ struct pool {
     pthread_cond_t work, check, quiet;
     unsigned workers_idle, checkers_idle;
     unsigned running, lost, pauses;
-    bool gate, closing, dead, leaked;
+    bool gate, closing, dead;
+    unsigned holders; /* while closing: threads left behind, and pool_free() itself */
 
     struct pool_worker *workers;
     pthread_t checkers[4];
     unsigned n_checkers;
 
     pthread_t control_thread, watcher_thread;
-    bool control_started, control_exited, control_lost, control_busy, control_wake;
+    bool control_started, control_exited, control_detached;
+    bool control_lost, control_busy, control_wake;
     bool watcher_started, watcher_asleep, watcher_stop;
     pthread_cond_t control, op_done, watch;
     struct pool_op *ops, *op_running;
@@ -75,6 +77,9 @@ void pool_answer(struct pool *pool, struct pool_job *jobs, enum attest_rc rc);
 
 /* Lock held. Something begins that the watcher must bound. */
 void pool_stir_watcher(struct pool *pool);
+
+/* Lock held, and given up. The end of a thread that may have been left behind. */
+void pool_let_go(struct pool *pool);
 
 void *pool_worker_main(void *arg);
 void *pool_checker_main(void *arg);

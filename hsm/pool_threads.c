@@ -65,7 +65,10 @@ pool_control_main(void *arg)
     }
     pool->control_exited = true;
     pthread_cond_broadcast(&pool->quiet);
-    pthread_mutex_unlock(&pool->lock);
+    if (pool->control_detached)
+        pool_let_go(pool);
+    else
+        pthread_mutex_unlock(&pool->lock);
     return NULL;
 }
 
@@ -353,25 +356,51 @@ all_settled(const struct pool *pool)
     return !pool->control_started || pool->control_exited || pool->control_lost;
 }
 
-/* Lock held. Lost threads are let go: if their call ever returns, they end by themselves. */
-static bool
+/* Lock held. Lost threads are left behind: if their call ever returns, they end by themselves. */
+static void
 detach_lost(struct pool *pool)
 {
-    bool any = false;
     for (unsigned i = 0; i < pool->config.workers; i++) {
         struct pool_worker *w = &pool->workers[i];
         if (w->started && !w->exited) {
             pthread_detach(w->thread);
-            w->started = false;
-            any = true;
+            w->detached = true;
+            pool->holders++;
         }
     }
     if (pool->control_started && !pool->control_exited) {
         pthread_detach(pool->control_thread);
-        pool->control_started = false;
-        any = true;
+        pool->control_detached = true;
+        pool->holders++;
     }
-    return any;
+}
+
+static void
+join_all(struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->config.workers; i++) {
+        if (pool->workers[i].started && !pool->workers[i].detached)
+            pthread_join(pool->workers[i].thread, NULL);
+    }
+    for (unsigned i = 0; i < pool->n_checkers; i++)
+        pthread_join(pool->checkers[i], NULL);
+    if (pool->control_started && !pool->control_detached)
+        pthread_join(pool->control_thread, NULL);
+    if (pool->watcher_started)
+        pthread_join(pool->watcher_thread, NULL);
+}
+
+void
+pool_let_go(struct pool *pool)
+{
+    bool last = --pool->holders == 0;
+    void (*released)(void *ctx) = pool->config.ops->released;
+    void *ctx = pool->config.ctx;
+    pthread_mutex_unlock(&pool->lock);
+    if (last) {
+        free_memory(pool);
+        released(ctx);
+    }
 }
 
 bool
@@ -386,23 +415,18 @@ pool_free(struct pool *pool)
     pthread_cond_broadcast(&pool->control);
     while (!all_settled(pool))
         pthread_cond_wait(&pool->quiet, &pool->lock);
-    bool leak = detach_lost(pool);
+    pool->holders = 1;
+    detach_lost(pool);
     pool->watcher_stop = true;
     pthread_cond_broadcast(&pool->watch);
     pthread_cond_broadcast(&pool->check);
     pthread_mutex_unlock(&pool->lock);
+    join_all(pool);
 
-    for (unsigned i = 0; i < pool->config.workers; i++) {
-        if (pool->workers[i].started)
-            pthread_join(pool->workers[i].thread, NULL);
-    }
-    for (unsigned i = 0; i < pool->n_checkers; i++)
-        pthread_join(pool->checkers[i], NULL);
-    if (pool->control_started)
-        pthread_join(pool->control_thread, NULL);
-    if (pool->watcher_started)
-        pthread_join(pool->watcher_thread, NULL);
-    if (!leak)
+    pthread_mutex_lock(&pool->lock);
+    bool all_gone = --pool->holders == 0;
+    pthread_mutex_unlock(&pool->lock);
+    if (all_gone)
         free_memory(pool);
-    return !leak;
+    return all_gone;
 }
