@@ -8,10 +8,11 @@
 
 /*
  * Clean-up at the end of the scope: AUTO(buf) struct buf b = {0}; calls buf_auto(&b).
+ * A variable that lives for its clean-up alone is no mistake, hence "unused".
  * A room gives its own type NAME an `_auto` function beside its `_free` or `_done`:
  * DEFINE_AUTO(NAME, TYPE, FUNCTION) for pointers.
  */
-#define AUTO(name) __attribute__((cleanup(name##_auto)))
+#define AUTO(name) __attribute__((cleanup(name##_auto), unused))
 
 #define DEFINE_AUTO(name, type, function)                                                          \
     static inline void name##_auto(type *p)                                                        \
