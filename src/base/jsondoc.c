@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/jsondoc.h"
 
+#include <string.h>
+
 void
 jsondoc_init(void)
 {
@@ -38,6 +40,11 @@ jsondoc_read(const char *text, size_t len, size_t len_max, size_t depth_max,
 {
     if (len > len_max) {
         error_set(err, ATTEST_E_LIMIT, "JSON: %zu bytes, at most %zu", len, len_max);
+        return NULL;
+    }
+    /* jansson reads over a NUL behind a number or a word, as if it were not there. */
+    if (len && memchr(text, '\0', len)) {
+        error_set(err, ATTEST_E_MALFORMED, "JSON: a NUL byte");
         return NULL;
     }
     if (depth_of(text, len) > depth_max) {
