@@ -10,18 +10,6 @@ slice_cstr(const char *s)
     return (struct slice){s, s ? strlen(s) : 0};
 }
 
-bool
-slice_eq(struct slice a, struct slice b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
-}
-
-bool
-slice_is(struct slice s, const char *text)
-{
-    return slice_eq(s, slice_cstr(text));
-}
-
 char *
 slice_dup(struct slice s)
 {
