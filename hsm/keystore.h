@@ -28,7 +28,7 @@ enum keystore_state {
     KEYSTORE_OUT_OF_REACH, /* token gone or sessions lost; reconnecting with back-off */
     KEYSTORE_PIN_REFUSED,  /* the PIN was wrong; not tried again before a restart */
     KEYSTORE_LOST,         /* every worker hangs in the module, or it must be reloaded: exit and
-                              let the service manager start us again */
+                              let the service manager start us again. Final. */
 };
 
 /* "ready", "key out of reach", "PIN refused", "lost". */
@@ -57,7 +57,8 @@ struct keystore;
 enum attest_rc keystore_open(const struct keystore_config *config, struct keystore **ret,
                              struct attest_error *err);
 /*
- * Waits for the calls that run (at most call_timeout_ms), answers what still waits with
+ * No other call of this keystore may run or follow, done callbacks excepted. Waits for the calls
+ * that run (at most call_timeout_ms), answers what still waits with
  * ATTEST_E_KEY_OUT_OF_REACH, ends the threads that are not lost, C_Finalize.
  */
 void keystore_close(struct keystore *ks);
@@ -89,7 +90,9 @@ typedef void keystore_signed(void *ctx, enum attest_rc rc, const uint8_t sig[ED2
 /*
  * Queues one signature. msg is borrowed until `done` has been called. deadline_ms is in
  * clock_mono_ms(); what is still queued then ends with ATTEST_E_TIMEOUT. Returns ATTEST_OK when
- * accepted, else `done` is never called: ATTEST_E_BUSY or ATTEST_E_KEY_OUT_OF_REACH.
+ * accepted, else `done` is never called: ATTEST_E_BUSY, ATTEST_E_KEY_OUT_OF_REACH, or
+ * ATTEST_E_LIMIT for more than 256 KiB. done runs on a stack of 256 KiB and may call
+ * keystore_sign().
  */
 enum attest_rc keystore_sign(struct keystore *ks, const struct key_ref *key, struct slice msg,
                              int64_t deadline_ms, keystore_signed *done, void *ctx);

@@ -6,8 +6,6 @@
 
 /* The connection to the token: how it is made, lost, and made again. */
 
-#define RETRY_FIRST_MS 100
-#define RETRY_MOST_MS 30000
 #define POLL_MS 5000
 /* After this many attempts the module is initialised anew: some look for tokens only then. */
 #define ATTEMPTS_BEFORE_RESTART 2
@@ -306,17 +304,25 @@ notify(struct p11_keystore *ks)
     pthread_mutex_unlock(&ks->lock);
 }
 
-static int64_t
-backoff_ms(unsigned attempts)
+int64_t
+p11_backoff_ms(unsigned attempts, uint32_t random)
 {
-    int64_t ms = RETRY_FIRST_MS;
-    for (unsigned i = 1; i < attempts && ms < RETRY_MOST_MS; i++)
+    int64_t ms = P11_RETRY_FIRST_MS;
+    for (unsigned i = 1; i < attempts && ms < P11_RETRY_MOST_MS; i++)
         ms *= 2;
-    if (ms > RETRY_MOST_MS)
-        ms = RETRY_MOST_MS;
-    uint32_t r;
-    random_bytes(&r, sizeof(r));
-    return ms / 2 + (int64_t)(r % (uint32_t)(ms + 1));
+    if (ms > P11_RETRY_MOST_MS)
+        ms = P11_RETRY_MOST_MS;
+    return ms / 2 + (int64_t)(random % (uint32_t)(ms + 1));
+}
+
+/* Lock held. One more attempt has failed: when the next is due. */
+static void
+count_attempt(struct p11_keystore *ks)
+{
+    uint32_t random;
+    random_bytes(&random, sizeof(random));
+    ks->attempts++;
+    ks->retry_due_ms = clock_mono_ms() + p11_backoff_ms(ks->attempts, random);
 }
 
 /* Leaves READY for good or for now. Lock not held. */
@@ -346,9 +352,12 @@ p11_out_of_reach(struct p11_keystore *ks, unsigned epoch, const char *call, CK_R
         snprintf(ks->why, sizeof(ks->why), "%s: %s", call ? call : "token",
                  rv == CKR_OK ? "a key that signed before is gone" : P11_RV_TEXT(rv));
         /* A connection that never signed anything is no success: do not start at once again. */
-        bool proven = atomic_load(&ks->proven);
-        ks->attempts = proven ? 0 : ks->attempts + 1;
-        ks->retry_due_ms = clock_mono_ms() + (proven ? 0 : backoff_ms(ks->attempts));
+        if (atomic_load(&ks->proven)) {
+            ks->attempts = 0;
+            ks->retry_due_ms = clock_mono_ms();
+        } else {
+            count_attempt(ks);
+        }
         refused = pool_close_gate(ks->pool);
     }
     pthread_mutex_unlock(&ks->lock);
@@ -377,8 +386,7 @@ reconnect(struct p11_keystore *ks)
     }
     pthread_mutex_lock(&ks->lock);
     if (rc) {
-        ks->attempts++;
-        ks->retry_due_ms = clock_mono_ms() + backoff_ms(ks->attempts);
+        count_attempt(ks);
     } else if (ks->state == KEYSTORE_OUT_OF_REACH) {
         atomic_store(&ks->proven, false);
         atomic_fetch_add(&ks->reconnects, 1);

@@ -71,6 +71,11 @@ void p11_out_of_reach(struct p11_keystore *ks, unsigned epoch, const char *call,
 int64_t p11_tend(void *ctx);
 void p11_dead(void *ctx, const char *why);
 
+/* How long to wait after so many failed attempts: doubling, from half to one and a half of it. */
+#define P11_RETRY_FIRST_MS 100
+#define P11_RETRY_MOST_MS 30000
+int64_t p11_backoff_ms(unsigned attempts, uint32_t random);
+
 /* Opens a session for a worker whose own is gone; the login of the application must still hold. */
 CK_RV p11_worker_refresh(struct p11_keystore *ks, struct p11_worker *w);
 

@@ -91,6 +91,7 @@ pool_sign(struct pool *pool, const struct key_ref *key, struct slice msg, int64_
     if (msg.len > POOL_MSG_MAX)
         return ATTEST_E_LIMIT;
     enum attest_rc rc = ATTEST_OK;
+    bool wake = false;
     pthread_mutex_lock(&pool->lock);
     struct pool_job *job = NULL;
     if (!pool->gate)
@@ -104,11 +105,12 @@ pool_sign(struct pool *pool, const struct key_ref *key, struct slice msg, int64_
         job->done = done;
         job->ctx = ctx;
         pool_queue_push(&pool->queue, job);
-        if (pool->workers_idle && !pool->pauses)
-            pthread_cond_signal(&pool->work);
+        wake = pool->workers_idle && !pool->pauses;
         pool_stir_watcher(pool);
     }
     pthread_mutex_unlock(&pool->lock);
+    if (wake)
+        pthread_cond_signal(&pool->work);
     return rc;
 }
 
@@ -233,6 +235,14 @@ worker_sign(struct pool_worker *w, const struct pool_job *job, uint8_t sig[ED255
     return pool->config.ops->sign(pool->config.ctx, w->number, &key, copy, sig);
 }
 
+static void
+wake_checker(struct pool_worker *w)
+{
+    if (w->owes_signal)
+        pthread_cond_signal(&w->pool->check);
+    w->owes_signal = false;
+}
+
 /* Lock held, and held again on return. One signature; false when the thread must end. */
 static bool
 worker_turn(struct pool_worker *w, struct pool_job *job)
@@ -243,6 +253,7 @@ worker_turn(struct pool_worker *w, struct pool_job *job)
     job->worker = w->number;
     pool->running++;
     pthread_mutex_unlock(&pool->lock);
+    wake_checker(w);
     enum attest_rc rc = worker_sign(w, job, sig);
     pthread_mutex_lock(&pool->lock);
     if (!w->job) { /* was lost and answered meanwhile: what came back is nobody's */
@@ -256,8 +267,7 @@ worker_turn(struct pool_worker *w, struct pool_job *job)
     memcpy(job->sig, sig, sizeof(job->sig));
     if (!rc && pool->queue.head && pool->checking.n < 2 * pool->config.workers) {
         pool_queue_push(&pool->checking, job);
-        if (pool->checkers_idle)
-            pthread_cond_signal(&pool->check);
+        w->owes_signal = pool->checkers_idle > 0;
         return true;
     }
     pthread_mutex_unlock(&pool->lock);
@@ -284,10 +294,12 @@ pool_worker_main(void *arg)
             go_on = worker_turn(w, job);
             continue;
         }
+        wake_checker(w);
         pool->workers_idle++;
         pthread_cond_wait(&pool->work, &pool->lock);
         pool->workers_idle--;
     }
+    wake_checker(w);
     w->exited = true;
     pthread_cond_broadcast(&pool->quiet);
     if (w->detached)

@@ -30,6 +30,7 @@ struct pool_worker {
     unsigned number;
     struct pool_job *job; /* what it signs; taken away when the worker is lost */
     bool started, exited, detached;
+    bool owes_signal; /* to a checker, once the lock is free: else it would wake into it */
     _Atomic bool lost;
     struct pool_beat beat;
     /* The module reads this copy: a lost call may do so long after the caller's message is gone. */

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "hsm/keystore.h"
+#include "hsm/pkcs11_impl.h"
 #include "tests/support/tempdir.h"
 
 /* The keystore against a module that fails as it is told: tests/support/p11_fault.h. */
@@ -28,6 +28,7 @@ static struct told {
     _Atomic int n;
     char letters[64];
     char why[160];
+    struct keystore *_Atomic of;
 } told;
 
 static void
@@ -83,6 +84,10 @@ on_state(void *ctx, enum keystore_state state, const char *why)
     if (n < (int)sizeof(told.letters) - 1)
         told.letters[n] = letters[state];
     snprintf(told.why, sizeof(told.why), "%s", why);
+    if (told.of) {
+        struct keystore_stats s; /* no lock is held: this must not block */
+        keystore_stats(told.of, &s);
+    }
     atomic_store(&told.n, n + 1);
 }
 
@@ -118,6 +123,7 @@ open_ks(struct options o)
     struct attest_error err = {0};
     if (open_with(o, &ks, &err))
         fail_msg("open: %s", err.text);
+    told.of = ks;
     return ks;
 }
 
@@ -333,6 +339,38 @@ test_close_while_out_of_reach(void **state)
     keystore_close(ks);
     rules("");
     keystore_close(open_ks((struct options){0}));
+}
+
+/* Without any request: the control thread looks at the token every few seconds. */
+static void
+test_idle_loss(void **state)
+{
+    (void)state;
+    rules("");
+    struct keystore *ks = open_ks((struct options){0});
+    rules("set token absent");
+    WAIT_FOR(stats(ks).state == KEYSTORE_OUT_OF_REACH);
+    rules("");
+    WAIT_FOR(stats(ks).state == KEYSTORE_READY);
+    assert_string_equal(told.letters, "or");
+    keystore_close(ks);
+}
+
+static void
+test_backoff(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n < 100; n++) {
+        int64_t least = p11_backoff_ms(n, 0), most = 0;
+        for (uint32_t r = 0; r < 100000; r += 7) {
+            int64_t ms = p11_backoff_ms(n, r);
+            assert_true(ms >= least);
+            most = ms > most ? ms : most;
+        }
+        int64_t middle = n < 10 ? P11_RETRY_FIRST_MS << (n - 1) : P11_RETRY_MOST_MS;
+        assert_int_equal(least, middle / 2);
+        assert_true(most > middle && most <= middle + middle / 2);
+    }
 }
 
 /* ---- PINs ---- */
@@ -636,8 +674,8 @@ test_all_workers_hang(void **state)
     assert_string_equal(told.letters, "L");
     assert_int_equal(stats(ks).state, KEYSTORE_LOST);
     assert_int_equal(sign(ks, &key), ATTEST_E_KEY_OUT_OF_REACH);
+    keystore_close(ks); /* what hangs is left behind, and freed when it comes back */
     rules("");
-    keystore_close(ks);
 }
 
 static void
@@ -692,6 +730,8 @@ main(void)
         cmocka_unit_test_setup(test_comes_back, fresh),
         cmocka_unit_test_setup(test_fails_fast, fresh),
         cmocka_unit_test_setup(test_close_while_out_of_reach, fresh),
+        cmocka_unit_test_setup(test_idle_loss, fresh),
+        cmocka_unit_test(test_backoff),
         cmocka_unit_test_setup(test_pin_at_open, fresh),
         cmocka_unit_test_setup(test_pin_at_return, fresh),
         cmocka_unit_test_setup(test_open_refused, fresh),
