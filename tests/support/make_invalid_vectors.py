@@ -67,8 +67,20 @@ good.case("unknown_claims", "OK",
 good.case("integrity", "OK", token(change(claims(), "agent_integrity", {
     "config_hash": "sha256:" + "0f" * 32, "system_prompt_hash": "sha256:" + "a5" * 32})))
 good.case("integrity_empty", "OK", token(change(claims(), "agent_integrity", {})))
-good.case("nested_shape", "OK", token(change(
-    claims(), "attestation_metadata.nested_attestation", TOKEN.decode())))
+NESTED = "attestation_metadata.nested_attestation"
+
+
+def nesting(inner=None, outer=None, key=KEY, head=None):
+    """A token around another, each as it should be but for what is handed in."""
+    inner = change(claims(), "aud", ISSUER) if inner is None else inner
+    outer = claims() if outer is None else outer
+    return token(change(outer, NESTED, token(inner, key=key, head=head).decode()))
+
+
+good.case("nested", "OK", nesting())
+good.case("nested_of_unknown_issuer", "OK", nesting({"iss": "https://unknown.example"}))
+good.case("trust_domain_and_provider", "OK", TOKEN, trust_domain="ai.example.com\n",
+          provider="anthropic\n")
 good.case("jti_upper_case", "OK",
           token(change(claims(), "jti", "F47AC10B-58CC-4372-A567-0E02B2C3D479")))
 good.case("expired_within_skew", "OK", TOKEN, now="%d\n" % (NOW + 290 + 29))
@@ -401,8 +413,9 @@ tampered = b64u(dumps(change(claims(), "agent_identity.model_version", "claude-o
 signature("payload_changed", RAW, signed=HEAD + b"." + tampered)
 signature("header_changed", RAW, signed=b64u(dumps(header(
     typ="agent-attestation+jwt"))).encode() + b"." + PAYLOAD)
-signature("header_alg_changed", RAW, signed=b64u(dumps(header(
-    alg="Ed25519"))).encode() + b"." + PAYLOAD)
+bad.case("header_alg_changed", "E_SIGNATURE", b64u(dumps(header(alg="Ed25519"))).encode() + b"."
+         + PAYLOAD + b"." + b64u(RAW).encode(), "signature", keys=key_set(KEY.jwk(alg=...)))
+malformed("alg_other_than_the_key_has", token(head=header(alg="Ed25519")), "the key is for EdDSA")
 signature("kid_of_another_key", RAW, signed=b64u(dumps(header(
     kid=OTHER.kid))).encode() + b"." + PAYLOAD)
 bad.case("signed_by_another_key", "E_SIGNATURE", token(key=OTHER), "signature")
@@ -594,6 +607,23 @@ for name, value in (("null", None), ("object", {}), ("empty", ""), ("two_parts",
                     ("space", "a.b.c "), ("text", "trust me")):
     claim("nested_attestation_" + name, M + "nested_attestation", value)
 
+INNER = change(claims(), "aud", ISSUER)
+for name, inner in (
+        ("other_audience", claims()), ("several_audiences", change(INNER, "aud", [ISSUER, AUDIENCE])),
+        ("other_model", change(change(INNER, "agent_identity.model_version", "m"), "sub",
+                               "spiffe://ai.example.com/model/m")),
+        ("other_provider", change(INNER, "agent_identity.provider", "other")),
+        ("deployment", change(INNER, "agent_identity.deployment_id", "d")),
+        ("enterprise", change(enterprise(), "aud", ISSUER)),
+        ("bound", change(INNER, "cnf", AGENT.cnf())),
+        ("ends_earlier", change(INNER, "exp", NOW + 289)), ("expired", change(INNER, "exp", NOW - 60)),
+        ("lives_too_long", change(INNER, "exp", NOW + 891)), ("bad_jti", change(INNER, "jti", 1))):
+    bad.case("nested_" + name, "E_CLAIMS", nesting(inner), "nested_attestation")
+bad.case("nested_by_another_key", "E_CLAIMS", nesting(key=OTHER), "nested_attestation")
+bad.case("nested_alg_none", "E_CLAIMS", nesting(head=header(alg="none")), "nested_attestation")
+bad.case("nested_other_cnf", "E_CLAIMS", nesting(
+    change(INNER, "cnf", OTHER.cnf()), change(claims(), "cnf", AGENT.cnf())), "nested_attestation")
+
 # ---- cnf ----
 
 for name, value in (
@@ -617,6 +647,11 @@ for name, value in (
 
 bad.case("lifetime_901_s", "E_POLICY", token({**claims(), "exp": NOW - 10 + 901}))
 bad.case("lifetime_ten_years", "E_POLICY", token({**claims(), "exp": NOW + 10 * 365 * 86400}))
+
+bad.case("trust_domain_of_others", "E_POLICY", TOKEN, trust_domain="other.example\n")
+bad.case("trust_domain_below", "E_POLICY", TOKEN, trust_domain="example.com\n")
+bad.case("provider_of_others", "E_POLICY", TOKEN, provider="openai\n")
+bad.case("provider_other_case", "E_POLICY", TOKEN, provider="Anthropic\n")
 
 # ---- key sets ----
 
