@@ -262,13 +262,16 @@ hardened(void)
 static void
 descriptors(void)
 {
-    struct rlimit limit = {.rlim_cur = 64, .rlim_max = 128}, now;
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max >= 128);
+    size_t hard = limit.rlim_max;
+    limit.rlim_cur = 64;
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     CHECK(service_raise_nofile(32) == 64);
     CHECK(service_raise_nofile(100) == 100);
-    CHECK(getrlimit(RLIMIT_NOFILE, &now) == 0 && now.rlim_cur == 100);
-    CHECK(service_raise_nofile(100000) == 128);
-    CHECK(getrlimit(RLIMIT_NOFILE, &now) == 0 && now.rlim_cur == 128);
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == 100);
+    CHECK(service_raise_nofile(SIZE_MAX) == hard);
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == hard);
 }
 
 static void
