@@ -51,7 +51,7 @@ on_link(void *ctx, bool up, const char *why)
     if (up)
         log_event(LOG_LEVEL_INFO, "signer_up", "socket=%s",
                   LOG_QUOTED(slice_cstr(iss->config->signer_socket)));
-    else
+    else if (!atomic_load(&iss->signer_gone))
         log_event(LOG_LEVEL_WARNING, "signer_away", "socket=%s why=%s",
                   LOG_QUOTED(slice_cstr(iss->config->signer_socket)), LOG_QUOTED(slice_cstr(why)));
 }

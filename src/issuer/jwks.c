@@ -14,7 +14,7 @@ enum { MAX_AGE_CEILING_S = 86400, ETAG_BYTES = 18 };
 struct jwks {
     pthread_rwlock_t lock;
     struct jwks_status status;
-    struct MHD_Response *whole, *unchanged; /* 200 and 304; NULL before the first key set */
+    struct MHD_Response *response; /* for 200, HEAD and 304; NULL before the first key set */
     char etag[ETAG_BYTES * 4 / 3 + 3];
     int64_t max_age_s;
 };
@@ -35,10 +35,8 @@ jwks_free(struct jwks *jwks)
 {
     if (!jwks)
         return;
-    if (jwks->whole)
-        MHD_destroy_response(jwks->whole);
-    if (jwks->unchanged)
-        MHD_destroy_response(jwks->unchanged);
+    if (jwks->response)
+        MHD_destroy_response(jwks->response);
     pthread_rwlock_destroy(&jwks->lock);
     free(jwks);
 }
@@ -52,6 +50,9 @@ copy_member(char *to, size_t size, const struct json *json, const struct json_no
     if (!frame_string(json, object, name, &s))
         s = (struct slice){"", 0};
     snprintf(to, size, "%.*s", SLICE_ARG(s));
+    for (char *c = to; *c; c++) /* they become labels in the metrics */
+        if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\')
+            *c = '_';
 }
 
 static void
@@ -85,49 +86,35 @@ make_etag(struct jwks *to, struct slice text)
     memcpy(to->etag + sizeof(to->etag) - 2, "\"", 2);
 }
 
-static struct MHD_Response *
-make_response(struct slice text, const char *type, const char *cache, const char *etag)
-{
-    struct MHD_Response *r = http_response(text, type, cache);
-    if (r && (MHD_add_response_header(r, "ETag", etag) == MHD_NO ||
-              MHD_add_response_header(r, "Access-Control-Allow-Origin", "*") == MHD_NO)) {
-        MHD_destroy_response(r);
-        return NULL;
-    }
-    return r;
-}
-
 static enum attest_rc
-make_responses(struct jwks *next, struct slice text, struct attest_error *err)
+make_response(struct jwks *next, struct slice text, struct attest_error *err)
 {
     char cache[64];
     snprintf(cache, sizeof(cache), "public, max-age=%lld", (long long)next->max_age_s);
     make_etag(next, text);
-    next->whole = make_response(text, "application/json", cache, next->etag);
-    next->unchanged = make_response((struct slice){"", 0}, NULL, cache, next->etag);
-    if (next->whole && next->unchanged)
+    struct MHD_Response *r = http_response(text, "application/json", cache);
+    if (r && MHD_add_response_header(r, "ETag", next->etag) == MHD_YES &&
+        MHD_add_response_header(r, "Access-Control-Allow-Origin", "*") == MHD_YES) {
+        next->response = r;
         return ATTEST_OK;
-    if (next->whole)
-        MHD_destroy_response(next->whole);
-    if (next->unchanged)
-        MHD_destroy_response(next->unchanged);
+    }
+    if (r)
+        MHD_destroy_response(r);
     return error_set(err, ATTEST_E_NOMEM, "no memory for the key set");
 }
 
-/* Frees the old only after the lock is given back; who still sends them holds them. */
+/* Frees the old one only after the lock is given back; who still sends it holds it. */
 static void
-swap_responses(struct jwks *jwks, struct jwks *next)
+swap_response(struct jwks *jwks, const struct jwks *next)
 {
     pthread_rwlock_wrlock(&jwks->lock);
-    struct MHD_Response *old[] = {jwks->whole, jwks->unchanged};
-    jwks->whole = next->whole;
-    jwks->unchanged = next->unchanged;
+    struct MHD_Response *old = jwks->response;
+    jwks->response = next->response;
     jwks->max_age_s = next->max_age_s;
     memcpy(jwks->etag, next->etag, sizeof(jwks->etag));
     pthread_rwlock_unlock(&jwks->lock);
-    for (size_t i = 0; i < ARRAY_LEN(old); i++)
-        if (old[i])
-            MHD_destroy_response(old[i]);
+    if (old)
+        MHD_destroy_response(old);
 }
 
 enum attest_rc
@@ -142,10 +129,10 @@ jwks_update(struct jwks *jwks, const struct json *json, const struct json_node *
     if (!frame_int64(json, keyset, "max_age_s", &next.max_age_s) || next.max_age_s < 0 ||
         next.max_age_s > MAX_AGE_CEILING_S)
         return error_set(err, ATTEST_E_MALFORMED, "keyset: max_age_s: missing or out of range");
-    enum attest_rc rc = make_responses(&next, text, err);
+    enum attest_rc rc = make_response(&next, text, err);
     if (rc)
         return rc;
-    swap_responses(jwks, &next);
+    swap_response(jwks, &next);
 
     const struct json_node *ready = json_member(json, keyset, "ready");
     struct jwks_status status = {.link_up = true, .have = true, .updated_ms = clock_mono_ms()};
@@ -209,15 +196,13 @@ jwks_get(struct exchange *x)
     struct jwks *jwks = x->issuer->jwks;
     enum MHD_Result ret;
     pthread_rwlock_rdlock(&jwks->lock);
-    if (!jwks->whole) {
+    if (!jwks->response) {
         pthread_rwlock_unlock(&jwks->lock);
         return http_problem(x, 503, "attest-signer has not sent a key set yet", NULL, "Retry-After",
                             "1");
     }
-    if (x->head.if_none_match.p && etag_listed(x->head.if_none_match, jwks->etag))
-        ret = http_answer(x, 304, jwks->unchanged);
-    else
-        ret = http_answer(x, 200, jwks->whole);
+    bool unchanged = x->head.if_none_match.p && etag_listed(x->head.if_none_match, jwks->etag);
+    ret = http_answer(x, unchanged ? 304 : 200, jwks->response); /* without a body for 304 */
     pthread_rwlock_unlock(&jwks->lock);
     return ret;
 }
