@@ -327,6 +327,7 @@ conns_count(struct conns *c, struct conns_counts *ret)
         if (!c->places[fd].taken)
             continue;
         enum conn_state state = conn_state(&c->places[fd]);
+        ret->open_public += !c->places[fd].admin;
         ret->working += state == CONN_WORKING;
         ret->busy += state == CONN_READING || state == CONN_WORKING || state == CONN_WRITING;
     }

@@ -96,7 +96,8 @@ void conns_expire(struct conns *conns, int64_t now_ms, unsigned *late, unsigned 
 void conns_close_idle(struct conns *conns);
 
 struct conns_counts {
-    unsigned open, working, busy; /* busy: reading, working or writing */
+    unsigned open, open_public, working;
+    unsigned busy; /* reading, working or writing */
 };
 void conns_count(struct conns *conns, struct conns_counts *ret);
 

@@ -59,7 +59,7 @@ metrics_get(struct exchange *x)
     if (iss->signer)
         wire_client_stats(iss->signer, &signer);
     struct metrics_gauges gauges = {
-        .connections = counts.open,
+        .connections = counts.open_public,
         .signing = signer.in_flight,
         .signer_up = status.link_up,
         .ready = status.link_up && status.ready,

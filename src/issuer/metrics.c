@@ -281,7 +281,7 @@ metrics_write(const struct metrics *m, const struct metrics_gauges *g, struct bu
 {
     write_routes(m, out);
     write_counters(m, out);
-    gauge(out, "attestd_connections", "Connections open now.", g->connections);
+    gauge(out, "attestd_connections", "Connections open now, the admin's apart.", g->connections);
     gauge(out, "attestd_sign_queue", "Requests waiting for the signer now.", g->signing);
     gauge(out, "attestd_ready", "1 when a token could be minted now.", g->ready);
     gauge(out, "attestd_signer_up", "1 while connected to attest-signer.", g->signer_up);
