@@ -112,11 +112,9 @@ check_trust_domain(const struct signer_config *config, struct attest_error *err)
 enum attest_rc
 signer_config_check(const struct signer_config *config, struct attest_error *err)
 {
-    struct attest_error why = {0};
-    if (issuer_check(slice_cstr(config->issuer), config->development, &why))
-        return error_set(err, ATTEST_E_CONFIG, "issuer: %s", why.text);
-    enum attest_rc rc = check_trust_domain(config, err);
-    if (rc || (rc = check_names(&config->subject_names, err)))
+    enum attest_rc rc = issuer_check(slice_cstr(config->issuer), config->development, err);
+    if (rc || (rc = check_trust_domain(config, err)) ||
+        (rc = check_names(&config->subject_names, err)))
         return rc;
     if (config->pin_file && config->pin_prompt)
         return error_set(err, ATTEST_E_CONFIG, "pin: file or prompt, not both");

@@ -5,7 +5,7 @@
  *     signer_ask SOCKET call OP [MEMBERS]     one question in order; prints the answer's JSON
  *     signer_ask SOCKET raw [HEX]…            sends the bytes as they are; prints "closed" when the
  *                                             signer closes without an answer, "answer" when it
- *                                             answers, "open" when neither within five seconds
+ *                                             answers, "open" when neither within three seconds
  *     signer_ask SOCKET flood N               N pings, none of whose answers is read; prints
  *                                             "closed" or "open"
  *
@@ -35,13 +35,13 @@ call(int argc, char **argv)
     return (int)rc % 200;
 }
 
-/* What the other side does within five seconds. */
+/* What the other side does within three seconds. */
 static const char *
 outcome(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     char c;
-    if (poll(&p, 1, 5000) <= 0)
+    if (poll(&p, 1, 3000) <= 0)
         return "open";
     ssize_t n = recv(fd, &c, 1, 0);
     return n > 0 ? "answer" : "closed";

@@ -1,0 +1,82 @@
+#!/bin/sh
+# The disk under the issuance log fails, is full, is read-only: no token is released, the key set
+# says so, and service resumes by itself in a new segment.
+set -u
+dir=$(mktemp -d) || exit 1
+. "$top_srcdir/tests/support/expect.sh"
+. "$top_srcdir/tests/support/softhsm.sh"
+. "$top_srcdir/tests/support/signer.sh"
+trap 'signer_kill; rm -rf "$dir"' EXIT
+ctl="$top_builddir/attestctl"
+
+SLOWSYNC_CONTROL=$dir/disk
+SLOWSYNC_UNDER=$dir/state/log
+export SLOWSYNC_CONTROL SLOWSYNC_UNDER
+signer_preload=$top_builddir/tests/support/.libs/slowsync.so
+[ -r "$signer_preload" ] || exit 77
+disk() { printf '%s' "$1" >"$dir/disk.new" && mv "$dir/disk.new" "$dir/disk"; }
+status_says() { $ctl status --socket "$admin_socket" --json | tr -d ' \n' | grep -q "$1"; }
+
+disk ok
+signer_token
+signer_config
+signer_start || exit 1
+signer_keys || complain "keys could not be made"
+run signer_load --count 20 --in-flight 4 --jtis "$dir/jtis"
+expect 0
+
+for fault in fail full readonly; do
+    before=$(wc -l <"$dir/jtis")
+    disk $fault
+    run signer_load --count 50 --in-flight 8 --jtis "$dir/jtis"
+    expect 1
+    out_has '"received":0,'
+    out_has '"last_rc":16,'
+    [ "$(wc -l <"$dir/jtis")" = "$before" ] || complain "$fault: a token was released"
+    status_says '"log":"failed"' || complain "$fault: status does not say so"
+    status_says '"ready":false' || complain "$fault: still ready"
+    run $ctl key generate --socket "$admin_socket" --purpose token --label "$fault"
+    [ "$status" = 0 ] && complain "$fault: a key was made without a record"
+    disk ok
+    until_true status_says '"ready":true' || complain "$fault: no recovery"
+    run signer_load --count 20 --in-flight 4 --jtis "$dir/jtis"
+    expect 0
+done
+grep -q event=issuance_log_failed "$dir/signer.log" || complain "the failure was not logged"
+
+# It fails under load and comes back: those who go on asking are served.
+signer_load --count 3000 --in-flight 32 --patient --jtis "$dir/jtis" >"$dir/load.out" &
+load_pid=$!
+lines_beyond() { [ "$(wc -l <"$dir/jtis")" -gt "$1" ]; }
+until_true lines_beyond 200
+disk fail
+until_true status_says '"log":"failed"' || complain "no failure under load"
+disk full
+disk ok
+wait $load_pid || complain "the load was not served: $(cat "$dir/load.out")"
+
+# A start on a failing disk: serving, not ready; then by itself.
+signer_stop
+[ "$status" = 0 ] || complain "stopped with $status"
+disk fail
+signer_start || exit 1
+run signer_load --count 1
+expect 1
+out_has '"last_rc":16,'
+disk ok
+until_true status_says '"ready":true' || complain "no recovery after the start"
+run signer_load --count 20 --jtis "$dir/jtis"
+expect 0
+disk fail
+run signer_load --count 1
+signer_stop
+[ "$status" = 0 ] || complain "stopped with $status on a failing disk"
+
+disk ok
+run signer_log_verify --tokens "$dir/jtis"
+expect 0
+out_has '"unrecorded":0'
+out_has '"torn":0'
+out_has 'recovered'
+
+exit $failed
