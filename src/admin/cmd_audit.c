@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
+#include "admin/checkpoint.h"
 #include "admin/command.h"
 #include "admin/daemons.h"
+#include "base/b64u.h"
 #include "chainlog/verify.h"
 
 static enum exit_status
@@ -30,12 +32,18 @@ print_report(const struct options *o, const struct chainlog_report *r)
 {
     char head[2 * SHA256_LEN + 1];
     hex_encode(head, r->head.hash, sizeof(r->head.hash));
+    /* What the log key vouches for; nothing was judged without it. */
     const struct {
         const char *name;
         uint64_t value;
     } facts[] = {
-        {"seq", r->head.seq},  {"segments", r->segments},       {"records", r->records},
-        {"voided", r->voided}, {"checkpoints", r->checkpoints}, {"torn_bytes", r->torn_len},
+        {"seq", r->head.seq},
+        {"segments", r->segments},
+        {"records", r->records},
+        {"voided", r->voided},
+        {"checkpoints", r->checkpoints},
+        {"torn_bytes", r->torn_len},
+        {"vouched_to", r->checkpoint_seq},
     };
     if (o->json)
         printf("{\"ok\":true,\"head\":\"%s\"", head);
@@ -48,21 +56,26 @@ print_report(const struct options *o, const struct chainlog_report *r)
         printf("}\n");
 }
 
-/*
- * The chain alone: that nothing was changed, taken out or put in. Checkpoints are counted; who
- * signed them is not judged here.
- */
+/* The chain: nothing was changed, taken out or put in. With the log key: and it says so itself. */
 enum exit_status
 cmd_audit_verify(const struct options *o, char **args, int n_args)
 {
     char room[4096];
     const char *dir;
+    uint8_t log_key[ED25519_PUBLIC_LEN];
+    struct chainlog_checks checks = {.ctx = log_key};
+    if (o->log_key) {
+        if (!b64u_decode_exact(log_key, sizeof(log_key), slice_cstr(o->log_key)))
+            return complain(EXIT_USAGE,
+                            "--log-key takes the x that attestctl key list --json shows");
+        checks.checkpoint = checkpoint_judge;
+    }
     enum exit_status status = log_dir(o, args, n_args, room, sizeof(room), &dir);
     if (status)
         return status;
     struct chainlog_report r = {0};
     struct attest_error err = {0};
-    enum attest_rc rc = chainlog_verify(dir, &(struct chainlog_checks){0}, &r, &err);
+    enum attest_rc rc = chainlog_verify(dir, &checks, &r, &err);
     if (rc == ATTEST_E_CORRUPT)
         return refuse(o, "%s", err.text);
     if (rc)

@@ -17,6 +17,7 @@ struct options {
     const char *pin_file;
     const char *so_pin_file;
     const char *new_pin_file;
+    const char *log_key; /* base64url */
     bool json;
 };
 
@@ -33,6 +34,7 @@ enum option_bit {
     OPT_PIN_FILE = 1 << 8,
     OPT_SO_PIN_FILE = 1 << 9,
     OPT_NEW_PIN_FILE = 1 << 10,
+    OPT_LOG_KEY = 1 << 11,
 };
 
 /*

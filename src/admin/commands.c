@@ -23,7 +23,7 @@ const struct command commands[] = {
     {"hsm", "info", cmd_hsm_info, "", 0, 0, OPTS_TOKEN, "what a token and its module say"},
     {"hsm", "check", cmd_hsm_check, "", 0, 0, OPTS_TOKEN | OPT_PIN_FILE,
      "do once what the signer does, with a key that vanishes"},
-    {"audit", "verify", cmd_audit_verify, "[DIR]", 0, 1, OPT_CONFIG,
+    {"audit", "verify", cmd_audit_verify, "[DIR]", 0, 1, OPT_CONFIG | OPT_LOG_KEY,
      "check every record and every link of an issuance log"},
     {"audit", "show", cmd_audit_show, "", 0, 0, OPTS_SIGNER, "where the issuance log stands"},
     {"config", "check", cmd_config_check, "[FILE]", 0, 1, OPT_CONFIG | OPT_DAEMON,

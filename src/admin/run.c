@@ -32,6 +32,8 @@ static const struct option_row {
      "file with the security officer's PIN; asked for when not given"},
     {"new-pin-file", "FILE", OPT_NEW_PIN_FILE, offsetof(struct options, new_pin_file),
      "file with the new user PIN; asked for when not given"},
+    {"log-key", "X", OPT_LOG_KEY, offsetof(struct options, log_key),
+     "the log key's x, as key list --json shows it: checkpoints are verified with it"},
 };
 
 /* What the command line is, before any command has seen it. */

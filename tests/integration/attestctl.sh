@@ -5,6 +5,7 @@ dir=$(mktemp -d) || exit 1
 trap 'stop_issuer; rm -rf "$dir"' EXIT
 . "$top_srcdir/tests/support/expect.sh"
 . "$top_srcdir/tests/support/issuer.sh"
+EXTRA_SIGNER="checkpoint_records: 2"
 start_issuer
 ctl=$top_builddir/attestctl
 
@@ -52,6 +53,25 @@ out_has '^records  *[1-9]'
 run $ctl audit verify --config "$dir/attest-signer.yaml" --json
 expect 0
 out_has '"ok":true'
+
+# The log key vouches for a part of the chain; another key does not.
+waited=0
+until $ctl audit verify "$dir/state/log" | grep -q '^checkpoints  *[1-9]'; do
+    waited=$((waited + 1))
+    [ $waited -lt 600 ] || issuer_failed "no checkpoint in a minute"
+    sleep 0.1
+done
+$ctl key list --json --socket "$ADMIN_SOCKET" | tr '{' '\n' >"$dir/keys.txt"
+x_of() { sed -n "s/.*\"purpose\":\"$1\".*\"x\":\"\([^\"]*\)\".*/\1/p" "$dir/keys.txt"; }
+run $ctl audit verify --log-key "$(x_of log)" "$dir/state/log"
+expect 0
+out_has '^checkpoints  *[1-9]'
+out_has '^vouched_to  *[1-9]'
+run $ctl audit verify --log-key "$(x_of root)" "$dir/state/log"
+expect 1
+out_has 'did not sign'
+run $ctl audit verify --log-key short "$dir/state/log"
+expect 2
 run $ctl config check "$dir/attest-signer.yaml"
 expect 0
 run $ctl config check "$dir/attestd.yaml"
