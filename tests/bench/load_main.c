@@ -39,6 +39,7 @@ static const char usage[] =
     "  --expect STATUS       the status that counts (200)\n"
     "  --check-every N       check the signature of every nth token returned\n"
     "  --jwks PATH           where the keys for that are (/.well-known/jwks.json)\n"
+    "load --fetch ADDRESS PATH: one GET, and its body on standard output\n"
     "Exit status: 0 all answers were as expected, 1 some were not, 2 wrong use, 3 not done.\n";
 
 static const struct option options[] = {
@@ -278,6 +279,20 @@ read_options(int argc, char **argv, struct load_plan *plan, const char **post, c
     return in_range(plan) ? 0 : wrong_use("out of range", "a number");
 }
 
+static int
+fetch_only(const char *address, const char *path)
+{
+    static char in[65536];
+    struct target target;
+    struct attest_error err;
+    size_t len;
+    if (target_parse(address, &target, &err) != ATTEST_OK)
+        return wrong_use("address", err.text);
+    if (!fetch(&target, path, in, sizeof(in), &len))
+        return 3;
+    return fwrite(in, 1, len, stdout) == len ? 0 : 3;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -298,6 +313,8 @@ main(int argc, char **argv)
         fputs(usage, stdout);
         return 0;
     }
+    if (argc == 4 && strcmp(argv[1], "--fetch") == 0)
+        return fetch_only(argv[2], argv[3]);
     int wrong = read_options(argc, argv, &plan, &post, &jwks);
     if (wrong)
         return wrong;

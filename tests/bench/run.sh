@@ -1,0 +1,42 @@
+#!/bin/sh
+# Runs the benches one after the other and prints one table of what they found.
+#
+#   make bench [BENCH_SECONDS=10] [BENCH_ONLY="verify mint disk jwks memory"]
+#
+# BENCH_SECONDS is about what each figure is measured for. Exit status: 0 every gate met, 1 one was
+# missed, 3 something could not be measured.
+# SPDX-License-Identifier: MIT
+set -u
+: "${BENCH_SECONDS:=10}" "${BENCH_ONLY:=verify mint disk jwks memory}"
+export BENCH_SECONDS top_srcdir top_builddir
+rows=$(mktemp "${TMPDIR:-/tmp}/attest-bench-rows.XXXXXX") || exit 3
+trap 'rm -f "$rows" "$rows.one"' EXIT
+status=0
+
+echo "bench: $(nproc) cores, load $(cut -d' ' -f1-3 /proc/loadavg), $BENCH_SECONDS s a figure"
+for name in $BENCH_ONLY; do
+    echo "== $name"
+    case $name in
+    verify) "$top_builddir/tests/bench/verify" --seconds "$BENCH_SECONDS" ;;
+    *) sh "$top_srcdir/tests/bench/bench_$name.sh" ;;
+    esac >"$rows.one"
+    [ $? -eq 0 ] || { echo "bench: $name could not be measured" >&2; status=3; }
+    grep -v '^row	' "$rows.one"
+    sed -n 's/^row	//p' "$rows.one" >>"$rows"
+done
+
+echo
+awk -F'\t' '
+BEGIN { split("what\tfigure\tbeside\tratio\tgate\tverdict", h, "\t"); for (i = 1; i <= 6; i++) { w[i] = length(h[i]); c[0, i] = h[i] } }
+{ n++; for (i = 1; i <= 6; i++) { c[n, i] = $i; if (length($i) > w[i]) w[i] = length($i) } }
+END {
+    for (r = 0; r <= n; r++) {
+        for (i = 1; i < 6; i++) printf "%-" w[i] "s  ", c[r, i]
+        print c[r, 6]
+    }
+}' "$rows"
+if grep -q 'MISSED$' "$rows"; then
+    echo "bench: a gate was missed"
+    [ $status -ne 0 ] || status=1
+fi
+exit $status
