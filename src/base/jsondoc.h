@@ -14,7 +14,7 @@
 /* Seeds jansson's hash; call once before threads start. */
 void jsondoc_init(void);
 
-/* A new reference, or NULL with err (ATTEST_E_MALFORMED, ATTEST_E_LIMIT). */
+/* A new reference, or NULL with err (ATTEST_E_MALFORMED, ATTEST_E_LIMIT, ATTEST_E_NOMEM). */
 json_t *jsondoc_read(const char *text, size_t len, size_t len_max, size_t depth_max,
                      struct attest_error *err);
 
