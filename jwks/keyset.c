@@ -184,9 +184,10 @@ keyset_from(const struct draft *d)
 enum attest_rc
 keyset_read(const char *text, size_t len, struct keyset **ret, struct attest_error *err)
 {
-    AUTO(json_t) json_t *doc = jsondoc_read(text, len, KEYSET_TEXT_MAX, DEPTH_MAX, err);
+    struct attest_error why = {.rc = ATTEST_E_MALFORMED};
+    AUTO(json_t) json_t *doc = jsondoc_read(text, len, KEYSET_TEXT_MAX, DEPTH_MAX, &why);
     if (!doc)
-        return len > KEYSET_TEXT_MAX ? ATTEST_E_LIMIT : ATTEST_E_MALFORMED;
+        return error_set(err, why.rc, "key set: %s", why.text);
     const json_t *keys = json_object_get(doc, "keys");
     if (!keys || !json_is_array(keys))
         return error_set(err, ATTEST_E_MALFORMED, "key set: no array 'keys'");

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "jwks/keyset.h"
 
@@ -205,6 +206,47 @@ test_many_keys(void **state)
     assert_null(none);
 }
 
+static size_t allocations_left;
+
+static void *
+failing_malloc(size_t n)
+{
+    if (allocations_left == 0)
+        return NULL;
+    allocations_left--;
+    return malloc(n);
+}
+
+/*
+ * Whichever allocation of the JSON library fails, the set is refused and nothing half-read comes
+ * out. jansson calls some of these a syntax error; we cannot tell better than it does.
+ */
+static void
+test_out_of_memory(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"keys\":[" KEY("a", X1, ",\"use\":\"sig\"") "," KEY("b", X2, "") "]}";
+    enum attest_rc rc[200];
+    bool right[200];
+    json_set_alloc_funcs(failing_malloc, free);
+    for (size_t n = 0; n < ARRAY_LEN(rc); n++) {
+        struct keyset *set = NULL;
+        struct attest_error err = {.rc = ATTEST_OK};
+        allocations_left = n;
+        rc[n] = keyset_read(text, strlen(text), &set, &err);
+        right[n] = rc[n] == err.rc && (rc[n] ? !set : keyset_count(set) == 2);
+        keyset_free(set);
+    }
+    json_set_alloc_funcs(malloc, free);
+    assert_int_equal(rc[0], ATTEST_E_NOMEM);
+    assert_int_equal(rc[ARRAY_LEN(rc) - 1], ATTEST_OK);
+    for (size_t n = 0; n < ARRAY_LEN(rc); n++) {
+        assert_true(right[n]);
+        assert_true(rc[n] == ATTEST_OK || rc[n] == ATTEST_E_NOMEM || rc[n] == ATTEST_E_MALFORMED);
+    }
+}
+
 int
 main(void)
 {
@@ -215,6 +257,7 @@ main(void)
         cmocka_unit_test(test_passes_over_what_is_not_ours),
         cmocka_unit_test(test_kid_length),
         cmocka_unit_test(test_many_keys),
+        cmocka_unit_test(test_out_of_memory),
     };
     if (crypto_init(NULL))
         return 1;
