@@ -20,6 +20,9 @@ advice_for(enum attest_rc rc, const char *path)
             return NULL; /* the signer's word on something else */
         /* fall through */
     case ATTEST_E_IO:
+        if (path == getenv("ATTEST_SOCKET"))
+            return "ATTEST_SOCKET may be attestd's: name attest-signer's admin socket with "
+                   "--socket";
         return "start attest-signer, or name its admin socket with --socket";
     case ATTEST_E_DENIED:
         return "run this as a user of admin_users and a member of admin_group";

@@ -308,6 +308,7 @@ socket_comes_from_the_configuration(void **state)
     assert_non_null(strstr(err, "/nonexistent/arg.sock"));
     assert_int_equal(RUN("status"), EXIT_FAILED);
     assert_non_null(strstr(err, "/nonexistent/env.sock"));
+    assert_non_null(strstr(err, "ATTEST_SOCKET may be attestd's"));
     assert_int_equal(unsetenv("ATTEST_SOCKET"), 0);
     remove_config(path);
 }
