@@ -23,7 +23,8 @@ test_examples(void **state)
     if (config_load(&issuer_config_schema, EXAMPLES "attestd.yaml", NULL, &issuer, &err) ||
         issuer_config_check(&issuer, &err))
         fail_msg("%s", err.text);
-    if (config_load(&signer_config_schema, EXAMPLES "attest-signer.yaml", NULL, &signer, &err))
+    if (config_load(&signer_config_schema, EXAMPLES "attest-signer.yaml", NULL, &signer, &err) ||
+        signer_config_check(&signer, &err))
         fail_msg("%s", err.text);
 
     /* And they fit together. */
