@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include "replay/redis_url.h"
+
+#include <string.h>
+
+#define PORT_DEFAULT 6379
+
+static bool
+read_number(const char *text, int min, int max, int *ret)
+{
+    int n = 0;
+    if (!*text || strlen(text) > 5)
+        return false;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9')
+            return false;
+        n = n * 10 + (*text - '0');
+    }
+    *ret = n;
+    return n >= min && n <= max;
+}
+
+/* Cuts text at the first c; what is behind, or NULL when there is none. */
+static char *
+cut(char *text, char c)
+{
+    char *at = strchr(text, c);
+    if (!at)
+        return NULL;
+    *at = '\0';
+    return at + 1;
+}
+
+static bool
+read_login(struct redis_url *url, char *login)
+{
+    char *password = cut(login, ':');
+    if (!password || !*password)
+        return false;
+    url->password = password;
+    url->user = *login ? login : NULL;
+    return true;
+}
+
+static bool
+read_host(struct redis_url *url, char *host)
+{
+    char *port;
+    if (*host == '[') {
+        char *behind = cut(++host, ']');
+        if (!behind || (*behind && *behind != ':'))
+            return false;
+        port = *behind ? behind + 1 : NULL;
+    } else {
+        port = cut(host, ':');
+    }
+    url->host = host;
+    return *host && (!port || read_number(port, 1, 65535, &url->port));
+}
+
+bool
+redis_url_read(const char *url, struct redis_url *ret)
+{
+    size_t len = strlen(url);
+    if (len >= REDIS_URL_MAX || strpbrk(url, "%?# \t\r\n"))
+        return false;
+    *ret = (struct redis_url){.port = PORT_DEFAULT};
+    memcpy(ret->room, url, len + 1);
+    if (strncmp(url, "unix:///", 8) == 0) {
+        ret->path = ret->room + 7;
+        return ret->path[1] != '\0';
+    }
+    if (strncmp(url, "redis://", 8) != 0)
+        return false;
+    char *host = ret->room + 8, *database = cut(host, '/');
+    if (database && *database && !read_number(database, 0, 65535, &ret->database))
+        return false;
+    char *at = strrchr(host, '@');
+    if (at) {
+        *at = '\0';
+        if (!read_login(ret, host))
+            return false;
+        host = at + 1;
+    }
+    return read_host(ret, host);
+}
