@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "fetch/fetch.h"
+
+/* Built without libcurl: everything else works, with files. */
+
+static enum attest_rc
+unsupported(struct attest_error *err)
+{
+    return error_set(err, ATTEST_E_UNSUPPORTED,
+                     "built without libcurl; fetch with another program and name the file");
+}
+
+enum attest_rc
+fetch_init(struct attest_error *err)
+{
+    (void)err;
+    return ATTEST_OK;
+}
+
+enum attest_rc
+fetch_once(const struct fetch_request *request, struct fetch_answer *ret, struct attest_error *err)
+{
+    (void)request;
+    (void)ret;
+    return unsupported(err);
+}
+
+void
+fetch_answer_done(struct fetch_answer *answer)
+{
+    buf_done(&answer->body);
+}
+
+enum attest_rc
+fetch_jwks(const char *url, const char *unix_socket, struct buf *out, struct attest_error *err)
+{
+    (void)url;
+    (void)unix_socket;
+    (void)out;
+    return unsupported(err);
+}
+
+enum attest_rc
+fetch_url_check(const char *url, struct attest_error *err)
+{
+    (void)url;
+    return unsupported(err);
+}

@@ -1,0 +1,262 @@
+#!/bin/sh
+# The commands of attest that need no daemon: right and wrong use, what they print, how they exit.
+set -u
+attest=$top_builddir/attest mint=$top_builddir/tests/support/minttoken
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+unset ATTEST_ISSUER ATTEST_SOCKET ATTEST_KEY
+cd "$dir" || exit 1
+failed=0
+
+fail() {
+    echo "cli: $*"
+    failed=1
+}
+
+# expect STATUS TEXT-OF-STDERR COMMAND…: stdin, if any, comes from the file `in`.
+expect() {
+    want=$1 text=$2
+    shift 2
+    "$attest" "$@" <in >out 2>err
+    status=$?
+    [ $status -eq "$want" ] || fail "attest $*: status $status, not $want: $(cat err)"
+    [ "$(wc -l <err)" -le 1 ] || fail "attest $*: more than one line on standard error"
+    if [ "$want" -ge 2 ]; then
+        [ -s err ] || fail "attest $*: no word on standard error"
+    fi
+    case "$(cat err)" in *"$text"*) ;; *) fail "attest $*: '$(cat err)' does not say '$text'" ;; esac
+}
+
+says() {
+    grep -qF -- "$1" out || fail "not in the answer: $1: $(cat out)"
+}
+
+: >in
+# ---- the command line itself ----
+expect 2 "attest --help"
+expect 2 "unknown command 'frobnicate'" frobnicate
+expect 0 "" --help
+says "token"
+expect 0 "" --version
+says "0.1.0"
+for command in token verify prove inspect keygen; do
+    expect 0 "" $command --help
+    says "attest $command"
+    expect 0 "" $command --version
+    expect 2 "unknown option '--nonsense'" $command --nonsense
+    expect 2 "unknown option '-x'" $command -x
+    expect 2 "takes no value" $command --json=1
+done
+expect 2 "wants a value" verify --issuer
+expect 2 "wants a value" verify --issuer=
+expect 2 "given twice" verify --issuer a --issuer b
+expect 2 "too many arguments" inspect a b
+expect 2 "too many arguments" keygen a
+expect 2 "--policy is required|preferred|optional" verify --policy maybe
+expect 2 "not 'prefer'" verify --policy prefer
+expect 2 "--issuer is missing" verify --audience x
+expect 2 "--audience is missing" verify --issuer https://ai.example.com
+expect 2 "unknown option '--root-key'" verify --root-key x
+
+# ---- verify ----
+"$mint" jwks >jwks || exit 1
+issuer=https://ai.example.com audience=https://mcp.example.com
+verify() {
+    want=$1 text=$2
+    shift 2
+    expect "$want" "$text" verify --issuer $issuer --jwks jwks --audience $audience "$@"
+}
+"$mint" token >in || exit 1
+verify 0 ""
+says '"verified":true'
+says '"trust_level":"provider"'
+says '"subject":"spiffe://ai.example.com/model/claude-sonnet-4"'
+says '"error_code":null'
+verify 0 "" -
+verify 0 "" --json
+verify 0 "" "$(cat in)"
+verify 0 "" -- "$(cat in)"
+ATTEST_ISSUER=$issuer expect 0 "" verify --jwks jwks --audience $audience
+verify 0 "" --replay memory
+printf '\n\t %s \r\n' "$(cat in)" >padded && mv padded in
+verify 0 ""
+
+refused() {
+    code=$1 rpc=$2
+    shift 2
+    verify 1 "" "$@"
+    says '"verified":false,"allowed":false'
+    says "\"error_code\":$code,\"rpc_code\":$rpc"
+    verify 0 "" --policy preferred "$@"
+    says '"verified":false,"allowed":true,"trust_level":"none"'
+    verify 0 "" --policy optional "$@"
+    says "\"error_code\":$code"
+}
+"$mint" token exp 1700000300 iat 1700000000 nbf 1700000000 >in
+refused 1001 -32003
+"$mint" token nbf 4000000000 iat 4000000000 exp 4000000300 >in
+refused 1002 -32002
+"$mint" token | sed 's/.....$/AAAAA/' >in
+refused 1003 -32002
+"$mint" token iss '"https://other.example.com"' >in
+refused 1004 -32005
+"$mint" token aud '"https://elsewhere.example.com"' >in
+refused 1005 -32002
+"$mint" token jti '' >in
+refused 1007 -32006
+echo nonsense >in
+refused 1008 -32002
+head -c 20000 /dev/zero | tr '\0' a >in
+refused 1008 -32002
+: >in
+refused 1009 -32001
+"$mint" token exp "$(($(date +%s) + 2000))" >in
+refused 1013 -32006
+"$mint" token cnf '{"jwk":{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}' >in
+refused 1015 -32002
+refused 1016 -32002 --proof nonsense
+"$mint" jwks | sed 's/"kid":"./"kid":"_/' >jwks
+"$mint" token >in
+refused 1010 -32002
+"$mint" jwks >jwks
+head -c 70000 /dev/zero | tr '\0' a >in
+verify 3 "longer than"
+
+# Keys that cannot be had are not a verdict on the token.
+"$mint" token >in
+expect 3 "nowhere" verify --issuer $issuer --jwks nowhere --audience $audience
+echo '{"keys":[]}' >empty
+expect 3 "--jwks takes" verify --issuer $issuer --jwks empty --audience $audience
+expect 3 "" verify --issuer $issuer --jwks . --audience $audience
+expect 2 "only https" verify --issuer $issuer --jwks http://ai.example.com/jwks --audience $audience
+expect 2 "user in it" verify --issuer $issuer --jwks https://u:p@127.0.0.1/ --audience $audience
+expect 2 "" verify --issuer http://ai.example.com --jwks jwks --audience $audience
+expect 2 "" verify --issuer nonsense --jwks jwks --audience $audience
+expect 2 "--replay takes" verify --issuer $issuer --jwks jwks --audience $audience --replay disk
+# Nothing listens on port 1 of 127.0.0.1 in any sane place.
+expect 3 "--jwks FILE" verify --issuer http://127.0.0.1:1 --audience $audience
+if grep -q "without libcurl" err; then :; else says '"error_code":1012,"rpc_code":-32002'; fi
+verify_full() {
+    "$attest" verify --issuer $issuer --jwks jwks --audience $audience <in >/dev/full 2>err
+}
+if [ -e /dev/full ]; then
+    verify_full
+    [ $? -eq 3 ] || fail "an answer that could not be written was given as done"
+fi
+
+# ---- keygen ----
+umask 022
+expect 0 "" keygen --name agent --output-dir keys/deep --comment "build bot"
+says "fingerprint"
+[ "$(stat -c %a keys/deep/agent_private.pem)" = 600 ] || fail "private key is not 600"
+[ "$(stat -c %a keys/deep/agent_public.pem)" = 644 ] || fail "public key is not 644"
+grep -q "^build bot$" keys/deep/agent_public.pem || fail "no comment in the public file"
+before=$(cat keys/deep/agent_private.pem)
+expect 3 "already there" keygen --name agent --output-dir keys/deep
+rm keys/deep/agent_public.pem
+expect 3 "already there" keygen --name agent --output-dir keys/deep
+[ "$before" = "$(cat keys/deep/agent_private.pem)" ] || fail "a private key was overwritten"
+expect 0 "" keygen --extract-public keys/deep/agent_private.pem
+cp out public.pem
+expect 0 "" keygen --fingerprint public.pem
+cp out fingerprint
+grep -qE '^[0-9a-f]{64}$' fingerprint || fail "no fingerprint: $(cat fingerprint)"
+expect 0 "" keygen --fingerprint keys/deep/agent_private.pem
+cmp -s out fingerprint || fail "both halves have one fingerprint"
+if command -v openssl >/dev/null; then
+    openssl pkey -in keys/deep/agent_private.pem -pubout 2>/dev/null | cmp -s - public.pem ||
+        fail "openssl reads another public key"
+    openssl pkey -pubin -in public.pem -outform DER 2>/dev/null | tail -c 32 | sha256sum |
+        cut -d' ' -f1 | cmp -s - fingerprint || fail "openssl and sha256sum find another fingerprint"
+    openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null >ec.pem && chmod 600 ec.pem
+    expect 3 "not an Ed25519 key" keygen --fingerprint ec.pem
+    openssl pkey -in keys/deep/agent_private.pem -aes128 -passout pass:secret 2>/dev/null >locked.pem
+    chmod 600 locked.pem
+    expect 3 "not an Ed25519 key" keygen --extract-public locked.pem
+fi
+chmod 644 keys/deep/agent_private.pem
+expect 3 "chmod 600" keygen --fingerprint keys/deep/agent_private.pem
+expect 3 "chmod 600" keygen --extract-public keys/deep/agent_private.pem
+chmod 600 keys/deep/agent_private.pem
+expect 3 "nowhere" keygen --fingerprint nowhere
+expect 3 "not a file" keygen --fingerprint .
+: >nothing
+expect 3 "key file has" keygen --fingerprint nothing
+echo junk >junk
+expect 3 "not an Ed25519 key" keygen --fingerprint junk
+expect 2 "--name is missing" keygen
+expect 2 "one thing at a time" keygen --name x --fingerprint junk
+expect 2 "--name takes" keygen --name ../x
+expect 2 "--name takes" keygen --name .x
+expect 2 "--comment takes" keygen --name x --comment "$(printf 'a\nb')"
+expect 2 "--comment takes" keygen --name x --comment "-----BEGIN PRIVATE KEY-----"
+expect 2 "--format is pem|json" keygen --name x --format der
+expect 3 "" keygen --name x --output-dir junk
+expect 0 "" keygen --name y --format json
+says '"public_key_file":"y_public.pem"'
+if [ "$(id -u)" -ne 0 ]; then
+    mkdir sealed && chmod 500 sealed
+    expect 3 "sealed" keygen --name x --output-dir sealed
+fi
+
+# ---- inspect ----
+"$mint" token >in
+expect 0 "" inspect
+says "NOTHING WAS VERIFIED"
+says '"iss": "https://ai.example.com"'
+expect 0 "" inspect --json
+says '"verified":false'
+expect 0 "" inspect --json "$(cat in)"
+for bad in nonsense a.b a.b.c.d e30.e30.+ e30.W10.=; do
+    echo "$bad" >in
+    expect 1 "" inspect
+    says "not a token"
+    expect 1 "" inspect --json
+    says '"error":'
+done
+: >in
+expect 1 "" inspect
+
+# ---- prove ----
+"$mint" token cnf "$(printf '{"jwk":{"kty":"OKP","crv":"Ed25519","x":"%s"}}' \
+    "$(grep -v -- ----- public.pem | base64 -d | tail -c 32 | base64 | tr '+/' '-_' | tr -d '=\n')")" >in
+cp in bound
+verify 1 "" && says 1015
+expect 0 "" prove --audience $audience --key keys/deep/agent_private.pem
+proof=$(cat out)
+verify 0 "" --proof "$proof"
+says '"verified":true'
+says '"cnf"'
+ATTEST_KEY=keys/deep/agent_private.pem expect 0 "" prove --audience https://elsewhere.example.com
+verify 1 "" --proof "$(cat out)"
+says 1016
+"$attest" prove --audience $audience --key y_private.pem <bound >out || fail "prove with another key"
+verify 1 "" --proof "$(cat out)"
+says 1016
+"$mint" token >in
+verify 1 "" --proof "$proof"
+says 1016
+expect 2 "--key is missing" prove --audience $audience
+expect 2 "public key" prove --audience $audience --key public.pem
+expect 3 "nowhere" prove --audience $audience --key nowhere
+echo nonsense >in
+expect 3 "no token" prove --audience $audience --key keys/deep/agent_private.pem
+
+# ---- token, without a daemon ----
+: >in
+wish="--audience $audience --model-family claude-4 --model-version claude-sonnet-4 --provider anthropic"
+# shellcheck disable=SC2086
+{
+    expect 2 "whom to ask" token $wish
+    expect 2 "--audience is missing" token --socket nowhere
+    expect 2 "--provider is missing" token --socket nowhere --audience x --model-family a --model-version b
+    expect 2 "--output is token|json" token --socket nowhere $wish --output xml
+    expect 3 "is attestd running" token --socket nowhere $wish
+    ATTEST_SOCKET=nowhere expect 3 "nowhere" token $wish
+    expect 3 "is attestd running" token --issuer http://127.0.0.1:1 $wish
+    expect 2 "only https" token --issuer http://ai.example.com $wish
+    expect 2 "give --issuer" token --socket nowhere $wish --cnf-key keys/deep/agent_private.pem
+    expect 2 "the private one" token --issuer $issuer --socket nowhere $wish --cnf-key public.pem
+    expect 3 "nokey" token --issuer $issuer --socket nowhere $wish --cnf-key nokey
+}
+exit $failed
