@@ -112,8 +112,9 @@ bool pool_worker_lost(struct pool *pool, unsigned worker);
 static inline void
 pool_beat_start(struct pool_beat *beat, int64_t now_ms)
 {
+    /* Whoever sees the call run also sees that the worker is done with the caller's message. */
     if (beat)
-        atomic_store_explicit(&beat->since_ms, now_ms, memory_order_relaxed);
+        atomic_store_explicit(&beat->since_ms, now_ms, memory_order_release);
 }
 
 static inline void

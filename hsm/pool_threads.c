@@ -128,7 +128,7 @@ pool_wake_control(struct pool *pool)
 static bool
 beat_late(const struct pool *pool, const struct pool_beat *beat, int64_t now_ms, int64_t *due_ms)
 {
-    int64_t since = atomic_load_explicit(&beat->since_ms, memory_order_relaxed);
+    int64_t since = atomic_load_explicit(&beat->since_ms, memory_order_acquire);
     if (!since)
         return false;
     int64_t limit = since + pool->config.call_timeout_ms;
