@@ -34,7 +34,7 @@ find_source(const struct options *o, char **args, int n_args, struct source *s)
         s->path = s->daemon->usual_path;
     struct attest_error err = {0};
     if (file_read(s->path, CONFIG_FILE_MAX, &s->text, &err))
-        return report(o, &err, "name the file to read");
+        return complain(EXIT_FAILED, "%s; name a file that you may read", err.text);
     if (!s->daemon)
         s->daemon = daemon_guess(s->path, buf_view(&s->text));
     if (!s->daemon)

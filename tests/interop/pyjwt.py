@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""The other side of the interoperability test, with PyJWT.
+
+    pyjwt.py verify ISSUER AUDIENCE   token on standard input; prints its sub; exit 1 with the error
+    pyjwt.py sign CLAIMS JWKS KID     signs the claims in a file with a new key, whose public half goes
+                                      to the file JWKS; prints the token
+"""
+import json
+import sys
+import time
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+def verify(issuer, audience):
+    token = sys.stdin.read().strip()
+    try:
+        key = jwt.PyJWKClient(issuer + "/.well-known/jwks.json").get_signing_key_from_jwt(token)
+        claims = jwt.decode(
+            token,
+            key.key,
+            algorithms=["EdDSA"],
+            issuer=issuer,
+            audience=audience,
+            options={"require": ["exp", "iat", "nbf", "iss", "aud", "sub", "jti"]},
+        )
+    except jwt.PyJWTError as error:
+        print(type(error).__name__)
+        return 1
+    print(claims["sub"])
+    return 0
+
+
+def sign(claims_file, jwks_file, kid):
+    private = Ed25519PrivateKey.generate()
+    jwk = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(private.public_key()))
+    jwk.update(kid=kid, use="sig", alg="EdDSA")
+    with open(jwks_file, "w", encoding="ascii") as out:
+        json.dump({"keys": [jwk]}, out)
+    with open(claims_file, encoding="utf-8") as given:
+        claims = json.load(given)
+    now = int(time.time())
+    claims.update(iat=now, nbf=now, exp=now + 300)
+    print(jwt.encode(claims, private, algorithm="EdDSA", headers={"kid": kid}))
+    return 0
+
+
+sys.exit({"verify": verify, "sign": sign}[sys.argv[1]](*sys.argv[2:]))
