@@ -121,6 +121,12 @@ op_generate(struct signer *s, struct op *op)
     struct key_record *key = &op->key;
     AUTO(buf) struct buf body;
     buf_init(&body, 1024);
+    struct issuance_log_status log;
+    issuance_log_status(s->log, &log);
+    if (!log.ok) { /* rather no key than one that is on the token for nothing */
+        op->rc = error_set(&op->err, ATTEST_E_LOG, "%s", log.why);
+        return;
+    }
     op->rc = keystore_generate(s->keystore, key->label, &key->ref, &op->err);
     if (op->rc)
         return;

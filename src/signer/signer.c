@@ -554,6 +554,10 @@ start(struct signer *s, const struct signer_options *options, struct attest_erro
     if (rc || (rc = open_state(s, options, err)) || (rc = open_keystore(s, err)))
         return rc;
     compare_with_token(s);
+    struct issuance_log_status log;
+    issuance_log_status(s->log, &log);
+    if (!log.ok)
+        on_log_state(s, false, log.why);
     if ((rc = issuance_log_start(s->log, err)) || (rc = ops_start(s, &s->ops, err)))
         return rc;
     record_start(s);
