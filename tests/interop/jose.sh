@@ -11,7 +11,7 @@ for file in package.json package-lock.json .npmrc jose.mjs; do
     install -m 644 "$top_srcdir/tests/interop/$file" "$peer/" || exit 1
 done
 if [ ! -d "$peer/node_modules/jose" ]; then
-    (cd "$peer" && npm ci) >"$peer/npm.log" 2>&1 || {
+    (cd "$peer" && npm ci --cache ./cache) >"$peer/npm.log" 2>&1 || {
         tail -n 5 "$peer/npm.log"
         echo "npm cannot install jose here"
         exit 77
