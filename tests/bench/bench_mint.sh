@@ -11,12 +11,13 @@ write_body
 start_signer softhsm 4
 start_attestd softhsm
 
-# tokens, then CPU in ns: attestd, the signer, C_Sign, the check after it.
+# Tokens; CPU in ns: attestd, the signer, C_Sign, the check after it; records, commits.
 counters() {
     "$top_builddir/attestctl" status --socket "$dir/signer-admin.sock" --json >"$work/status.json" ||
         die "no status"
     echo "$(field signatures <"$work/status.json") $(cpu_ns "$attestd_pid") $(cpu_ns "$signer_pid")" \
-        "$(field sign_cpu_ns <"$work/status.json") $(field verify_cpu_ns <"$work/status.json")"
+        "$(field sign_cpu_ns <"$work/status.json") $(field verify_cpu_ns <"$work/status.json")" \
+        "$(field log_records <"$work/status.json") $(field log_commits <"$work/status.json")"
 }
 
 raw() {
@@ -35,16 +36,16 @@ for i in $(seq $rounds); do
     field p50_us <"$work/load.json" >>"$work/p50"
     field p99_us <"$work/load.json" >>"$work/p99"
     echo "$before $after" | awk '{
-        n = $6 - $1; attestd = ($7 - $2) / n / 1000; signer = ($8 - $3) / n / 1000
-        sign = ($9 - $4) / n / 1000; check = ($10 - $5) / n / 1000
-        printf "%.1f %.1f %.1f %.1f %.1f\n", attestd + signer - sign - check, attestd,
-               signer - sign - check, sign, check }' >>"$work/cpu"
+        for (i = 1; i <= 7; i++) d[i] = $(i + 7) - $i
+        n = d[1] * 1000; attestd = d[2] / n; signer = d[3] / n; sign = d[4] / n; check = d[5] / n
+        printf "%.1f %.1f %.1f %.1f %.1f %.1f\n", attestd + signer - sign - check, attestd,
+               signer - sign - check, sign, check, d[6] / d[7] }' >>"$work/cpu"
 done
 column() { cut -d' ' -f"$1" "$work/cpu" | median; }
 
 ours=$(column 1)
 echo "CPU a token: attestd $(column 2) us, attest-signer $(column 3) us beside C_Sign $(column 4) us" \
-    "and its check $(column 5) us"
+    "and its check $(column 5) us; $(column 6) records a commit"
 echo "SoftHSM end to end, 64 connections: p50 $(median <"$work/p50") us, p99 $(median <"$work/p99") us"
 row "mint (a): CPU a token outside C_Sign and its check" "$ours us" "-" "-" "<= 200 us" \
     "$(verdict "$ours <= 200")"

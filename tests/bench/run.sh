@@ -10,18 +10,39 @@ set -u
 : "${BENCH_SECONDS:=10}" "${BENCH_ONLY:=verify mint disk jwks memory}"
 export BENCH_SECONDS top_srcdir top_builddir
 rows=$(mktemp "${TMPDIR:-/tmp}/attest-bench-rows.XXXXXX") || exit 3
-trap 'rm -f "$rows" "$rows.one"' EXIT
+trap 'rm -f "$rows" "$rows.one" "$rows.times"' EXIT
 status=0
+
+# CPU seconds: of the whole machine since it started, and of what this shell started and waited for.
+machine_s() {
+    awk -v hz="$(getconf CLK_TCK)" '$1 == "cpu" { printf "%.2f\n", ($2 + $3 + $4 + $7 + $8 + $9) / hz }' /proc/stat
+}
+# (`times` has to run in this shell itself, so the answer is left in $ours.)
+read_ours() {
+    times >"$rows.times"
+    ours=$(awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, /[ms]/); s += t[1] * 60 + t[2] }
+        print s }' "$rows.times")
+}
+# Rates mean little when others compete for the same cores; let the reader know.
+say_others() {
+    echo "$* $(cut -d' ' -f1 /proc/uptime)" | awk -v cores="$(nproc)" '{
+        printf "(others used %.0f %% of the %d cores meanwhile)\n",
+               100 * (($2 - $1) - ($4 - $3)) / ($6 - $5) / cores, cores }'
+}
 
 echo "bench: $(nproc) cores, load $(cut -d' ' -f1-3 /proc/loadavg), $BENCH_SECONDS s a figure"
 for name in $BENCH_ONLY; do
     echo "== $name"
+    read_ours
+    before=$ours machine=$(machine_s) up=$(cut -d' ' -f1 /proc/uptime)
     case $name in
     verify) "$top_builddir/tests/bench/verify" --seconds "$BENCH_SECONDS" ;;
     *) sh "$top_srcdir/tests/bench/bench_$name.sh" ;;
     esac >"$rows.one"
     [ $? -eq 0 ] || { echo "bench: $name could not be measured" >&2; status=3; }
     grep -v '^row	' "$rows.one"
+    read_ours
+    say_others "$machine" "$(machine_s)" "$before" "$ours" "$up"
     sed -n 's/^row	//p' "$rows.one" >>"$rows"
 done
 
