@@ -11,7 +11,7 @@
 #include "base/service.h"
 #include "issuer/issuer.h"
 
-enum exit_status { DONE = 0, WRONG_USE = 2, COULD_NOT = 3 };
+enum exit_status { DONE = 0, REFUSED = 1, WRONG_USE = 2, COULD_NOT = 3 };
 
 static const char usage[] =
     "usage: attestd [--config FILE] [--insecure-open-mint]\n"
@@ -76,7 +76,7 @@ static int
 complain(const struct attest_error *err)
 {
     fprintf(stderr, "attestd: %s\n", err->text);
-    return err->rc == ATTEST_E_CONFIG ? WRONG_USE : COULD_NOT;
+    return err->rc == ATTEST_E_CONFIG ? REFUSED : COULD_NOT;
 }
 
 static void

@@ -26,16 +26,16 @@ run "$attestd" --config "$dir/missing.yaml"
 expect 3; err_is_one_line
 printf 'issuer: https://a.example\nlisen: []\n' >"$dir/bad.yaml"
 run "$attestd" --config "$dir/bad.yaml"
-expect 2; err_has 'line 2'; err_is_one_line
+expect 1; err_has 'line 2'; err_is_one_line
 printf 'issuer: http://a.example\n' >"$dir/bad.yaml"
 run "$attestd" --check-config --config "$dir/bad.yaml"
-expect 2; err_has 'https'
+expect 1; err_has 'https'
 printf 'issuer: https://a.example\nlisten: ["nowhere:x"]\n' >"$dir/bad.yaml"
 run "$attestd" --config "$dir/bad.yaml"
-expect 2
+expect 1
 attestd_config 'mint_users: ["no-such-user-here"]'
 run "$attestd" --config "$dir/attestd.yaml"
-expect 2; err_has 'no-such-user-here'
+expect 1; err_has 'no-such-user-here'
 attestd_config
 run "$attestd" --check-config --config "$dir/attestd.yaml"
 expect 0
