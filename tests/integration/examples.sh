@@ -1,5 +1,6 @@
 #!/bin/sh
-# The C that the README and libattest(3) show compiles as it stands against the installed headers.
+# What the documents show is true: the C of the README and of libattest(3) compiles as it stands, and
+# the token of docs/protocol.md was signed by the key that it names.
 set -u
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -21,4 +22,17 @@ compiles readme
     sed -n '/^\.Sh EXAMPLES/,/^\.Ed/p' "$top_srcdir/docs/man/libattest.3" | grep -v '^\.'
 } >"$dir/page.c"
 compiles page
+
+# It has expired long ago, and expiry is looked at only behind a signature that holds.
+sed -n '/^Token:$/,/^## /s/^    //p' "$top_srcdir/docs/protocol.md" | tr -d '\n' >"$dir/token"
+kid=$(sed -n 's/^    {"alg":"EdDSA","typ":"JWT","kid":"\([^"]*\)"}$/\1/p' "$top_srcdir/docs/protocol.md")
+printf '{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"%s","x":"%s","use":"sig"}]}' \
+    "$kid" 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo >"$dir/jwks.json"
+"$top_builddir/attest" verify --issuer https://ai.example.com --audience https://mcp.example.com \
+    --jwks "$dir/jwks.json" - <"$dir/token" >"$dir/verdict"
+grep -q '"error_code": *1001' "$dir/verdict" || {
+    echo "the token of docs/protocol.md:"
+    cat "$dir/verdict"
+    failed=1
+}
 exit $failed
