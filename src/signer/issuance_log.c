@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,6 +14,9 @@ enum {
     BACK_OFF_FIRST_MS = 50,
     BACK_OFF_MOST_MS = 1000,
     STACK_SIZE = 192 * 1024,
+    COMPANY_MIN = 8,  /* under way: fewer are not worth anyone's wait */
+    COMPANY_MAX = 16, /* records in one batch that nothing more is waited for */
+    COMPANY_MS = 2,
 };
 
 struct issuance_log {
@@ -20,10 +24,12 @@ struct issuance_log {
     struct chainlog *chain; /* the thread's, once it runs */
     pthread_t thread;
     bool started;
+    _Atomic unsigned under_way;
 
     pthread_mutex_t lock; /* over all below */
     pthread_cond_t more;
     struct log_entry *first, **last;
+    unsigned n, wake_at; /* entries in the list, and how many of them wake the thread */
     bool waiting, stop;
     struct issuance_log_status status;
 };
@@ -37,12 +43,19 @@ issuance_log_append(struct issuance_log *log, struct log_entry *entry)
     pthread_mutex_lock(&log->lock);
     *log->last = entry;
     log->last = &entry->next;
+    log->n++;
     /* While a batch is being written there is nobody to wake: it comes back by itself. */
-    if (log->waiting) {
+    if (log->waiting && log->n >= log->wake_at) {
         log->waiting = false;
         pthread_cond_signal(&log->more);
     }
     pthread_mutex_unlock(&log->lock);
+}
+
+void
+issuance_log_under_way(struct issuance_log *log, unsigned n)
+{
+    atomic_store_explicit(&log->under_way, n, memory_order_relaxed);
 }
 
 struct waiter {
@@ -200,11 +213,34 @@ static void
 wait_for_more(struct issuance_log *log, int64_t retry_ms)
 {
     log->waiting = true;
+    log->wake_at = 1;
     if (retry_ms == 0) {
         pthread_cond_wait(&log->more, &log->lock);
     } else {
         struct timespec t = {.tv_sec = retry_ms / 1000, .tv_nsec = retry_ms % 1000 * 1000000};
         pthread_cond_timedwait(&log->more, &log->lock, &t);
+    }
+    log->waiting = false;
+}
+
+/*
+ * Lock held. On a fast disk each token would get an fsync nearly of its own, which costs more CPU
+ * than all else that is done for it. When many are under way, a moment's wait for some of them is
+ * less than what they wait for a signature anyway; a lone request waits for nobody.
+ */
+static void
+wait_for_company(struct issuance_log *log)
+{
+    unsigned under_way = atomic_load_explicit(&log->under_way, memory_order_relaxed);
+    if (under_way < COMPANY_MIN || !log->first)
+        return;
+    log->wake_at = under_way / 2 < COMPANY_MAX ? under_way / 2 : COMPANY_MAX;
+    int64_t until_ms = clock_mono_ms() + COMPANY_MS;
+    struct timespec t = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    while (log->n < log->wake_at && !log->stop) {
+        log->waiting = true;
+        if (pthread_cond_timedwait(&log->more, &log->lock, &t) == ETIMEDOUT)
+            break;
     }
     log->waiting = false;
 }
@@ -220,8 +256,10 @@ log_thread(void *arg)
         pthread_mutex_lock(&log->lock);
         if (!log->first && !log->stop)
             wait_for_more(log, retry_ms);
+        wait_for_company(log);
         struct log_entry *list = log->first;
         log->first = NULL;
+        log->n = 0;
         log->last = &log->first;
         stop = log->stop && !list;
         pthread_mutex_unlock(&log->lock);

@@ -43,7 +43,12 @@ DEFINE_AUTO(issuance_log, struct issuance_log *, issuance_log_close);
 
 /* Hands over one entry; from any thread, never blocks on the disk. Each is handed back once. */
 void issuance_log_append(struct issuance_log *log, struct log_entry *entry);
-/* The same, waiting: for rare records, not from the log's thread. */
+/*
+ * How many are likely to be appended soon, those that wait already among them; a hint, from any
+ * thread. When it is large the thread waits a little, at most 2 ms, so that more share one sync.
+ */
+void issuance_log_under_way(struct issuance_log *log, unsigned n);
+/* issuance_log_append() and waiting: for rare records, not from the log's thread. */
 enum attest_rc issuance_log_append_wait(struct issuance_log *log, struct slice body);
 
 /* Thread-safe. */

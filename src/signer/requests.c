@@ -103,6 +103,7 @@ mint_start(struct signer *s, struct server_conn *conn, const struct frame_reques
         s->in_flight--;
         return error_set(err, rc, "%s", attest_strerror(rc));
     }
+    issuance_log_under_way(s->log, s->in_flight);
     return ATTEST_OK;
 }
 

@@ -386,6 +386,7 @@ on_wake(void *ctx)
         signer_answer(s, job);
         signer_job_give(s, job);
     }
+    issuance_log_under_way(s->log, s->in_flight);
     while (ops) {
         struct op *op = ops;
         ops = op->next;
