@@ -85,7 +85,7 @@ attestd_stop
 # and at the start
 attestd_config "tls: {certificate: $dir/tls.pem, key: $dir/tls.key}"
 run "$top_builddir/attestd" --config "$dir/attestd.yaml"
-expect 2; err_has 'tls.key'; err_is_one_line
+expect 1; err_has 'tls.key'; err_is_one_line
 attestd_config "tls: {certificate: $dir/missing.pem, key: $dir/tls.key}"
 run "$top_builddir/attestd" --config "$dir/attestd.yaml"
 expect 3; err_has 'missing.pem'
