@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 /*
  * A PKCS#11 module of our own that does what it is told, badly on demand: one slot, one token,
@@ -27,6 +28,7 @@
  *   CALL return CKR [WHEN]    CKR_DEVICE_REMOVED or a number; the call does nothing else
  *   CALL sleep MS [WHEN]      waits without CPU, holding no lock, then does it; 0.25 is allowed
  *   CALL hang [WHEN]          waits until the rules change, then goes on with what they say now
+ *   C_Sign take MS [WHEN]     does it first, then waits until the call has taken so long in all
  *   C_Sign wrong [WHEN]       signs, and flips a bit of the result
  *   C_Sign short [WHEN]       returns 63 bytes
  *
@@ -46,7 +48,7 @@
  *   drop module               once: as if C_Finalize had been called
  *   drop objects              once: every object is gone
  *
- * Example, eight sessions of 4 ms: P11_FAULT_RULES="C_Sign sleep 4".
+ * Example, eight sessions of 4 ms: P11_FAULT_RULES="C_Sign take 4".
  */
 
 #define FAULT_CALLS(X)                                                                             \
@@ -99,11 +101,17 @@ struct fault_drops {
 struct fault_verdict {
     CK_RV rv; /* not CKR_OK: return it at once */
     bool wrong, shortened;
+    struct timespec start;
+    int64_t take_ns; /* for fault_end() */
 };
 
-/* p11_fault_rules.c; thread-safe. fault_enter() sleeps and hangs as the rules say. */
+/*
+ * p11_fault_rules.c; thread-safe. fault_enter() sleeps and hangs as the rules say; fault_end(), at
+ * the end of a call that succeeded, waits for what it is said to take.
+ */
 void fault_rules_init(void);
 struct fault_verdict fault_enter(enum fault_call call);
+void fault_end(struct fault_verdict *v);
 void fault_settings_get(struct fault_settings *ret);
 struct fault_drops fault_drops_take(void);
 

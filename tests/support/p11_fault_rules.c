@@ -14,7 +14,7 @@
 #define TEXT_MAX 8192
 #define HANG_LOOK_MS 5
 
-enum action { RETURN, SLEEP, HANG, WRONG, SHORT };
+enum action { RETURN, SLEEP, TAKE, HANG, WRONG, SHORT };
 
 struct rule {
     bool any;
@@ -155,8 +155,8 @@ read_call_rule(char words[4][64], const char *line)
         rule->action = RETURN;
         rule->rv = result_of(words[2], line);
         read_when(rule, words[3], line);
-    } else if (!strcmp(words[1], "sleep")) {
-        rule->action = SLEEP;
+    } else if (!strcmp(words[1], "sleep") || !strcmp(words[1], "take")) {
+        rule->action = !strcmp(words[1], "take") ? TAKE : SLEEP;
         rule->sleep_ns = (int64_t)(strtod(words[2], NULL) * 1e6);
         if (rule->sleep_ns <= 0)
             refuse(line);
@@ -382,6 +382,7 @@ apply_rules(enum fault_call call, unsigned long count, struct fault_verdict *v, 
         if (rule->action == RETURN && v->rv == CKR_OK)
             v->rv = rule->rv;
         *sleep_ns += rule->action == SLEEP ? rule->sleep_ns : 0;
+        v->take_ns += rule->action == TAKE ? rule->sleep_ns : 0;
         hang = hang || rule->action == HANG;
         v->wrong = v->wrong || rule->action == WRONG;
         v->shortened = v->shortened || rule->action == SHORT;
@@ -413,9 +414,19 @@ fault_enter(enum fault_call call)
         count = ++counts[call];
     }
     pthread_mutex_unlock(&lock);
+    v.start = start;
     if (sleep_ns > 0) {
         add_ns(&start, sleep_ns);
         sleep_until(&start);
     }
     return v;
+}
+
+void
+fault_end(struct fault_verdict *v)
+{
+    if (v->take_ns <= 0)
+        return;
+    add_ns(&v->start, v->take_ns);
+    sleep_until(&v->start);
 }
