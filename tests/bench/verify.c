@@ -120,10 +120,17 @@ open_and_prove(const struct contestant *who, struct contest *c)
     return NULL;
 }
 
-/* CPU time in nanoseconds of verifying every token once; 0 when one failed. */
+/*
+ * CPU time in nanoseconds of verifying every token once; 0 when one failed. A few before that are
+ * not counted: whoever ran last has left the caches to its own liking, and what counts is a server
+ * that does this all day.
+ */
 static int64_t
 one_lap(const struct contestant *who, void *state, const struct contest *c)
 {
+    for (size_t i = 0; i < CONTEST_TOKENS / 4; i++)
+        if (!who->verify(state, c, i))
+            return 0;
     int64_t start_ns = clock_thread_cpu_ns();
     for (size_t i = 0; i < CONTEST_TOKENS; i++)
         if (!who->verify(state, c, i))
