@@ -20,7 +20,7 @@ variable() { sed -n "s|^$1 = ||p" "$top_builddir/Makefile"; }
 prefix=$(variable prefix)
 root=$dir/root$prefix
 
-for file in bin/attestctl sbin/attestd sbin/attest-signer; do
+for file in bin/attest bin/attestctl sbin/attestd sbin/attest-signer; do
     [ -x "$root/$file" ] || { complain "$file is missing"; continue; }
     # Not the script that libtool keeps in its place in the build tree.
     readelf -h "$root/$file" >/dev/null 2>&1 || complain "$file is no program"
