@@ -4,15 +4,17 @@
  * csign: how often a PKCS#11 module signs when nothing else is asked of it, and what memory it
  * takes. The ceiling beside which minting is printed.
  *
- *     csign --module FILE --token LABEL --pin-file FILE [--threads N] [--seconds S]
- *     csign --module FILE --idle
+ *     csign --module FILE --token LABEL --pin-file FILE [--threads N] [--seconds S] [--count N]
  *
- * Prints one line of JSON. Exit status 0, 2 wrong use, 3 not done.
+ * Signs for S seconds, or N times if that is sooner. Prints one line of JSON, with the resident
+ * memory before the module was loaded and after the last signature. Exit status 0, 2 wrong use, 3
+ * not done.
  */
 #include <dlfcn.h>
 #include <getopt.h>
 #include <p11-kit/pkcs11.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -27,11 +29,19 @@
 #define MESSAGE_LEN 900 /* about a token's header and payload */
 #define SECONDS_MAX 3600
 
+struct plan {
+    unsigned threads;
+    double seconds;
+    int64_t count;
+    long before_kib;
+};
+
 struct signer {
     pthread_t thread;
     CK_FUNCTION_LIST *f;
     CK_SLOT_ID slot;
     int64_t until_us;
+    _Atomic int64_t *left; /* signatures still to be made, of all threads */
     uint64_t signatures;
     CK_RV failed;
 };
@@ -112,7 +122,7 @@ sign_until(struct signer *s, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
 {
     CK_MECHANISM eddsa = {CKM_EDDSA, NULL, 0};
     CK_BYTE message[MESSAGE_LEN] = {0};
-    while (clock_mono_us() < s->until_us) {
+    while (clock_mono_us() < s->until_us && atomic_fetch_sub(s->left, 1) > 0) {
         CK_BYTE sig[128];
         CK_ULONG sig_len = sizeof(sig);
         message[s->signatures % sizeof(message)]++;
@@ -152,17 +162,21 @@ process_cpu_us(void)
 }
 
 static int
-measure(CK_FUNCTION_LIST *f, CK_SLOT_ID slot, unsigned threads, double seconds)
+measure(CK_FUNCTION_LIST *f, CK_SLOT_ID slot, const struct plan *plan)
 {
+    _Atomic int64_t left = plan->count;
     static struct signer signers[THREADS_MAX];
     int64_t start_us = clock_mono_us();
     int64_t cpu_us = process_cpu_us();
     uint64_t n = 0;
     CK_RV failed = CKR_OK;
     unsigned started = 0;
-    for (; started < threads; started++) {
+    for (; started < plan->threads; started++) {
         struct signer *s = &signers[started];
-        *s = (struct signer){.f = f, .slot = slot, .until_us = start_us + (int64_t)(seconds * 1e6)};
+        *s = (struct signer){.f = f,
+                             .slot = slot,
+                             .until_us = start_us + (int64_t)(plan->seconds * 1e6),
+                             .left = &left};
         if (pthread_create(&s->thread, NULL, run_signer, s) != 0)
             break;
     }
@@ -175,14 +189,15 @@ measure(CK_FUNCTION_LIST *f, CK_SLOT_ID slot, unsigned threads, double seconds)
     if (failed != CKR_OK || n == 0)
         return not_done("signing", failed);
     double took_us = (double)(clock_mono_us() - start_us);
-    printf("{\"threads\":%u,\"signatures\":%llu,\"per_s\":%.1f,\"cpu_us\":%.1f}\n", started,
-           (unsigned long long)n, (double)n * 1e6 / took_us,
-           (double)(process_cpu_us() - cpu_us) / (double)n);
+    printf("{\"threads\":%u,\"signatures\":%llu,\"per_s\":%.1f,\"cpu_us\":%.1f,"
+           "\"before_kib\":%ld,\"after_kib\":%ld}\n",
+           started, (unsigned long long)n, (double)n * 1e6 / took_us,
+           (double)(process_cpu_us() - cpu_us) / (double)n, plan->before_kib, resident_kib());
     return 0;
 }
 
 static int
-run(CK_FUNCTION_LIST *f, const char *token, const char *pin_file, unsigned threads, double seconds)
+run(CK_FUNCTION_LIST *f, const char *token, const char *pin_file, const struct plan *plan)
 {
     CK_SLOT_ID slot;
     CK_SESSION_HANDLE session;
@@ -200,14 +215,14 @@ run(CK_FUNCTION_LIST *f, const char *token, const char *pin_file, unsigned threa
         rv = f->C_Login(session, CKU_USER, pin.p, pin.len);
     if (rv != CKR_OK)
         return not_done("login", rv);
-    return measure(f, slot, threads, seconds);
+    return measure(f, slot, plan);
 }
 
 static int
 wrong_use(void)
 {
-    fputs("usage: csign --module FILE --token LABEL --pin-file FILE [--threads N] [--seconds S]\n"
-          "       csign --module FILE --idle\n",
+    fputs("usage: csign --module FILE --token LABEL --pin-file FILE [--threads N] [--seconds S] "
+          "[--count N]\n",
           stderr);
     return 2;
 }
@@ -221,25 +236,26 @@ main(int argc, char **argv)
         {"pin-file", required_argument, NULL, 'p'},
         {"threads", required_argument, NULL, 'n'},
         {"seconds", required_argument, NULL, 's'},
-        {"idle", no_argument, NULL, 'i'},
+        {"count", required_argument, NULL, 'c'},
         {NULL, 0, NULL, 0},
     };
-    const char *text['t' + 1] = {['n'] = "1", ['s'] = "5"};
+    const char *text['t' + 1] = {['n'] = "1", ['s'] = "5", ['c'] = "1000000000"};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (o == '?')
             return wrong_use();
-        text[o] = optarg ? optarg : "";
+        text[o] = optarg;
     }
-    unsigned threads = (unsigned)strtoul(text['n'], NULL, 10);
-    double seconds = strtod(text['s'], NULL);
-    if (!text['m'] || (!text['i'] && (!text['t'] || !text['p'])) || threads < 1 ||
-        threads > THREADS_MAX || seconds <= 0 || seconds > SECONDS_MAX)
+    struct plan plan = {.threads = (unsigned)strtoul(text['n'], NULL, 10),
+                        .seconds = strtod(text['s'], NULL),
+                        .count = strtoll(text['c'], NULL, 10)};
+    if (!text['m'] || !text['t'] || !text['p'] || plan.threads < 1 || plan.threads > THREADS_MAX ||
+        plan.seconds <= 0 || plan.seconds > SECONDS_MAX || plan.count < 1)
         return wrong_use();
 
     struct attest_error err;
     if (crypto_init(&err) != ATTEST_OK)
         return 3;
-    long before_kib = resident_kib();
+    plan.before_kib = resident_kib();
     CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
     CK_FUNCTION_LIST *f = load_module(text['m']);
     if (!f)
@@ -247,11 +263,7 @@ main(int argc, char **argv)
     CK_RV rv = f->C_Initialize(&args);
     if (rv != CKR_OK)
         return not_done("C_Initialize", rv);
-    int status = 0;
-    if (text['i'])
-        printf("{\"before_kib\":%ld,\"after_kib\":%ld}\n", before_kib, resident_kib());
-    else
-        status = run(f, text['t'], text['p'], threads, seconds);
+    int status = run(f, text['t'], text['p'], &plan);
     f->C_Finalize(NULL);
     return status;
 }
