@@ -285,6 +285,15 @@ conns_shed(struct conns *c)
     return oldest != NULL;
 }
 
+enum conns_room
+conns_room(struct conns *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool full = c->n_open >= c->config.connections_max, leaving = c->n_closing > 0;
+    pthread_mutex_unlock(&c->lock);
+    return !full ? CONNS_ROOM : leaving ? CONNS_ROOM_SOON : CONNS_NO_ROOM;
+}
+
 void
 conns_expire(struct conns *c, int64_t now_ms, unsigned *late, unsigned *idle)
 {

@@ -90,6 +90,13 @@ enum conn_state conn_state(const struct conn *conn);
  */
 bool conns_shed(struct conns *conns);
 
+/*
+ * Whether an accepted socket would get a place now. CONNS_ROOM_SOON: all are taken, but some are on
+ * their way out, so let the next one wait in the queue of the listener for a moment.
+ */
+enum conns_room { CONNS_ROOM, CONNS_ROOM_SOON, CONNS_NO_ROOM };
+enum conns_room conns_room(struct conns *conns);
+
 /* Shuts down what is past its deadline: how many for a request, how many for idling. */
 void conns_expire(struct conns *conns, int64_t now_ms, unsigned *late, unsigned *idle);
 /* Shuts down every connection that no request is under way on. */

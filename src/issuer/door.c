@@ -19,6 +19,7 @@ enum {
     DRAIN_TICK_MS = 10,
     ACCEPTS_AT_ONCE = 256, /* before the deadlines are looked at again */
     NO_DESCRIPTOR_PAUSE_MS = 20,
+    FULL_PAUSE_MS = 1,
     STACK_SIZE = 128 * 1024,
 };
 
@@ -69,10 +70,6 @@ welcome(struct door *d, const struct listener *l, int fd, const struct sockaddr 
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
         conn_address_of(sa, &like.address);
     }
-    if (conns_shed(d->config.conns)) {
-        metrics_refused(d->config.metrics, REFUSED_SHED);
-        log_refused(d, "shed");
-    }
     struct conn *conn = NULL;
     enum conns_answer answer = conns_open(d->config.conns, fd, &like, clock_mono_ms(), &conn);
     if (answer != CONNS_OPEN) {
@@ -84,11 +81,23 @@ welcome(struct door *d, const struct listener *l, int fd, const struct sockaddr 
         conns_closed(d->config.conns, conn);
 }
 
-/* False when the process has no descriptor left and a pause is due. */
-static bool
+static void
+make_room(struct door *d)
+{
+    if (!conns_shed(d->config.conns))
+        return;
+    metrics_refused(d->config.metrics, REFUSED_SHED);
+    log_refused(d, "shed");
+}
+
+/* How long to pause before the next accept(2), in milliseconds. */
+static int
 accept_some(struct door *d, const struct listener *l)
 {
     for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
+        make_room(d);
+        if (conns_room(d->config.conns) == CONNS_ROOM_SOON)
+            return FULL_PAUSE_MS;
         struct sockaddr_storage sa;
         memset(&sa, 0, sizeof(sa));
         socklen_t sa_len = sizeof(sa);
@@ -98,13 +107,13 @@ accept_some(struct door *d, const struct listener *l)
             continue;
         }
         if (errno == EAGAIN || errno == EWOULDBLOCK)
-            return true;
+            return 0;
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             log_refused(d, "no descriptor left");
-            return false;
+            return NO_DESCRIPTOR_PAUSE_MS;
         }
     }
-    return true;
+    return 0;
 }
 
 static void
@@ -150,8 +159,10 @@ door_run(void *arg)
             if (!l) {
                 while (read(d->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
                     ;
-            } else if (!shut && !accept_some(d, l)) {
-                poll(NULL, 0, NO_DESCRIPTOR_PAUSE_MS);
+            } else if (!shut) {
+                int pause_ms = accept_some(d, l);
+                if (pause_ms)
+                    poll(NULL, 0, pause_ms);
             }
         }
         int64_t now_ms = clock_mono_ms();
