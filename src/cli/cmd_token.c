@@ -173,7 +173,8 @@ token(const struct cli_args *args)
     if (!issuer && !socket)
         return cli_complain(EXIT_USAGE, cmd_token.name,
                             "whom to ask: --socket PATH of attestd here, or --issuer URL");
-    int n = snprintf(url, sizeof(url), "%s%s", socket ? "http://localhost" : issuer, PATH_OF_MINT);
+    struct slice base = issuer_base(slice_cstr(socket ? "http://localhost" : issuer));
+    int n = snprintf(url, sizeof(url), "%.*s%s", SLICE_ARG(base), PATH_OF_MINT);
     if (n < 0 || n >= URL_LEN_MAX)
         return cli_complain(EXIT_USAGE, cmd_token.name, "--issuer is too long");
     enum exit_status status = read_request(args, issuer, &body);

@@ -80,8 +80,8 @@ fetch_keys(struct attest_keys *keys, const struct setting *s)
     AUTO(buf) struct buf text;
     struct attest_error err = {0};
     buf_init(&text, ATTEST_JWKS_MAX);
-    int n =
-        snprintf(url, sizeof(url), "%s%s", s->jwks ? s->jwks : s->issuer, s->jwks ? "" : JWKS_PATH);
+    struct slice from = s->jwks ? slice_cstr(s->jwks) : issuer_base(slice_cstr(s->issuer));
+    int n = snprintf(url, sizeof(url), "%.*s%s", SLICE_ARG(from), s->jwks ? "" : JWKS_PATH);
     if (n < 0 || n >= URL_LEN_MAX)
         return cli_complain(EXIT_USAGE, cmd_verify.name, "the URL of the keys is too long");
     enum attest_rc rc = fetch_init(&err);

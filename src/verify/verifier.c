@@ -13,6 +13,7 @@
 
 struct attest_replay {
     atomic_uint holders;
+    pid_t pid; /* a store does not survive fork() either: children would not know of each other */
     struct replay_store *store;
 };
 
@@ -39,6 +40,7 @@ wrap_store(struct replay_store *store, struct attest_replay **ret, struct attest
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
     }
     atomic_init(&replay->holders, 1);
+    replay->pid = getpid();
     replay->store = store;
     *ret = replay;
     return ATTEST_OK;
@@ -103,6 +105,8 @@ attest_verifier_new(struct attest_policy *policy, struct attest_keys *keys,
 {
     if (!policy_frozen(policy))
         return error_set(err, ATTEST_E_ARGUMENT, "verifier: the policy is not frozen");
+    if (replay && replay->pid != getpid())
+        return error_set(err, ATTEST_E_FORKED, "verifier: the replay store was made before fork()");
     enum attest_rc rc = all_issuers_have_keys(policy, keys, err);
     if (rc != ATTEST_OK)
         return rc;

@@ -9,7 +9,8 @@ attestd_pid=
 
 attestd_config() {
     {
-        printf 'issuer: http://127.0.0.1\nadmin_listen: "127.0.0.1:0"\n'
+        printf '%s\n' "$@" | grep -q '^issuer:' || printf 'issuer: http://127.0.0.1\n'
+        printf 'admin_listen: "127.0.0.1:0"\n'
         printf '%s\n' "$@" | grep -q '^listen:' || printf 'listen: ["127.0.0.1:0"]\n'
         printf '%s\n' "$@" | grep -q '^signer_socket:' ||
             printf 'signer_socket: %s/no-signer.sock\n' "$dir"
@@ -61,6 +62,7 @@ ask() {
     want=$1
     shift
     what="curl $*"
+    : >"$dir/out" # curl leaves the file as it was when there is no body
     got=$(curl -s --max-time 60 -o "$dir/out" -D "$dir/head" -w '%{http_code}' "$@" 2>"$dir/err")
     [ "$got" = "$want" ] || complain "$what: status $got, not $want"
 }
