@@ -147,7 +147,8 @@ redis_consume(struct replay_store *store, struct slice scope, struct slice id, i
     struct held_pipe held;
     hold_pipe(&held);
     pthread_mutex_lock(&r->lock);
-    /* Redis counts real time, where now_s may stand still or run ahead: never less than the most. */
+    /* Redis counts real time, where now_s may stand still or run ahead: never less than the most.
+     */
     enum attest_rc rc = set_once(r, key, (REPLAY_KEEP_MAX_S + INT64_C(1)) * 1000);
     pthread_mutex_unlock(&r->lock);
     release_pipe(&held);

@@ -362,6 +362,31 @@ test_fork(void **state)
     assert_int_equal(check(v, token, NULL), ATTEST_OK);
 }
 
+/* What one child saw the other would not: such a store protects nobody. */
+static void
+test_store_from_before_fork(void **state)
+{
+    (void)state;
+    AUTO(attest_policy) struct attest_policy *p = new_policy(ATTEST_MODE_REQUIRED);
+    AUTO(attest_keys) struct attest_keys *keys = new_keys();
+    struct attest_replay *replay = NULL;
+    assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
+    assert_int_equal(attest_replay_new_memory(1000, &replay, NULL), ATTEST_OK);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct attest_verifier *v = NULL;
+        enum attest_rc rc = attest_verifier_new(p, keys, replay, &v, NULL);
+        _exit(rc == ATTEST_E_FORKED && !v ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    AUTO(attest_verifier) struct attest_verifier *v = NULL;
+    assert_int_equal(attest_verifier_new(p, keys, replay, &v, NULL), ATTEST_OK);
+    attest_replay_free(replay);
+}
+
 static void
 test_building(void **state)
 {
@@ -487,6 +512,7 @@ main(void)
         cmocka_unit_test(test_bound),
         cmocka_unit_test(test_wrong_proofs),
         cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_store_from_before_fork),
         cmocka_unit_test(test_building),
         cmocka_unit_test(test_every_verdict_has_a_row),
         cmocka_unit_test(test_threads_accept_once),
