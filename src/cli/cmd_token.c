@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/mint.h"
 #include "fetch/fetch.h"
+#include "token/subject.h"
 
 #define PATH_OF_MINT "/v1/attestations"
 #define URL_LEN_MAX 2048

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "cli/command.h"
 #include "fetch/fetch.h"
+#include "token/subject.h"
 
 #define JWKS_PATH "/.well-known/jwks.json"
 #define URL_LEN_MAX 2048
