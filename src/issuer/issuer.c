@@ -268,12 +268,13 @@ teardown(struct issuer *iss)
     atomic_store(&iss->signer_gone, true);
     while (mint_sending())
         wait_step();
-    wire_client_free(iss->signer); /* answers what waits, which wakes its connections */
+    wire_client_stop(iss->signer); /* answers what waits, which wakes its connections */
     if (iss->door)
         wait_quiet(iss, clock_mono_ms() + LAST_ANSWERS_MS);
     door_free(iss->door);
     listen_close(&iss->listeners);
     http_free(iss->http);
+    wire_client_free(iss->signer); /* /metrics asks it to the last */
     watch_end();
     conns_free(iss->conns);
     if (iss->config->tls_certificate)

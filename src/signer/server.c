@@ -18,6 +18,7 @@ enum {
     IN_MAX = FRAME_HEAD_LEN + FRAME_BODY_MAX + READ_LEN,
     KEEP_MAX = 64 * 1024, /* an empty buffer larger than that is given back */
     ACCEPTS_AT_ONCE = 16,
+    ADMIN_SLOTS = 16, /* kept free of attestd, which may be hostile */
 };
 
 /* What an event speaks of: a connection's slot, or one of these. */
@@ -184,7 +185,7 @@ is_user_of(const struct server_listener *l, uid_t uid)
 static void
 conn_add(struct server *s, const struct server_listener *l, int fd, const struct sock_peer *peer)
 {
-    unsigned slot = 0;
+    unsigned slot = l->socket == SERVER_ADMIN ? 0 : ADMIN_SLOTS;
     while (slot < SERVER_CONNS_MAX && s->conns[slot])
         slot++;
     struct server_conn *conn = slot < SERVER_CONNS_MAX ? calloc(1, sizeof(*conn)) : NULL;

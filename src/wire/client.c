@@ -157,6 +157,7 @@ struct slot {
 };
 
 struct wire_client {
+    bool joined; /* the owner's */
     char *socket_path;
     struct wire_client_config config;
     pthread_t thread;
@@ -522,15 +523,24 @@ wire_client_new(const struct wire_client_config *config, struct wire_client **re
 }
 
 void
-wire_client_free(struct wire_client *c)
+wire_client_stop(struct wire_client *c)
 {
-    if (!c)
+    if (!c || c->joined)
         return;
     pthread_mutex_lock(&c->lock);
     c->stop = true;
     pthread_mutex_unlock(&c->lock);
     client_wake(c);
     pthread_join(c->thread, NULL);
+    c->joined = true;
+}
+
+void
+wire_client_free(struct wire_client *c)
+{
+    if (!c)
+        return;
+    wire_client_stop(c);
     client_destroy(c);
 }
 

@@ -57,6 +57,9 @@ struct wire_client_config {
 enum attest_rc wire_client_new(const struct wire_client_config *config, struct wire_client **ret,
                                struct attest_error *err);
 
+/* Ends its thread and answers all that waits; wire_client_stats() still works until it is freed. */
+void wire_client_stop(struct wire_client *client);
+
 /*
  * Ends the thread; what is in flight is answered with ATTEST_E_IO first. No call may be running or
  * follow.
