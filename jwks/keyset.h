@@ -26,6 +26,11 @@ struct keyset_entry {
  * state are left out. The kid is the thumbprint.
  */
 void keyset_write(const struct keyset_entry *entries, size_t n, struct buf *out);
+/* The array alone; "[]" when no key is in such a state. */
+void keyset_write_list(const struct keyset_entry *entries, size_t n, struct buf *out);
+/* One element of it. */
+void keyset_write_key(const uint8_t public_key[ED25519_PUBLIC_LEN], enum jwk_alg alg,
+                      struct buf *out);
 
 /* ---- reading ---- */
 

@@ -13,6 +13,10 @@ static const char *const claim_names[CLAIM_COUNT] = {
     [CLAIM_AGENT_INTEGRITY] = "agent_integrity",
     [CLAIM_ATTESTATION_METADATA] = "attestation_metadata",
     [CLAIM_CNF] = "cnf",
+    [CLAIM_KEYS] = "keys",
+    [CLAIM_LOG_KEYS] = "log_keys",
+    [CLAIM_REVOKED] = "revoked",
+    [CLAIM_NEXT_ROOT] = "next_root",
 };
 
 #define REGISTERED                                                                                 \
@@ -30,6 +34,18 @@ static const struct profile profiles[PROFILE_COUNT] = {
             .allowed = CLAIM_BIT(CLAIM_AGENT_INTEGRITY) | CLAIM_BIT(CLAIM_CNF),
             .lifetime_default_s = 300,
             .lifetime_max_s = 900,
+        },
+    [PROFILE_SIGNED_KEYSET] =
+        {
+            .name = "signed key set",
+            .typ = {"jwk-set+jwt"},
+            .kid = true,
+            .required = CLAIM_BIT(CLAIM_ISS) | CLAIM_BIT(CLAIM_SUB) | CLAIM_BIT(CLAIM_IAT) |
+                        CLAIM_BIT(CLAIM_EXP) | CLAIM_BIT(CLAIM_KEYS),
+            .allowed =
+                CLAIM_BIT(CLAIM_LOG_KEYS) | CLAIM_BIT(CLAIM_REVOKED) | CLAIM_BIT(CLAIM_NEXT_ROOT),
+            .lifetime_default_s = 3600,
+            .lifetime_max_s = 3600,
         },
 };
 

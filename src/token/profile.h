@@ -22,6 +22,10 @@ enum claim {
     CLAIM_AGENT_INTEGRITY,
     CLAIM_ATTESTATION_METADATA,
     CLAIM_CNF,
+    CLAIM_KEYS,
+    CLAIM_LOG_KEYS,
+    CLAIM_REVOKED,
+    CLAIM_NEXT_ROOT,
     CLAIM_COUNT,
 };
 
@@ -32,6 +36,7 @@ const char *claim_name(enum claim claim);
 
 enum profile_id {
     PROFILE_ATTESTATION,
+    PROFILE_SIGNED_KEYSET,
     PROFILE_COUNT,
 };
 
