@@ -150,8 +150,6 @@ draft_keys(struct draft *d, const json_t *keys, struct attest_error *err)
         if (slice_eq(d->kids[i - 1], d->kids[i]))
             return error_set(err, ATTEST_E_MALFORMED, "key set: one kid is there twice");
     }
-    if (d->n_keys == 0)
-        return error_set(err, ATTEST_E_NOT_FOUND, "key set: no Ed25519 signature key in it");
     return ATTEST_OK;
 }
 
@@ -165,8 +163,8 @@ keyset_from(const struct draft *d)
         len += d->keys[i].kid.len;
     if (!set)
         return NULL;
-    set->keys = malloc(d->n_keys * sizeof(*set->keys));
-    set->kids = malloc(len);
+    set->keys = malloc((d->n_keys + 1) * sizeof(*set->keys));
+    set->kids = malloc(len + 1);
     if (!set->keys || !set->kids)
         return NULL;
     char *at = set->kids;
@@ -182,15 +180,16 @@ keyset_from(const struct draft *d)
 }
 
 enum attest_rc
-keyset_read(const char *text, size_t len, struct keyset **ret, struct attest_error *err)
+keyset_read_member(const char *text, size_t len, const char *member, struct keyset **ret,
+                   struct attest_error *err)
 {
     struct attest_error why = {.rc = ATTEST_E_MALFORMED};
     AUTO(json_t) json_t *doc = jsondoc_read(text, len, KEYSET_TEXT_MAX, DEPTH_MAX, &why);
     if (!doc)
         return error_set(err, why.rc, "key set: %s", why.text);
-    const json_t *keys = json_object_get(doc, "keys");
+    const json_t *keys = json_object_get(doc, member);
     if (!keys || !json_is_array(keys))
-        return error_set(err, ATTEST_E_MALFORMED, "key set: no array 'keys'");
+        return error_set(err, ATTEST_E_MALFORMED, "key set: no array '%s'", member);
     AUTO(draft) struct draft draft = {NULL};
     enum attest_rc rc = draft_keys(&draft, keys, err);
     if (rc)
@@ -199,6 +198,19 @@ keyset_read(const char *text, size_t len, struct keyset **ret, struct attest_err
     if (!set)
         return error_set(err, ATTEST_E_NOMEM, "key set: out of memory");
     *ret = set;
+    return ATTEST_OK;
+}
+
+enum attest_rc
+keyset_read(const char *text, size_t len, struct keyset **ret, struct attest_error *err)
+{
+    AUTO(keyset) struct keyset *set = NULL;
+    enum attest_rc rc = keyset_read_member(text, len, "keys", &set, err);
+    if (rc)
+        return rc;
+    if (set->n == 0)
+        return error_set(err, ATTEST_E_NOT_FOUND, "key set: no Ed25519 signature key in it");
+    *ret = STEAL(set);
     return ATTEST_OK;
 }
 

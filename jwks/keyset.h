@@ -56,6 +56,9 @@ struct keyset;
  */
 enum attest_rc keyset_read(const char *text, size_t len, struct keyset **ret,
                            struct attest_error *err);
+/* The same from the array of this name, which may be empty: never ATTEST_E_NOT_FOUND. */
+enum attest_rc keyset_read_member(const char *text, size_t len, const char *member,
+                                  struct keyset **ret, struct attest_error *err);
 void keyset_free(struct keyset *set);
 DEFINE_AUTO(keyset, struct keyset *, keyset_free);
 

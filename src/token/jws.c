@@ -38,7 +38,7 @@ split(struct slice token, struct slice part[3])
 }
 
 static enum attest_rc
-read_header_member(struct jws *jws, const struct profile *profile, struct slice name,
+read_header_member(struct jws_envelope *envelope, const struct profile *profile, struct slice name,
                    const struct json_node *v, struct attest_error *err)
 {
     bool is_kid = slice_is(name, "kid") && profile->kid, is_alg = slice_is(name, "alg");
@@ -49,28 +49,28 @@ read_header_member(struct jws *jws, const struct profile *profile, struct slice 
         return error_set(err, ATTEST_E_MALFORMED, "token: header member '%.*s' is no string",
                          SLICE_ARG(name));
     if (is_alg) {
-        if (!jwk_alg_from(v->text, &jws->alg))
+        if (!jwk_alg_from(v->text, &envelope->alg))
             return malformed(err, "alg is neither EdDSA nor Ed25519");
     } else if (is_kid) {
         if (v->text.len == 0 || v->text.len > JWK_KID_MAX)
             return malformed(err, "kid is not 1 to 256 bytes");
-        jws->kid = v->text;
+        envelope->kid = v->text;
     } else {
         if (!profile_has_typ(profile, v->text))
             return malformed(err, "typ is not one of this kind of token");
-        jws->typ = v->text;
+        envelope->typ = v->text;
     }
     return ATTEST_OK;
 }
 
 static enum attest_rc
-read_header(struct jws *jws, const struct profile *profile, char *text, size_t len,
+read_header(struct jws_envelope *envelope, const struct profile *profile, char *text, size_t len,
             struct attest_error *err)
 {
     /* Three names and values are right; room for more lets the error name the one that is not. */
     JSON_NODES(header, 40);
-    jws->alg = JWK_ALG_NONE;
-    jws->typ = jws->kid = (struct slice){NULL, 0};
+    envelope->alg = JWK_ALG_NONE;
+    envelope->typ = envelope->kid = (struct slice){NULL, 0};
     enum attest_rc rc = json_read(&header, text, len, &header_limits, err);
     if (rc)
         return rc;
@@ -79,11 +79,11 @@ read_header(struct jws *jws, const struct profile *profile, char *text, size_t l
         return malformed(err, "header is no JSON object");
     struct slice name;
     for (const struct json_node *v = NULL; json_each(&header, root, &name, &v);) {
-        rc = read_header_member(jws, profile, name, v, err);
+        rc = read_header_member(envelope, profile, name, v, err);
         if (rc)
             return rc;
     }
-    if (jws->alg == JWK_ALG_NONE || !jws->typ.p || (profile->kid && !jws->kid.p))
+    if (envelope->alg == JWK_ALG_NONE || !envelope->typ.p || (profile->kid && !envelope->kid.p))
         return malformed(err, profile->kid ? "header lacks one of alg, typ, kid"
                                            : "header lacks one of alg, typ");
     return ATTEST_OK;
@@ -125,44 +125,52 @@ read_payload(struct jws *jws, char *text, size_t len, struct attest_error *err)
 }
 
 enum attest_rc
-jws_read(struct jws *jws, const struct profile *profile, const char *token, size_t token_len,
-         struct attest_error *err)
+jws_open(struct jws_envelope *envelope, const struct profile *profile, const char *token,
+         size_t token_len, char *room, size_t room_len, struct attest_error *err)
 {
     struct slice part[3];
-    if (token_len > JWS_TOKEN_MAX)
-        return error_set(err, ATTEST_E_MALFORMED, "token: %zu bytes, at most %d", token_len,
-                         JWS_TOKEN_MAX);
+    size_t token_max = profile->token_max ? profile->token_max : JWS_TOKEN_MAX;
+    if (token_len > token_max)
+        return error_set(err, ATTEST_E_MALFORMED, "token: %zu bytes, at most %zu", token_len,
+                         token_max);
     if (token_len == 0 || !split((struct slice){token, token_len}, part))
         return malformed(err, "not three parts with a dot between");
 
-    size_t header_len, payload_len, signature_len;
-    if (!b64u_decode(jws->text, sizeof(jws->text), &header_len, part[0]))
+    size_t header_len, signature_len;
+    if (!b64u_decode(room, room_len, &header_len, part[0]))
         return malformed(err, "header is not strict base64url");
-    char *payload = jws->text + header_len;
-    if (!b64u_decode(payload, sizeof(jws->text) - header_len, &payload_len, part[1]))
+    envelope->payload = room + header_len;
+    if (!b64u_decode(envelope->payload, room_len - header_len, &envelope->payload_len, part[1]))
         return malformed(err, "payload is not strict base64url");
-    char *signature = payload + payload_len;
-    if (!b64u_decode(signature, sizeof(jws->text) - header_len - payload_len, &signature_len,
-                     part[2]))
+    char *signature = envelope->payload + envelope->payload_len;
+    if (!b64u_decode(signature, room_len - (size_t)(signature - room), &signature_len, part[2]))
         return malformed(err, "signature is not strict base64url");
-    jws->signature_len_ok = signature_len == ED25519_SIG_LEN;
-    if (jws->signature_len_ok)
-        memcpy(jws->signature, signature, ED25519_SIG_LEN);
-    jws->signing_input = (struct slice){token, part[0].len + 1 + part[1].len};
-
-    enum attest_rc rc = read_header(jws, profile, jws->text, header_len, err);
-    if (rc)
-        return rc;
-    return read_payload(jws, payload, payload_len, err);
+    envelope->signature_len_ok = signature_len == ED25519_SIG_LEN;
+    if (envelope->signature_len_ok)
+        memcpy(envelope->signature, signature, ED25519_SIG_LEN);
+    envelope->signing_input = (struct slice){token, part[0].len + 1 + part[1].len};
+    return read_header(envelope, profile, room, header_len, err);
 }
 
 enum attest_rc
-jws_verify(const struct jws *jws, const uint8_t public_key[ED25519_PUBLIC_LEN],
+jws_read(struct jws *jws, const struct profile *profile, const char *token, size_t token_len,
+         struct attest_error *err)
+{
+    enum attest_rc rc =
+        jws_open(&jws->envelope, profile, token, token_len, jws->text, sizeof(jws->text), err);
+    if (rc)
+        return rc;
+    return read_payload(jws, jws->envelope.payload, jws->envelope.payload_len, err);
+}
+
+enum attest_rc
+jws_verify(const struct jws_envelope *envelope, const uint8_t public_key[ED25519_PUBLIC_LEN],
            struct attest_error *err)
 {
-    if (!jws->signature_len_ok)
+    if (!envelope->signature_len_ok)
         return error_set(err, ATTEST_E_SIGNATURE, "signature: not %d bytes", ED25519_SIG_LEN);
-    if (!ed25519_verify(jws->signature, jws->signing_input.p, jws->signing_input.len, public_key))
+    if (!ed25519_verify(envelope->signature, envelope->signing_input.p, envelope->signing_input.len,
+                        public_key))
         return error_set(err, ATTEST_E_SIGNATURE, "signature: does not verify");
     return ATTEST_OK;
 }

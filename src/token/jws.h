@@ -19,34 +19,49 @@
 #define JWS_DEPTH_MAX 8
 #define JWS_MEMBERS_MAX 64
 
-/*
- * One token taken apart, and the room that takes: some 40 KiB, for the stack of an ordinary thread
- * or a pool. It need not be initialised. It borrows from itself, so it must not be copied or moved;
- * signing_input borrows from the token.
- */
-struct jws {
-    struct slice signing_input; /* "header.payload" as it travelled */
+/* A token's header and signature, and its payload as bytes that nobody has looked at. */
+struct jws_envelope {
+    struct slice signing_input; /* "header.payload" as it travelled; borrows from the token */
     enum jwk_alg alg;
     struct slice typ;
     struct slice kid; /* p is NULL when the profile has none */
     uint8_t signature[ED25519_SIG_LEN];
     bool signature_len_ok; /* false: the third part is no Ed25519 signature, whatever the key */
-    struct json payload;   /* read: json_root() is an object */
+    char *payload;         /* payload_len bytes */
+    size_t payload_len;
+};
+
+/*
+ * Size, structure, base64url, and the header: exactly the members of the profile, alg, typ and
+ * perhaps kid. room holds what was decoded, room_len bytes of it (three quarters of the token are
+ * enough); the envelope borrows from it. ATTEST_OK or ATTEST_E_MALFORMED.
+ */
+enum attest_rc jws_open(struct jws_envelope *envelope, const struct profile *profile,
+                        const char *token, size_t token_len, char *room, size_t room_len,
+                        struct attest_error *err);
+
+/*
+ * One small token taken apart, and the room that takes: some 40 KiB, for the stack of an ordinary
+ * thread or a pool. It need not be initialised. It borrows from itself, so it must not be copied or
+ * moved.
+ */
+struct jws {
+    struct jws_envelope envelope;
+    struct json payload; /* read: json_root() is an object */
     struct json_node payload_nodes[JWS_VALUES_MAX];
     char text[JWS_TOKEN_MAX / 4 * 3]; /* header, payload, signature, decoded */
 };
 
 /*
- * Size, structure, base64url, header (exactly the members of the profile: alg, typ and perhaps
- * kid), and the payload's JSON with all limits. Nothing is verified and no claim is looked at.
- * ATTEST_OK or ATTEST_E_MALFORMED.
+ * jws_open(), and the payload's JSON with all limits, for profiles whose token_max is
+ * JWS_TOKEN_MAX. Nothing is verified and no claim is looked at. ATTEST_OK or ATTEST_E_MALFORMED.
  */
 enum attest_rc jws_read(struct jws *jws, const struct profile *profile, const char *token,
                         size_t token_len, struct attest_error *err);
 
 /* RFC 8037 section 3.1. ATTEST_OK or ATTEST_E_SIGNATURE. */
-enum attest_rc jws_verify(const struct jws *jws, const uint8_t public_key[ED25519_PUBLIC_LEN],
-                          struct attest_error *err);
+enum attest_rc jws_verify(const struct jws_envelope *envelope,
+                          const uint8_t public_key[ED25519_PUBLIC_LEN], struct attest_error *err);
 
 /*
  * Appends what is to be signed: {"alg":…,"typ":…,"kid":…} and the payload in base64url, with the

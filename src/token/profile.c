@@ -46,6 +46,7 @@ static const struct profile profiles[PROFILE_COUNT] = {
                 CLAIM_BIT(CLAIM_LOG_KEYS) | CLAIM_BIT(CLAIM_REVOKED) | CLAIM_BIT(CLAIM_NEXT_ROOT),
             .lifetime_default_s = 3600,
             .lifetime_max_s = 3600,
+            .token_max = 65536,
         },
 };
 

@@ -50,6 +50,7 @@ struct profile {
     uint32_t allowed;                  /* these too; any other claim is ignored, never reported */
     int64_t lifetime_default_s;
     int64_t lifetime_max_s; /* exp - iat */
+    size_t token_max;       /* bytes of the whole token; 0: JWS_TOKEN_MAX */
 };
 
 const struct profile *profile_get(enum profile_id id);

@@ -63,7 +63,7 @@ proof_verify(const struct attest_claims *claims, struct slice token, struct slic
     struct attest_error why = {0};
     struct proof found;
     if (jws_read(&jws, &proof_profile, proof.p, proof.len, &why) != ATTEST_OK ||
-        jws_verify(&jws, claims->cnf_key, &why) != ATTEST_OK)
+        jws_verify(&jws.envelope, claims->cnf_key, &why) != ATTEST_OK)
         return bad(err, why.text);
     enum attest_rc rc = check_claims(claims, token, &jws.payload, now_s, skew_s, &found, err);
     if (rc == ATTEST_OK)

@@ -31,9 +31,9 @@ check_issuer(struct check *c, struct jws *jws, struct slice token, struct attest
     if (!c->issuer)
         return error_set(err, ATTEST_E_ISSUER, "issuer %.*s is not trusted",
                          SLICE_ARG(c->claims.iss));
-    if (c->issuer->algs && !(c->issuer->algs & 1U << jws->alg))
+    if (c->issuer->algs && !(c->issuer->algs & 1U << jws->envelope.alg))
         return error_set(err, ATTEST_E_MALFORMED, "alg %s is not allowed for this issuer",
-                         jwk_alg_name(jws->alg));
+                         jwk_alg_name(jws->envelope.alg));
     return ATTEST_OK;
 }
 
@@ -41,14 +41,14 @@ static enum attest_rc
 check_signature(const struct check *c, const struct jws *jws, struct attest_error *err)
 {
     const struct keyset *set = keys_of_issuer(c->keys, c->claims.iss);
-    const struct jwk *key = set ? keyset_find(set, jws->kid) : NULL;
+    const struct jwk *key = set ? keyset_find(set, jws->envelope.kid) : NULL;
     if (!key)
         return error_set(err, ATTEST_E_KEY_UNKNOWN, "key %.*s is not in the issuer's key set",
-                         SLICE_ARG(jws->kid));
-    if (key->alg != JWK_ALG_NONE && key->alg != jws->alg)
+                         SLICE_ARG(jws->envelope.kid));
+    if (key->alg != JWK_ALG_NONE && key->alg != jws->envelope.alg)
         return error_set(err, ATTEST_E_MALFORMED, "alg %s, but the key is for %s",
-                         jwk_alg_name(jws->alg), jwk_alg_name(key->alg));
-    return jws_verify(jws, key->public_key, err);
+                         jwk_alg_name(jws->envelope.alg), jwk_alg_name(key->alg));
+    return jws_verify(&jws->envelope, key->public_key, err);
 }
 
 static enum attest_rc
@@ -179,7 +179,7 @@ attest_verify(const struct attest_keys *keys, const struct attest_policy *policy
         rc = check_signature(&c, &jws, err);
     if (rc != ATTEST_OK)
         return rc;
-    struct claims_findings found = {.kid = jws.kid};
+    struct claims_findings found = {.kid = jws.envelope.kid};
     rc = check_claims(&c, &found, err);
     if (rc != ATTEST_OK)
         return rc;

@@ -81,10 +81,10 @@ run(const char *token, size_t len)
         return;
     }
     must(jws_has_shape((struct slice){copy, len}, JWS_TOKEN_MAX));
-    must(jws.signing_input.p == copy && copy[jws.signing_input.len] == '.');
-    must(jws.alg != JWK_ALG_NONE && profile_has_typ(p, jws.typ));
-    must(jws.kid.len >= 1 && jws.kid.len <= JWK_KID_MAX);
-    inside(jws.kid);
+    must(jws.envelope.signing_input.p == copy && copy[jws.envelope.signing_input.len] == '.');
+    must(jws.envelope.alg != JWK_ALG_NONE && profile_has_typ(p, jws.envelope.typ));
+    must(jws.envelope.kid.len >= 1 && jws.envelope.kid.len <= JWK_KID_MAX);
+    inside(jws.envelope.kid);
     rc = claims_read_issuer(&claims, p, &jws.payload, &err);
     must(rc == ATTEST_OK || (rc == ATTEST_E_MALFORMED && err.rc == rc));
     if (rc)

@@ -52,19 +52,19 @@ test_round_trip(void **state)
     assert_int_equal(buf_rc(&token), ATTEST_OK);
 
     assert_int_equal(read_token(token.p, token.len), ATTEST_OK);
-    assert_int_equal(jws.alg, JWK_ALG_ED25519);
-    assert_true(slice_is(jws.typ, "agent-attestation+jwt"));
-    assert_true(slice_is(jws.kid, "k\"\\\xc3\xa9"));
-    assert_ptr_equal(jws.signing_input.p, token.p);
-    assert_int_equal(jws.signing_input.len, signed_len);
-    assert_memory_equal(jws.signature, sig, sizeof(sig));
+    assert_int_equal(jws.envelope.alg, JWK_ALG_ED25519);
+    assert_true(slice_is(jws.envelope.typ, "agent-attestation+jwt"));
+    assert_true(slice_is(jws.envelope.kid, "k\"\\\xc3\xa9"));
+    assert_ptr_equal(jws.envelope.signing_input.p, token.p);
+    assert_int_equal(jws.envelope.signing_input.len, signed_len);
+    assert_memory_equal(jws.envelope.signature, sig, sizeof(sig));
     assert_true(slice_is(json_member(&jws.payload, json_root(&jws.payload), "iss")->text, "x"));
-    assert_int_equal(jws_verify(&jws, key, &err), ATTEST_OK);
+    assert_int_equal(jws_verify(&jws.envelope, key, &err), ATTEST_OK);
     key[0] ^= 1;
-    assert_int_equal(jws_verify(&jws, key, &err), ATTEST_E_SIGNATURE);
+    assert_int_equal(jws_verify(&jws.envelope, key, &err), ATTEST_E_SIGNATURE);
     key[0] ^= 1;
     token.p[3] ^= 2;
-    assert_int_equal(jws_verify(&jws, key, &err), ATTEST_E_SIGNATURE);
+    assert_int_equal(jws_verify(&jws.envelope, key, &err), ATTEST_E_SIGNATURE);
 }
 
 static void
@@ -98,8 +98,8 @@ test_signature_length(void **state)
         buf_char(&token, '.');
         b64u_append(&token, bytes, len);
         assert_int_equal(read_token(token.p, token.len), ATTEST_OK);
-        assert_int_equal(jws.signature_len_ok, len == ED25519_SIG_LEN);
-        assert_int_equal(jws_verify(&jws, key, &err), ATTEST_E_SIGNATURE);
+        assert_int_equal(jws.envelope.signature_len_ok, len == ED25519_SIG_LEN);
+        assert_int_equal(jws_verify(&jws.envelope, key, &err), ATTEST_E_SIGNATURE);
     }
 }
 
