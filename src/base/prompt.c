@@ -84,3 +84,34 @@ prompt_secret(const char *question, size_t len_max, struct secret *ret, struct a
         *ret = secret_copy(room.p, len);
     return rc;
 }
+
+enum attest_rc
+prompt_line(const char *question, char *room, size_t room_size, struct attest_error *err)
+{
+    AUTO(fd) int tty = isatty(STDIN_FILENO) ? open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC) : -1;
+    if (tty < 0)
+        return error_set(err, ATTEST_E_IO, "no terminal to ask at");
+    tcflush(tty, TCIFLUSH); /* what was typed before the question is no answer to it */
+    if (write(tty, question, strlen(question)) < 0)
+        return error_errno(err, ATTEST_E_IO, errno, "cannot write to the terminal");
+    size_t len = 0;
+    for (char c;;) {
+        ssize_t n = read(tty, &c, 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_errno(err, ATTEST_E_IO, errno, "cannot read from the terminal");
+        if (n == 0)
+            return error_set(err, ATTEST_E_DENIED, "given up at the prompt");
+        if (c == '\n')
+            break;
+        if (len < room_size)
+            room[len++] = c;
+    }
+    if (len >= room_size)
+        return error_set(err, ATTEST_E_LIMIT, "longer than %zu characters", room_size - 1);
+    if (len == 0)
+        return error_set(err, ATTEST_E_ARGUMENT, "nothing was typed");
+    room[len] = '\0';
+    return ATTEST_OK;
+}

@@ -16,4 +16,13 @@
 enum attest_rc prompt_secret(const char *question, size_t len_max, struct secret *ret,
                              struct attest_error *err);
 
+/*
+ * Asks at the terminal for something that may be seen, such as a key's id before it is destroyed.
+ * One line of 1 to room_size - 1 bytes, without its end, into room. Needs a controlling terminal
+ * and one at standard input too, so that a script never waits for an answer nobody will give.
+ * Errors as above.
+ */
+enum attest_rc prompt_line(const char *question, char *room, size_t room_size,
+                           struct attest_error *err);
+
 #endif

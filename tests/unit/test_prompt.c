@@ -38,15 +38,25 @@ child(const char *expect)
     return same ? 0 : 98;
 }
 
+/* The same for what may be seen. */
+static int
+line_child(const char *expect)
+{
+    char room[9];
+    struct attest_error err = {0};
+    enum attest_rc rc = prompt_line("PIN: ", room, sizeof(room), &err);
+    return rc ? (int)rc : strcmp(room, expect) == 0 ? 0 : 98;
+}
+
 static struct seen
-type(const char *keys, const char *expect)
+type_to(int (*ask)(const char *expect), const char *keys, const char *expect)
 {
     struct seen seen = {0};
     int terminal;
     pid_t pid = forkpty(&terminal, NULL, NULL, NULL);
     assert_true(pid >= 0);
     if (pid == 0)
-        _exit(child(expect));
+        _exit(ask(expect));
     size_t len = 0;
     bool typed = false;
     ssize_t n;
@@ -65,6 +75,24 @@ type(const char *keys, const char *expect)
     assert_true(WIFEXITED(status));
     seen.status = WEXITSTATUS(status);
     return seen;
+}
+
+static struct seen
+type(const char *keys, const char *expect)
+{
+    return type_to(child, keys, expect);
+}
+
+static void
+line_is_read_and_shown(void **state)
+{
+    (void)state;
+    struct seen seen = type_to(line_child, "kid-1234\n", "kid-1234");
+    assert_int_equal(seen.status, 0);
+    assert_non_null(strstr(seen.screen, "kid-1234"));
+    assert_int_equal(type_to(line_child, "kid-12345\n", "").status, ATTEST_E_LIMIT);
+    assert_int_equal(type_to(line_child, "\n", "").status, ATTEST_E_ARGUMENT);
+    assert_int_equal(type_to(line_child, "\004", "").status, ATTEST_E_DENIED);
 }
 
 static void
@@ -119,7 +147,10 @@ no_terminal_is_said(void **state)
     if (pid == 0) {
         setsid();
         struct secret pin = {0};
+        char room[9];
         struct attest_error err = {0};
+        if (prompt_line("kid: ", room, sizeof(room), &err) != ATTEST_E_IO || !*err.text)
+            _exit(2);
         _exit(prompt_secret("PIN: ", 8, &pin, &err) == ATTEST_E_IO && strlen(err.text) ? 0 : 1);
     }
     int status;
@@ -132,11 +163,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answer_is_read_and_not_shown),
-        cmocka_unit_test(erase_and_kill_work),
-        cmocka_unit_test(interrupt_and_end_give_up),
-        cmocka_unit_test(empty_and_long_are_refused),
-        cmocka_unit_test(no_terminal_is_said),
+        cmocka_unit_test(answer_is_read_and_not_shown), cmocka_unit_test(line_is_read_and_shown),
+        cmocka_unit_test(erase_and_kill_work),          cmocka_unit_test(interrupt_and_end_give_up),
+        cmocka_unit_test(empty_and_long_are_refused),   cmocka_unit_test(no_terminal_is_said),
     };
     if (crypto_init(NULL))
         return 1;
