@@ -115,8 +115,13 @@ call_judge(struct slice body, struct attest_error *err)
     enum attest_rc rc = frame_read_answer(&j, copy, body.len, &answer, err);
     if (rc || answer.rc == ATTEST_OK)
         return rc;
-    return error_set(err, answer.rc, "%.*s%s%.*s", SLICE_ARG(answer.member),
-                     answer.member.len ? ": " : "", SLICE_ARG(answer.text));
+    /* Some texts begin with the member's name already. */
+    struct slice member = answer.member, text = answer.text;
+    if (text.len > member.len && memcmp(text.p, member.p, member.len) == 0 &&
+        text.p[member.len] == ':')
+        member.len = 0;
+    return error_set(err, answer.rc, "%.*s%s%.*s", SLICE_ARG(member), member.len ? ": " : "",
+                     SLICE_ARG(text));
 }
 
 enum attest_rc
@@ -138,12 +143,10 @@ wire_call(const char *socket_path, const char *op, struct slice members, int tim
         (rc = call_read(fd, deadline_ms, &in, &frame, err)))
         return rc;
     struct slice body = {frame.body, frame.body_len};
-    if ((rc = call_judge(body, err)))
-        return rc;
     buf_slice(answer, body);
     if (buf_rc(answer))
         return error_set(err, buf_rc(answer), "no room for the answer");
-    return ATTEST_OK;
+    return call_judge(body, err);
 }
 
 /* ---- many in flight ---- */

@@ -13,8 +13,9 @@
  * Connects, asks once, waits, closes. Blocks for at most timeout_ms in all.
  *
  * members  the op's members as JSON text without braces, or empty
- * answer   initialised by the caller; on ATTEST_OK the whole answer, one JSON object with `id` and
- *          `ok`, is appended, as it came; read it with json_read() or jsondoc_read()
+ * answer   initialised by the caller; the whole answer, one JSON object with `id` and `ok`, is
+ *          appended as it came, also when it is an error: then the error is the signer's own word.
+ *          Read it with json_read() or jsondoc_read()
  *
  * Returns ATTEST_OK when the signer answered `ok`. When it answered an error: that code, with its
  * text in err ("member: text" when it named one). Else ATTEST_E_IO (no such socket, connection
