@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "admin/ask.h"
 #include "base/clock.h"
 #include "base/jsondoc.h"
 
@@ -11,8 +10,9 @@
 #define ANSWER_MAX 65536
 #define ANSWER_DEPTH_MAX 8
 
-enum exit_status
-ask_json(const struct options *o, const char *op, const json_t *members, json_t **ret)
+static enum exit_status
+ask(const struct options *o, const char *op, const json_t *members, const struct advice *advice,
+    json_t **ret)
 {
     AUTO(mem) char *text = members ? json_dumps(members, JSON_COMPACT) : strdup("{}");
     if (!text)
@@ -20,7 +20,7 @@ ask_json(const struct options *o, const char *op, const json_t *members, json_t 
     struct slice inside = {text + 1, strlen(text) - 2};
     AUTO(buf) struct buf answer;
     buf_init(&answer, ANSWER_MAX);
-    enum exit_status status = ask_signer(o, op, inside, &answer);
+    enum exit_status status = ask_signer(o, op, inside, advice, &answer);
     if (status)
         return status;
     struct attest_error err = {0};
@@ -32,6 +32,22 @@ ask_json(const struct options *o, const char *op, const json_t *members, json_t 
     json_object_del(object, "ok");
     *ret = STEAL(object);
     return EXIT_DONE;
+}
+
+enum exit_status
+ask_json(const struct options *o, const char *op, const json_t *members, json_t **ret)
+{
+    return ask(o, op, members, NULL, ret);
+}
+
+enum exit_status
+ask_change(const struct options *o, const char *op, json_t *members, const struct advice *advice,
+           json_t **ret)
+{
+    AUTO(json_t) json_t *own = members;
+    if (!own)
+        return complain(EXIT_USAGE, "give text that is UTF-8");
+    return ask(o, op, own, advice, ret);
 }
 
 enum exit_status

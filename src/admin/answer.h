@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "admin/command.h"
+#include "admin/ask.h"
 
 /*
  * Asks attest-signer and reads its answer, without `id` and `ok`: a new reference in *ret on
@@ -12,6 +12,13 @@
  */
 enum exit_status ask_json(const struct options *o, const char *op, const json_t *members,
                           json_t **ret);
+
+/*
+ * The same, and what the signer refuses as advice (ask.h) has it is a refusal. members is given
+ * away; NULL stands for text that is no UTF-8, which is wrong use.
+ */
+enum exit_status ask_change(const struct options *o, const char *op, json_t *members,
+                            const struct advice *advice, json_t **ret);
 
 /* One compact line on standard output; EXIT_FAILED when out of memory. */
 enum exit_status print_json(json_t *object);

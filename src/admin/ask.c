@@ -56,7 +56,8 @@ socket_path(const struct options *o, struct signer_config *settings, const char 
 }
 
 enum exit_status
-ask_signer(const struct options *o, const char *op, struct slice members, struct buf *answer)
+ask_signer(const struct options *o, const char *op, struct slice members,
+           const struct advice *advice, struct buf *answer)
 {
     struct attest_error err = {0};
     AUTO(signer_settings) struct signer_config settings = {0};
@@ -65,5 +66,13 @@ ask_signer(const struct options *o, const char *op, struct slice members, struct
     if (status)
         return status;
     enum attest_rc rc = wire_call(path, op, members, ASK_TIMEOUT_MS, answer, &err);
-    return rc ? report(o, &err, advice_for(rc, path)) : EXIT_DONE;
+    if (rc == ATTEST_OK)
+        return EXIT_DONE;
+    bool answered = answer->len > 0;
+    for (; answered && advice && advice->rc; advice++) {
+        if (advice->rc == rc)
+            return refuse(o, "%s%s%s", *err.text ? err.text : attest_strerror(rc),
+                          advice->text ? "; " : "", advice->text ? advice->text : "");
+    }
+    return report(o, &err, advice_for(rc, path));
 }

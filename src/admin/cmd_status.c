@@ -3,7 +3,11 @@
 
 #include "admin/answer.h"
 #include "admin/keys.h"
+#include "admin/table.h"
 #include "base/jsondoc.h"
+
+/* Members that are moments, not numbers. */
+static const char *const time_names[] = {"started", "now", "next_at", "due", "since"};
 
 /* Whatever the signer tells, one row a fact: a nested object's members follow a dot. */
 static void
@@ -18,7 +22,9 @@ add_facts(struct table *t, const char *prefix, json_t *object)
         if (json_is_object(value)) {
             add_facts(t, path, value);
         } else if (!json_is_array(value)) {
-            bool is_time = strcmp(name, "started") == 0 || strcmp(name, "now") == 0;
+            bool is_time = false;
+            for (size_t i = 0; i < ARRAY_LEN(time_names); i++)
+                is_time |= strcmp(name, time_names[i]) == 0;
             struct cell room;
             table_cell(t, "%s", path);
             table_cell(t, "%s", is_time ? cell_time(&room, value) : cell_text(&room, value));
@@ -41,11 +47,10 @@ show(const struct options *o, const char *op)
     add_facts(&t, "", answer);
     if (!table_print(&t, stdout))
         return complain(EXIT_FAILED, "out of memory");
-    const json_t *keys = json_object_get(answer, "keys");
-    if (!keys)
+    if (!json_object_get(answer, "keys"))
         return EXIT_DONE;
     putchar('\n');
-    return print_keys(keys);
+    return keys_print(answer);
 }
 
 enum exit_status

@@ -18,6 +18,12 @@ struct options {
     const char *so_pin_file;
     const char *new_pin_file;
     const char *log_key; /* base64url */
+    const char *reason;  /* why, for the record */
+    const char *confirm; /* what the command is about, once more */
+    const char *from, *to, *days;
+    const char *svg; /* a file, or "" for standard output */
+    const char *format;
+    bool force;
     bool json;
 };
 
@@ -35,6 +41,14 @@ enum option_bit {
     OPT_SO_PIN_FILE = 1 << 9,
     OPT_NEW_PIN_FILE = 1 << 10,
     OPT_LOG_KEY = 1 << 11,
+    OPT_REASON = 1 << 12,
+    OPT_CONFIRM = 1 << 13,
+    OPT_FROM = 1 << 14,
+    OPT_TO = 1 << 15,
+    OPT_DAYS = 1 << 16,
+    OPT_SVG = 1 << 17,
+    OPT_FORMAT = 1 << 18,
+    OPT_FORCE = 1 << 19,
 };
 
 /*
@@ -89,6 +103,19 @@ enum exit_status cmd_hsm_info(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_check(const struct options *o, char **args, int n_args);
 enum exit_status cmd_key_list(const struct options *o, char **args, int n_args);
 enum exit_status cmd_key_generate(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_publish(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_activate(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_rotate(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_retire(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_revoke(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_destroy(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_timeline(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_root_rotate(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_export_records(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_import_records(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_take_over(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_accept_clock(const struct options *o, char **args, int n_args);
+enum exit_status cmd_key_public(const struct options *o, char **args, int n_args);
 enum exit_status cmd_audit_verify(const struct options *o, char **args, int n_args);
 enum exit_status cmd_audit_show(const struct options *o, char **args, int n_args);
 enum exit_status cmd_status(const struct options *o, char **args, int n_args);

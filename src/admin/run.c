@@ -6,10 +6,14 @@
 #include "admin/command.h"
 #include "base/ed25519.h"
 #include "base/jsondoc.h"
+#include "jwks/jwk.h"
+
+#define B64U_ALPHABET "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 static const struct option_row {
     const char *name;
-    const char *value; /* how help shows it */
+    const char
+        *value; /* how help shows it; NULL: a bool, which takes none; "[=…]": may go without */
     unsigned bit;
     size_t offset;
     const char *help;
@@ -34,6 +38,19 @@ static const struct option_row {
      "file with the new user PIN; asked for when not given"},
     {"log-key", "X", OPT_LOG_KEY, offsetof(struct options, log_key),
      "the log key's x, as key list --json shows it: checkpoints are verified with it"},
+    {"force", NULL, OPT_FORCE, offsetof(struct options, force),
+     "although verifiers may then refuse tokens for a while; needs --reason"},
+    {"reason", "TEXT", OPT_REASON, offsetof(struct options, reason), "why, for the record"},
+    {"confirm", "ID", OPT_CONFIRM, offsetof(struct options, confirm),
+     "what the command would ask for again at the terminal"},
+    {"from", "TIME", OPT_FROM, offsetof(struct options, from),
+     "where to begin: 2026-01-31 or 2026-01-31T12:00:00Z"},
+    {"to", "TIME", OPT_TO, offsetof(struct options, to), "where to end"},
+    {"days", "N", OPT_DAYS, offsetof(struct options, days),
+     "from so many days ago to as many days ahead"},
+    {"svg", "[=FILE]", OPT_SVG, offsetof(struct options, svg),
+     "draw it as SVG, to FILE or standard output"},
+    {"format", "FORM", OPT_FORMAT, offsetof(struct options, format), "jwk, jwks or pem"},
 };
 
 /* What the command line is, before any command has seen it. */
@@ -44,6 +61,39 @@ struct line {
     char *words[8];
     int n_words;
 };
+
+/* value: what stood behind a "=", or NULL. */
+static enum exit_status
+set_option(struct line *line, const struct option_row *row, int argc, char **argv, int *at,
+           const char *value)
+{
+    void *place = (char *)&line->options + row->offset;
+    if (!row->value) {
+        if (value)
+            return complain(EXIT_USAGE, "--%s takes no value", row->name);
+        *(bool *)place = true;
+        return EXIT_DONE;
+    }
+    bool optional = row->value[0] == '[';
+    if (!value && optional) {
+        *(const char **)place = "";
+        return EXIT_DONE;
+    }
+    if (!value)
+        value = ++*at < argc ? argv[*at] : NULL;
+    if (!value || !*value)
+        return complain(EXIT_USAGE, "--%s wants a value: --%s%s%s", row->name, row->name,
+                        optional ? "" : " ", row->value);
+    *(const char **)place = value;
+    return EXIT_DONE;
+}
+
+/* A whole kid may begin with "-"; no option is as long and made of these characters only. */
+static bool
+is_kid(const char *arg)
+{
+    return strlen(arg) == JWK_THUMBPRINT_LEN && strspn(arg, B64U_ALPHABET) == JWK_THUMBPRINT_LEN;
+}
 
 static enum exit_status
 read_option(struct line *line, int argc, char **argv, int *at)
@@ -72,15 +122,10 @@ read_option(struct line *line, int argc, char **argv, int *at)
         const struct option_row *row = &option_rows[i];
         if (!slice_is(wanted, row->name))
             continue;
-        const char *value = equals ? equals + 1 : ++*at < argc ? argv[*at] : NULL;
-        if (!value || !*value)
-            return complain(EXIT_USAGE, "--%s wants a value: --%s %s", row->name, row->name,
-                            row->value);
         if (line->given & row->bit)
             return complain(EXIT_USAGE, "--%s is given twice", row->name);
         line->given |= row->bit;
-        *(const char **)(void *)((char *)&line->options + row->offset) = value;
-        return EXIT_DONE;
+        return set_option(line, row, argc, argv, at, equals ? equals + 1 : NULL);
     }
     return complain(EXIT_USAGE, "unknown option '--%.*s'; see attestctl --help", SLICE_ARG(wanted));
 }
@@ -94,6 +139,8 @@ read_line(struct line *line, int argc, char **argv)
         enum exit_status status = EXIT_DONE;
         if (!only_words && strcmp(arg, "--") == 0)
             only_words = true;
+        else if (!only_words && is_kid(arg) && line->n_words < (int)ARRAY_LEN(line->words))
+            line->words[line->n_words++] = argv[i];
         else if (!only_words && strncmp(arg, "--", 2) == 0)
             status = read_option(line, argc, argv, &i);
         else if (!only_words && strcmp(arg, "-h") == 0)
@@ -101,7 +148,10 @@ read_line(struct line *line, int argc, char **argv)
         else if (!only_words && strcmp(arg, "-V") == 0)
             line->version = true;
         else if (!only_words && arg[0] == '-' && arg[1])
-            status = complain(EXIT_USAGE, "unknown option '%s'; see attestctl --help", arg);
+            status = complain(EXIT_USAGE,
+                              "unknown option '%s'; a kid that begins with - goes behind --, and "
+                              "options are in attestctl --help",
+                              arg);
         else if (line->n_words == (int)ARRAY_LEN(line->words))
             status = complain(EXIT_USAGE, "too many arguments; see attestctl --help");
         else
@@ -129,7 +179,7 @@ help_commands(const char *group)
             continue;
         char synopsis[80];
         print_synopsis(&commands[i], synopsis, sizeof(synopsis));
-        printf("  %-20s  %s\n", synopsis, commands[i].help);
+        printf("  %-28s  %s\n", synopsis, commands[i].help);
     }
     printf("\nEvery command takes --help, --version and --json. "
            "See attestctl COMMAND --help and attestctl(1).\n");
@@ -146,7 +196,8 @@ help_command(const struct command *c)
         if (!(c->options & row->bit))
             continue;
         char name[40];
-        snprintf(name, sizeof(name), "--%s %s", row->name, row->value);
+        snprintf(name, sizeof(name), "--%s%s%s", row->name,
+                 row->value && row->value[0] != '[' ? " " : "", row->value ? row->value : "");
         printf("  %-20s  %s\n", name, row->help);
     }
     printf("  %-20s  %s\n  %-20s  %s\n", "--json", "print one JSON object", "--help", "print this");

@@ -124,6 +124,22 @@ wrong_use_is_one_line(void **state)
     expect_usage(RUN("key", "generate", "--purpose=log", "--purpose=log"), "given twice");
     expect_usage(RUN("status", "--json=yes"), "--json takes no value");
     expect_usage(RUN("key", "generate", "--purpose", "log", "--label", "\xff"), "UTF-8");
+    expect_usage(RUN("key", "revoke", "abcdef"), "--reason TEXT");
+    expect_usage(RUN("key", "activate", "abcdef", "--force"), "--reason TEXT");
+    expect_usage(RUN("key", "activate", "abcdef", "--force=yes"), "--force takes no value");
+    expect_usage(RUN("key", "publish"), "an argument is missing");
+    expect_usage(RUN("key", "publish", "abcde"), "at least the first 6");
+    expect_usage(RUN("key", "publish", "-abcde"), "goes behind --");
+    expect_usage(RUN("key", "rotate", "--purpose", "root"), "root-rotate");
+    expect_usage(RUN("key", "rotate", "--purpose", "tokens"), "token or log");
+    expect_usage(RUN("key", "public", "--format", "der"), "jwk, jwks or pem");
+    expect_usage(RUN("key", "public", "abcdef", "--purpose", "log"), "not both");
+    expect_usage(RUN("key", "timeline", "out.svg"), "--svg");
+    expect_usage(RUN("key", "timeline", "--svg="), "--svg wants a value: --svg[=FILE]");
+    expect_usage(RUN("key", "timeline", "--svg", "--json"), "not both");
+    expect_usage(RUN("key", "timeline", "--svg=a", "b"), "named twice");
+    expect_usage(RUN("key", "timeline", "--days", "3", "--to", "2026-01-31"), "--days, or");
+    expect_usage(RUN("key", "import-records"), "an argument is missing");
     expect_usage(RUN("a", "b", "c", "d", "e", "f", "g", "h", "i"), "too many arguments");
 }
 
@@ -137,6 +153,57 @@ pin_on_the_command_line_is_refused(void **state)
     expect_usage(RUN("key", "list", "--so-pin=123456"), "--so-pin-file");
     assert_null(strstr(err, "123456"));
     expect_usage(RUN("key", "generate", "--purp", "log"), "unknown option '--purp'");
+}
+
+#define KID "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+
+/* A whole kid is a word, whatever it begins with: what fails then is that nobody answers. */
+static void
+kid_may_begin_like_an_option(void **state)
+{
+    (void)state;
+    static const char *const kids[] = {"-" KID, "--" KID};
+    for (size_t i = 0; i < ARRAY_LEN(kids); i++) {
+        char kid[44];
+        snprintf(kid, sizeof(kid), "%.43s", kids[i]);
+        assert_int_equal(RUN("key", "publish", kid, "--socket", "/nonexistent/s"), EXIT_FAILED);
+        assert_non_null(strstr(err, "/nonexistent/s"));
+    }
+}
+
+/* A file of records is read before anyone is asked. */
+static void
+wrong_records_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *why;
+    } files[] = {
+        {"", "no key records"},
+        {"{}", "the format is ''"},
+        {"{\"format\":\"attestd-key-records/2\"}", "the format is 'attestd-key-records/2'"},
+        {"{\"format\":\"attestd-key-records/1\",\"issuer\":\"https://a.example\","
+         "\"total\":2,\"keys\":[{}]}",
+         "cut off or changed: 1 records, and 2"},
+        {"{\"format\":\"attestd-key-records/1\",\"issuer\":\"https://a.example\","
+         "\"total\":1,\"keys\":[{\"kid\":\"a\",\"purpose\":\"token\",\"x\":\"b\"}]}",
+         "record 1 is not one"},
+        {"{\"format\":\"attestd-key-records/1\",\"format\":\"attestd-key-records/1\"}",
+         "no key records"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char path[] = "/tmp/test_admin.XXXXXX";
+        int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, files[i].text, strlen(files[i].text)), strlen(files[i].text));
+        close(fd);
+        assert_int_equal(RUN("key", "import-records", path, "--socket", "/nonexistent/s"),
+                         EXIT_REFUSED);
+        if (!strstr(out, files[i].why))
+            fail_msg("no '%s' in: %s", files[i].why, out);
+        unlink(path);
+    }
+    assert_int_equal(RUN("key", "import-records", "/nonexistent/records"), EXIT_FAILED);
 }
 
 static void
@@ -360,6 +427,8 @@ main(void)
         cmocka_unit_test(version_is_told),
         cmocka_unit_test(wrong_use_is_one_line),
         cmocka_unit_test(pin_on_the_command_line_is_refused),
+        cmocka_unit_test(kid_may_begin_like_an_option),
+        cmocka_unit_test(wrong_records_are_refused),
         cmocka_unit_test(absent_signer_is_named),
         cmocka_unit_test(config_is_checked_and_dumped),
         cmocka_unit_test(wrong_config_is_refused_with_its_line),
