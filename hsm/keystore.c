@@ -55,10 +55,10 @@ keystore_close(struct keystore *ks)
 }
 
 enum attest_rc
-keystore_generate(struct keystore *ks, const char *label, struct key_ref *ret,
-                  struct attest_error *err)
+keystore_generate(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN], const char *label,
+                  struct key_ref *ret, struct attest_error *err)
 {
-    return ks->ops->generate(ks, label, ret, err);
+    return ks->ops->generate(ks, id, label, ret, err);
 }
 
 enum attest_rc
@@ -71,6 +71,25 @@ enum attest_rc
 keystore_destroy(struct keystore *ks, const struct key_ref *key, struct attest_error *err)
 {
     return ks->ops->destroy(ks, key, err);
+}
+
+enum attest_rc
+keystore_discard(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN], struct attest_error *err)
+{
+    return ks->ops->discard(ks, id, err);
+}
+
+enum attest_rc
+keystore_lease_get(struct keystore *ks, struct keystore_lease *ret, struct attest_error *err)
+{
+    return ks->ops->lease_get(ks, ret, err);
+}
+
+enum attest_rc
+keystore_lease_set(struct keystore *ks, const struct keystore_lease *expected,
+                   const struct keystore_lease *lease, struct attest_error *err)
+{
+    return ks->ops->lease_set(ks, expected, lease, err);
 }
 
 enum attest_rc

@@ -66,18 +66,58 @@ DEFINE_AUTO(keystore, struct keystore *, keystore_close);
 
 /*
  * Makes an Ed25519 key pair on the token: private part sensitive, never extractable, sign only.
- * Serialised against signing. label is CKA_LABEL, for people.
+ * Serialised against signing. label is CKA_LABEL, for people. id becomes CKA_ID: random, and from
+ * the caller, so that it can be written down before the key is there. ATTEST_E_EXISTS, and nothing
+ * was made, when the token holds a key or half of one with this id.
  */
-enum attest_rc keystore_generate(struct keystore *ks, const char *label, struct key_ref *ret,
-                                 struct attest_error *err);
+enum attest_rc keystore_generate(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
+                                 const char *label, struct key_ref *ret, struct attest_error *err);
 
-/* Every private key of ours on the token, whatever record knows it. free() *ret. */
+/*
+ * Every private key of ours on the token, whatever record knows it. free() *ret. A private key
+ * whose public object is gone is listed only by tokens that tell the public part from it; others,
+ * SoftHSM among them, leave it out: it is nobody's key then, and keystore_discard() removes it.
+ */
 enum attest_rc keystore_list(struct keystore *ks, struct key_ref **ret, size_t *n,
                              struct attest_error *err);
 
 /* ATTEST_E_NOT_FOUND when no key has this id and this public key; then nothing was destroyed. */
 enum attest_rc keystore_destroy(struct keystore *ks, const struct key_ref *key,
                                 struct attest_error *err);
+
+/*
+ * Destroys every key object with this id, whatever its public part, halves of a pair too: what a
+ * crash left behind. ATTEST_E_NOT_FOUND when there is none. Never for a key that a record knows:
+ * that is keystore_destroy()'s, which looks at the public part.
+ */
+enum attest_rc keystore_discard(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
+                                struct attest_error *err);
+
+/*
+ * Who may change the keys of this token: one small object on it that every signer looks at before
+ * it starts. It guards against two signers by mistake, not against someone who knows the PIN.
+ */
+struct keystore_lease {
+    char instance[37]; /* a UUID, or any name of 1 to 36 printable ASCII characters */
+    char host[65];     /* for people; 0 to 64 of the same */
+    int64_t since_s;   /* epoch seconds; at least 1 */
+};
+
+/*
+ * ATTEST_E_NOT_FOUND when there is none, ATTEST_E_CORRUPT when there is one that we cannot read.
+ */
+enum attest_rc keystore_lease_get(struct keystore *ks, struct keystore_lease *ret,
+                                  struct attest_error *err);
+
+/*
+ * Puts a lease in the place of the one that is expected there (NULL: none). Of several processes
+ * that do so at once exactly one succeeds. ATTEST_E_EXISTS, and nothing has changed, when the token
+ * holds another than expected or another process won; ATTEST_E_ARGUMENT for a lease that breaks
+ * the rules above; ATTEST_E_CORRUPT as above; ATTEST_E_BUSY when the token is so slow that nothing
+ * can be said. Takes a quarter of a second, and up to three when what a crash left has to go.
+ */
+enum attest_rc keystore_lease_set(struct keystore *ks, const struct keystore_lease *expected,
+                                  const struct keystore_lease *lease, struct attest_error *err);
 
 /*
  * Called once for each accepted keystore_sign(), from a worker thread. sig is valid during the call

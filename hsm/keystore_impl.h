@@ -7,12 +7,18 @@
 /* What an implementation gives to keystore.c; each embeds struct keystore as its first member. */
 struct keystore_ops {
     void (*close)(struct keystore *ks);
-    enum attest_rc (*generate)(struct keystore *ks, const char *label, struct key_ref *ret,
-                               struct attest_error *err);
+    enum attest_rc (*generate)(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
+                               const char *label, struct key_ref *ret, struct attest_error *err);
     enum attest_rc (*list)(struct keystore *ks, struct key_ref **ret, size_t *n,
                            struct attest_error *err);
     enum attest_rc (*destroy)(struct keystore *ks, const struct key_ref *key,
                               struct attest_error *err);
+    enum attest_rc (*discard)(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
+                              struct attest_error *err);
+    enum attest_rc (*lease_get)(struct keystore *ks, struct keystore_lease *ret,
+                                struct attest_error *err);
+    enum attest_rc (*lease_set)(struct keystore *ks, const struct keystore_lease *expected,
+                                const struct keystore_lease *lease, struct attest_error *err);
     enum attest_rc (*sign)(struct keystore *ks, const struct key_ref *key, struct slice msg,
                            int64_t deadline_ms, keystore_signed *done, void *ctx);
     void (*stats)(struct keystore *ks, struct keystore_stats *ret);

@@ -29,10 +29,9 @@ p11_point_decode(const uint8_t *p, size_t len, uint8_t public_key[ED25519_PUBLIC
     return false;
 }
 
-/* At most max handles that match; *n says how many were found. */
-static CK_RV
-find_objects(struct p11_conn *conn, CK_ATTRIBUTE *template, CK_ULONG n_template,
-             CK_OBJECT_HANDLE *out, size_t max, size_t *n)
+CK_RV
+p11_find_objects(struct p11_conn *conn, CK_ATTRIBUTE *template, CK_ULONG n_template,
+                 CK_OBJECT_HANDLE *out, size_t max, size_t *n)
 {
     *n = 0;
     CK_RV rv = P11_CALL(conn, C_FindObjectsInit, conn->session, template, n_template);
@@ -79,7 +78,7 @@ find_by_id(struct p11_conn *conn, CK_OBJECT_CLASS class, const uint8_t id[KEYSTO
     uint8_t wanted[KEYSTORE_ID_LEN];
     memcpy(wanted, id, sizeof(wanted));
     CK_ATTRIBUTE template[] = {ATTR(CKA_CLASS, class), ATTR(CKA_ID, wanted)};
-    return find_objects(conn, template, ARRAY_LEN(template), out, SAME_ID_MAX, n);
+    return p11_find_objects(conn, template, ARRAY_LEN(template), out, SAME_ID_MAX, n);
 }
 
 /*
@@ -134,7 +133,7 @@ p11_key_list(struct p11_conn *conn, struct key_ref **ret, size_t *n)
     CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
     CK_BBOOL yes = CK_TRUE;
     CK_ATTRIBUTE template[] = {ATTR(CKA_CLASS, class), ATTR(CKA_TOKEN, yes)};
-    CK_RV rv = find_objects(conn, template, ARRAY_LEN(template), found, KEYS_MAX, &n_found);
+    CK_RV rv = p11_find_objects(conn, template, ARRAY_LEN(template), found, KEYS_MAX, &n_found);
     if (rv != CKR_OK)
         return rv;
     refs = calloc(n_found + 1, sizeof(*refs));
@@ -262,13 +261,31 @@ find_fault(struct p11_conn *conn, const struct p11_pair *pair, struct key_ref *r
     return NULL;
 }
 
+static CK_RV
+id_taken(struct p11_conn *conn, const uint8_t id[KEYSTORE_ID_LEN], bool *taken)
+{
+    CK_OBJECT_HANDLE found[SAME_ID_MAX];
+    size_t n_private = 0, n_public = 0;
+    CK_RV rv = find_by_id(conn, CKO_PRIVATE_KEY, id, found, &n_private);
+    if (rv == CKR_OK)
+        rv = find_by_id(conn, CKO_PUBLIC_KEY, id, found, &n_public);
+    *taken = n_private + n_public > 0;
+    return rv;
+}
+
 enum attest_rc
 p11_key_generate(struct p11_conn *conn, const struct p11_key_request *request, struct key_ref *ref,
                  struct p11_pair *ret, CK_RV *rv, struct attest_error *err)
 {
     struct key_ref made;
     struct p11_pair pair = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
-    random_bytes(made.id, sizeof(made.id));
+    bool taken = false;
+    memcpy(made.id, request->id, sizeof(made.id));
+    *rv = id_taken(conn, made.id, &taken);
+    if (*rv != CKR_OK)
+        return error_set(err, ATTEST_E_KEY_OUT_OF_REACH, "%s: %s", conn->call, P11_RV_TEXT(*rv));
+    if (taken)
+        return error_set(err, ATTEST_E_EXISTS, "the token holds a key with this id already");
     *rv = generate_with(conn, request, request->name_first, made.id, &pair);
     /* Modules differ in how they refuse a form, so any refusal of this request is worth a try. */
     if (*rv != CKR_OK && (p11_fate(*rv) == P11_FATE_REQUEST || *rv == CKR_GENERAL_ERROR ||
@@ -301,6 +318,29 @@ p11_key_destroy(struct p11_conn *conn, const struct p11_pair *pair)
     if (rv == CKR_OK && pair->public_key != CK_INVALID_HANDLE)
         rv = P11_CALL(conn, C_DestroyObject, conn->session, pair->public_key);
     return rv;
+}
+
+static CK_RV
+discard_class(struct p11_conn *conn, CK_OBJECT_CLASS class, const uint8_t id[KEYSTORE_ID_LEN],
+              size_t *n)
+{
+    CK_OBJECT_HANDLE found[SAME_ID_MAX];
+    size_t got = SAME_ID_MAX;
+    CK_RV rv = CKR_OK;
+    while (rv == CKR_OK && got == SAME_ID_MAX) {
+        rv = find_by_id(conn, class, id, found, &got);
+        for (size_t i = 0; rv == CKR_OK && i < got; i++, ++*n)
+            rv = P11_CALL(conn, C_DestroyObject, conn->session, found[i]);
+    }
+    return rv;
+}
+
+CK_RV
+p11_key_discard(struct p11_conn *conn, const uint8_t id[KEYSTORE_ID_LEN], size_t *n)
+{
+    *n = 0;
+    CK_RV rv = discard_class(conn, CKO_PRIVATE_KEY, id, n);
+    return rv == CKR_OK ? discard_class(conn, CKO_PUBLIC_KEY, id, n) : rv;
 }
 
 CK_RV

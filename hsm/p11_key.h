@@ -22,16 +22,21 @@ struct p11_pair {
  */
 CK_RV p11_key_find(struct p11_conn *conn, const struct key_ref *ref, struct p11_pair *ret);
 
+/* At most max handles that match the template; *n says how many were found. */
+CK_RV p11_find_objects(struct p11_conn *conn, CK_ATTRIBUTE *template, CK_ULONG n_template,
+                       CK_OBJECT_HANDLE *out, size_t max, size_t *n);
+
 /* Every Ed25519 private key on the token with an id of KEYSTORE_ID_LEN bytes; free() *ret. */
 CK_RV p11_key_list(struct p11_conn *conn, struct key_ref **ret, size_t *n);
 
 /*
  * Makes a pair, tries the other form of CKA_EC_PARAMS when the first is refused, reads back what
  * the token made and lets the new key sign once. A key that is not sensitive, is extractable or
- * may do more than sign is destroyed again: ATTEST_E_UNSUPPORTED. on_token false makes a session
- * key. A failed call is left in *rv, CKR_OK otherwise.
+ * may do more than sign is destroyed again: ATTEST_E_UNSUPPORTED. ATTEST_E_EXISTS when the id is
+ * taken. on_token false makes a session key. A failed call is left in *rv, CKR_OK otherwise.
  */
 struct p11_key_request {
+    const uint8_t *id; /* KEYSTORE_ID_LEN bytes */
     const char *label;
     bool name_first; /* PrintableString "edwards25519" before the OID */
     bool on_token;
@@ -42,6 +47,9 @@ enum attest_rc p11_key_generate(struct p11_conn *conn, const struct p11_key_requ
 
 /* The private key first: a public one left over by a crash does no harm. */
 CK_RV p11_key_destroy(struct p11_conn *conn, const struct p11_pair *pair);
+
+/* Every private and then every public key object with this id; *n says how many there were. */
+CK_RV p11_key_discard(struct p11_conn *conn, const uint8_t id[KEYSTORE_ID_LEN], size_t *n);
 
 /* C_SignInit and a single-part C_Sign with CKM_EDDSA. A length other than 64 is
  * CKR_SIGNATURE_LEN_RANGE. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "hsm/p11_lease.h"
 #include "hsm/pkcs11_impl.h"
 
 /* ---- signing, on a worker ---- */
@@ -153,6 +154,8 @@ struct operation {
     struct attest_error err;
     char *label;
     struct key_ref key; /* in or out */
+    struct keystore_lease lease, expected;
+    bool expects;
     struct key_ref *list;
     size_t n;
 };
@@ -238,7 +241,7 @@ generate_run(void *ctx, struct pool_op *op)
     struct p11_keystore *ks = ctx;
     if (!ready(ks, o))
         return;
-    struct p11_key_request request = {o->label, ks->config.ec_params_name_first, true};
+    struct p11_key_request request = {o->key.id, o->label, ks->config.ec_params_name_first, true};
     struct p11_pair pair;
     CK_RV rv;
     pool_pause(ks->pool);
@@ -285,9 +288,54 @@ destroy_run(void *ctx, struct pool_op *op)
     note_failure(ks, rv);
 }
 
+static void
+discard_run(void *ctx, struct pool_op *op)
+{
+    struct operation *o = (struct operation *)op;
+    struct p11_keystore *ks = ctx;
+    if (!ready(ks, o))
+        return;
+    size_t n;
+    pool_pause(ks->pool);
+    CK_RV rv = p11_key_discard(&ks->control, o->key.id, &n);
+    if (n)
+        atomic_fetch_add(&ks->cache_epoch, 1);
+    pool_resume(ks->pool);
+    if (rv != CKR_OK)
+        o->rc = error_set(&o->err, ATTEST_E_KEY_OUT_OF_REACH, "%s: %s", ks->control.call,
+                          P11_RV_TEXT(rv));
+    else if (!n)
+        o->rc = error_set(&o->err, ATTEST_E_NOT_FOUND, "nothing with this id on the token");
+    note_failure(ks, rv);
+}
+
+static void
+lease_get_run(void *ctx, struct pool_op *op)
+{
+    struct operation *o = (struct operation *)op;
+    struct p11_keystore *ks = ctx;
+    if (!ready(ks, o))
+        return;
+    CK_RV rv;
+    o->rc = p11_lease_get(&ks->control, &o->lease, &rv, &o->err);
+    note_failure(ks, rv);
+}
+
+static void
+lease_set_run(void *ctx, struct pool_op *op)
+{
+    struct operation *o = (struct operation *)op;
+    struct p11_keystore *ks = ctx;
+    if (!ready(ks, o))
+        return;
+    CK_RV rv;
+    o->rc = p11_lease_set(&ks->control, o->expects ? &o->expected : NULL, &o->lease, &rv, &o->err);
+    note_failure(ks, rv);
+}
+
 static enum attest_rc
-pkcs11_generate(struct keystore *base, const char *label, struct key_ref *ret,
-                struct attest_error *err)
+pkcs11_generate(struct keystore *base, const uint8_t id[KEYSTORE_ID_LEN], const char *label,
+                struct key_ref *ret, struct attest_error *err)
 {
     struct p11_keystore *ks = (struct p11_keystore *)base;
     AUTO(operation) struct operation *o = operation_new(err);
@@ -296,6 +344,7 @@ pkcs11_generate(struct keystore *base, const char *label, struct key_ref *ret,
     o->label = strdup(label);
     if (!o->label)
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    memcpy(o->key.id, id, sizeof(o->key.id));
     enum attest_rc rc = operation_run(ks, &o, generate_run, err);
     if (!rc)
         *ret = o->key;
@@ -326,6 +375,45 @@ pkcs11_destroy(struct keystore *base, const struct key_ref *key, struct attest_e
         return ATTEST_E_NOMEM;
     o->key = *key;
     return operation_run(ks, &o, destroy_run, err);
+}
+
+static enum attest_rc
+pkcs11_discard(struct keystore *base, const uint8_t id[KEYSTORE_ID_LEN], struct attest_error *err)
+{
+    struct p11_keystore *ks = (struct p11_keystore *)base;
+    AUTO(operation) struct operation *o = operation_new(err);
+    if (!o)
+        return ATTEST_E_NOMEM;
+    memcpy(o->key.id, id, sizeof(o->key.id));
+    return operation_run(ks, &o, discard_run, err);
+}
+
+static enum attest_rc
+pkcs11_lease_get(struct keystore *base, struct keystore_lease *ret, struct attest_error *err)
+{
+    struct p11_keystore *ks = (struct p11_keystore *)base;
+    AUTO(operation) struct operation *o = operation_new(err);
+    if (!o)
+        return ATTEST_E_NOMEM;
+    enum attest_rc rc = operation_run(ks, &o, lease_get_run, err);
+    if (!rc)
+        *ret = o->lease;
+    return rc;
+}
+
+static enum attest_rc
+pkcs11_lease_set(struct keystore *base, const struct keystore_lease *expected,
+                 const struct keystore_lease *lease, struct attest_error *err)
+{
+    struct p11_keystore *ks = (struct p11_keystore *)base;
+    AUTO(operation) struct operation *o = operation_new(err);
+    if (!o)
+        return ATTEST_E_NOMEM;
+    o->lease = *lease;
+    o->expects = expected;
+    if (expected)
+        o->expected = *expected;
+    return operation_run(ks, &o, lease_set_run, err);
 }
 
 /* ---- life ---- */
@@ -387,6 +475,9 @@ static const struct keystore_ops pkcs11_ops = {
     .generate = pkcs11_generate,
     .list = pkcs11_list,
     .destroy = pkcs11_destroy,
+    .discard = pkcs11_discard,
+    .lease_get = pkcs11_lease_get,
+    .lease_set = pkcs11_lease_set,
     .sign = pkcs11_sign,
     .stats = pkcs11_stats,
     .describe = pkcs11_describe,

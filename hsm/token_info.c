@@ -236,7 +236,10 @@ step_login(struct check_run *r, struct attest_error *err)
 static enum attest_rc
 step_generate(struct check_run *r, struct attest_error *err)
 {
-    struct p11_key_request request = {"attestctl hsm check", r->check->ec_params_name_first, false};
+    uint8_t id[KEYSTORE_ID_LEN];
+    random_bytes(id, sizeof(id));
+    struct p11_key_request request = {id, "attestctl hsm check", r->check->ec_params_name_first,
+                                      false};
     CK_RV rv;
     return p11_key_generate(&r->visit.conn, &request, &r->ref, &r->pair, &rv, err);
 }

@@ -127,7 +127,9 @@ op_generate(struct signer *s, struct op *op)
         op->rc = error_set(&op->err, ATTEST_E_LOG, "%s", log.why);
         return;
     }
-    op->rc = keystore_generate(s->keystore, key->label, &key->ref, &op->err);
+    uint8_t id[KEYSTORE_ID_LEN];
+    random_bytes(id, sizeof(id));
+    op->rc = keystore_generate(s->keystore, id, key->label, &key->ref, &op->err);
     if (op->rc)
         return;
     op->rc = new_times(s, key, &op->err);

@@ -140,12 +140,20 @@ fresh(void **state)
     return 0;
 }
 
+static inline const uint8_t *
+some_id(void)
+{
+    static uint8_t id[KEYSTORE_ID_LEN];
+    random_bytes(id, sizeof(id));
+    return id;
+}
+
 static inline struct key_ref
 generate(struct keystore *ks)
 {
     struct key_ref key;
     struct attest_error err = {0};
-    if (keystore_generate(ks, "a key", &key, &err))
+    if (keystore_generate(ks, some_id(), "a key", &key, &err))
         fail_msg("generate: %s", err.text);
     return key;
 }

@@ -342,6 +342,17 @@ fault_C_GenerateKeyPair(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_AT
 }
 
 static CK_RV
+fault_C_CreateObject(CK_SESSION_HANDLE handle, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *ret)
+{
+    ENTER_SESSION(C_CreateObject, handle);
+    if (!may_use_private(&set))
+        return leave(CKR_USER_NOT_LOGGED_IN);
+    if (!(s->flags & CKF_RW_SESSION))
+        return leave(CKR_SESSION_READ_ONLY);
+    return leave(fault_data_create(t, n, ret));
+}
+
+static CK_RV
 fault_C_DestroyObject(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object)
 {
     ENTER_SESSION(C_DestroyObject, handle);

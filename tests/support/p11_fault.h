@@ -66,6 +66,7 @@
     X(C_GetSessionInfo)                                                                            \
     X(C_Login)                                                                                     \
     X(C_Logout)                                                                                    \
+    X(C_CreateObject)                                                                              \
     X(C_DestroyObject)                                                                             \
     X(C_GetAttributeValue)                                                                         \
     X(C_FindObjectsInit)                                                                           \
@@ -115,9 +116,14 @@ void fault_end(struct fault_verdict *v);
 void fault_settings_get(struct fault_settings *ret);
 struct fault_drops fault_drops_take(void);
 
-/* p11_fault_objects.c; the caller holds its lock. A pair has two handles: 2n + 1 and 2n + 2. */
+/*
+ * p11_fault_objects.c; the caller holds its lock. A pair has two handles: 2n + 1 and 2n + 2. Data
+ * objects follow behind (p11_fault_data.c).
+ */
 #define FAULT_PAIRS_MAX 256
 #define FAULT_TEXT_MAX 64
+#define FAULT_DATA_MAX 8
+#define FAULT_DATA_LEN_MAX 512
 
 struct fault_pair {
     bool used, on_token, sensitive, extractable;
@@ -136,6 +142,16 @@ CK_RV fault_objects_generate(const struct fault_settings *set, CK_SESSION_HANDLE
                              const CK_ATTRIBUTE *private_template, CK_ULONG n_private,
                              CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key);
 CK_RV fault_objects_destroy(CK_OBJECT_HANDLE object);
+
+/* p11_fault_data.c: private token objects of CKO_DATA, for p11_fault_objects.c alone but create. */
+#define FAULT_DATA_FIRST (2 * FAULT_PAIRS_MAX + 1)
+void fault_data_load(const char *dir);
+void fault_data_clear(bool also_stored);
+CK_RV fault_data_create(const CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *ret);
+CK_RV fault_data_destroy(CK_OBJECT_HANDLE object);
+CK_RV fault_data_attributes(CK_OBJECT_HANDLE object, CK_ATTRIBUTE *attributes, CK_ULONG n);
+bool fault_data_match(CK_OBJECT_HANDLE object, const CK_ATTRIBUTE *template, CK_ULONG n);
+
 void fault_objects_end_session(CK_SESSION_HANDLE session);
 /* Moves every pair to another handle. */
 void fault_objects_shuffle(void);

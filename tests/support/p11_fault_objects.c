@@ -60,6 +60,7 @@ fault_objects_load(void)
 {
     fault_objects_clear(false);
     dir = getenv("P11_FAULT_DIR");
+    fault_data_load(dir);
     DIR *d = dir ? opendir(dir) : NULL;
     if (!d)
         return;
@@ -83,6 +84,7 @@ fault_objects_load(void)
 void
 fault_objects_clear(bool also_stored)
 {
+    fault_data_clear(also_stored);
     for (unsigned i = 0; i < FAULT_PAIRS_MAX; i++) {
         if (also_stored && pairs[i].used) {
             pairs[i].private_gone = pairs[i].public_gone = true;
@@ -198,6 +200,8 @@ CK_RV
 fault_objects_destroy(CK_OBJECT_HANDLE object)
 {
     bool is_private;
+    if (object >= FAULT_DATA_FIRST)
+        return fault_data_destroy(object);
     struct fault_pair *p = pair_of(object, &is_private);
     if (!p)
         return CKR_OBJECT_HANDLE_INVALID;
@@ -294,6 +298,8 @@ fault_objects_attributes(const struct fault_settings *set, bool logged_in, CK_OB
                          CK_ATTRIBUTE *attributes, CK_ULONG n)
 {
     bool is_private;
+    if (object >= FAULT_DATA_FIRST && logged_in)
+        return fault_data_attributes(object, attributes, n);
     const struct fault_pair *p = pair_of(object, &is_private);
     if (!p || (is_private && !logged_in))
         return CKR_OBJECT_HANDLE_INVALID;
@@ -315,11 +321,13 @@ CK_OBJECT_HANDLE
 fault_objects_next(const struct fault_settings *set, bool logged_in, const CK_ATTRIBUTE *template,
                    CK_ULONG n, CK_OBJECT_HANDLE *handle)
 {
-    for (CK_OBJECT_HANDLE h = *handle; h <= 2 * FAULT_PAIRS_MAX; h++) {
+    for (CK_OBJECT_HANDLE h = *handle; h < FAULT_DATA_FIRST + FAULT_DATA_MAX; h++) {
         bool is_private;
+        if (h >= FAULT_DATA_FIRST && (!logged_in || !fault_data_match(h, template, n)))
+            continue;
         const struct fault_pair *p = pair_of(h, &is_private);
-        bool match = p && (!is_private || logged_in);
-        for (CK_ULONG i = 0; match && i < n; i++) {
+        bool match = h >= FAULT_DATA_FIRST || (p && (!is_private || logged_in));
+        for (CK_ULONG i = 0; p && match && i < n; i++) {
             struct value v;
             match = read_value(set, p, is_private, template[i].type, &v) == CKR_OK &&
                     value_is(&template[i], v.bytes, v.len);
@@ -329,6 +337,6 @@ fault_objects_next(const struct fault_settings *set, bool logged_in, const CK_AT
             return h;
         }
     }
-    *handle = 2 * FAULT_PAIRS_MAX + 1;
+    *handle = FAULT_DATA_FIRST + FAULT_DATA_MAX;
     return CK_INVALID_HANDLE;
 }

@@ -141,7 +141,8 @@ test_fails_fast(void **state)
     struct attest_error err = {0};
     struct key_ref other, *list;
     size_t n;
-    assert_int_equal(keystore_generate(ks, "x", &other, &err), ATTEST_E_KEY_OUT_OF_REACH);
+    assert_int_equal(keystore_generate(ks, some_id(), "x", &other, &err),
+                     ATTEST_E_KEY_OUT_OF_REACH);
     assert_non_null(strstr(err.text, "key out of reach"));
     assert_int_equal(keystore_list(ks, &list, &n, &err), ATTEST_E_KEY_OUT_OF_REACH);
     assert_int_equal(keystore_destroy(ks, &key, &err), ATTEST_E_KEY_OUT_OF_REACH);
@@ -364,12 +365,47 @@ test_weak_keys(void **state)
         struct key_ref key;
         struct attest_error err = {0};
         rules(weak[i].rules);
-        enum attest_rc rc = keystore_generate(ks, "weak", &key, &err);
+        enum attest_rc rc = keystore_generate(ks, some_id(), "weak", &key, &err);
         if (rc != weak[i].rc || !strstr(err.text, weak[i].says))
             fail_msg("%s: %d %s", weak[i].rules, rc, err.text);
         rules("");
         WAIT_FOR(stats(ks).state == KEYSTORE_READY);
         assert_int_equal(count_keys(ks), 0); /* nothing weak is left behind */
+        keystore_close(ks);
+    }
+}
+
+/* What each call of the lease can meet, and that nothing of ours is left when it fails. */
+static void
+test_lease_faults(void **state)
+{
+    static const struct {
+        const char *rules;
+        enum attest_rc rc;
+    } faults[] = {
+        {"C_FindObjectsInit return CKR_DEVICE_ERROR 1", ATTEST_E_KEY_OUT_OF_REACH},
+        {"C_CreateObject return CKR_DEVICE_MEMORY", ATTEST_E_KEY_OUT_OF_REACH},
+        {"C_CreateObject return CKR_TOKEN_WRITE_PROTECTED", ATTEST_E_KEY_OUT_OF_REACH},
+        {"C_GetAttributeValue return CKR_GENERAL_ERROR 1", ATTEST_E_KEY_OUT_OF_REACH},
+        {"C_CreateObject sleep 400", ATTEST_E_BUSY},
+        {"C_CreateObject sleep 400 -2", ATTEST_OK},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+        struct keystore_lease lease = {.instance = "me", .host = "here", .since_s = 1}, got;
+        struct attest_error err = {0};
+        fresh(state);
+        rules("");
+        struct keystore *ks = open_ks((struct options){0});
+        rules(faults[i].rules);
+        enum attest_rc rc = keystore_lease_set(ks, NULL, &lease, &err);
+        if (rc != faults[i].rc)
+            fail_msg("%s: %d %s", faults[i].rules, rc, err.text);
+        rules("");
+        WAIT_FOR(stats(ks).state == KEYSTORE_READY);
+        bool there = keystore_lease_get(ks, &got, NULL) == ATTEST_OK;
+        bool may_stay = strstr(faults[i].rules, "GetAttribute"); /* the token went right after it */
+        if (!may_stay)
+            assert_int_equal(there, rc == ATTEST_OK);
         keystore_close(ks);
     }
 }
@@ -412,6 +448,7 @@ main(void)
         cmocka_unit_test_setup(test_open_refused, fresh),
         cmocka_unit_test_setup(test_forms, fresh),
         cmocka_unit_test_setup(test_weak_keys, fresh),
+        cmocka_unit_test_setup(test_lease_faults, fresh),
         cmocka_unit_test_setup(test_wrong_ref, fresh),
     };
     if (start_dir() != 0)

@@ -52,7 +52,9 @@ generate(struct keystore *ks, const char *label)
 {
     struct key_ref key;
     struct attest_error err = {0};
-    if (keystore_generate(ks, label, &key, &err))
+    uint8_t id[KEYSTORE_ID_LEN];
+    random_bytes(id, sizeof(id));
+    if (keystore_generate(ks, id, label, &key, &err))
         fail_msg("generate: %s", err.text);
     return key;
 }
