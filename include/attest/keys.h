@@ -3,6 +3,7 @@
 #define ATTEST_KEYS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <attest/error.h>
 
@@ -10,11 +11,21 @@
  * Public keys in hand, each belonging to the issuer under whose name it was added: a key of one
  * issuer never verifies a token that names another.
  *
- * Fill it, then share it: while nobody adds keys, any number of threads may verify with it.
+ * Any number of threads may verify with it while others add to it, verifiers that hold it included:
+ * an issuer's new key set takes the place of the old one in one moment. What verifies waits for no
+ * document to be read. In a child after fork() nothing can be added (ATTEST_E_FORKED), and no
+ * thread of the parent may be adding while it forks.
+ *
+ * Two ways of trusting an issuer's keys:
+ *
+ *  - attest_keys_add_jwks(): whoever serves the key set is believed. Fetch it over TLS, from the
+ *    issuer, and you trust that server and whoever can stand in for it.
+ *  - attest_keys_pin_root() and attest_keys_add_signed(): the issuer's root key, which its HSM
+ *    holds, is believed, and may be fetched past anybody. Revocations come along.
  */
 struct attest_keys;
 
-/* The longest key set document that is read, in bytes. */
+/* The longest key set document that is read, signed or not, in bytes. */
 #define ATTEST_JWKS_MAX 65536
 
 #ifdef __cplusplus
@@ -36,8 +47,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  * issuer   the `iss` that these keys speak for, byte for byte
  *
  * ATTEST_E_MALFORMED (not a strict key set; a kid that is there twice; a private key), _LIMIT
- * (longer than ATTEST_JWKS_MAX), _NOT_FOUND (no Ed25519 signature key in it), _ARGUMENT (a verifier
- * holds these keys already), _CONFIG (not an issuer URL), _NOMEM.
+ * (longer than ATTEST_JWKS_MAX), _NOT_FOUND (no Ed25519 signature key in it), _DENIED (the issuer's
+ * root is pinned), _CONFIG (not an issuer URL), _FORKED, _NOMEM. Thread-safe.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
     attest_keys_add_jwks(struct attest_keys *keys, const char *issuer, const char *jwks,
@@ -48,7 +59,63 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
     attest_keys_add_file(struct attest_keys *keys, const char *issuer, const char *path,
                          struct attest_error *err);
 
-/* How many keys this issuer has here. */
+/*
+ * Pins a root key of this issuer: from now on its keys come from signed key sets
+ * (attest_keys_add_signed()) and from nowhere else; those that it had otherwise are dropped, and
+ * until the first signed set nothing of it verifies (1012). Several calls pin several roots, at
+ * most 8: while the issuer changes its root, pin both.
+ *
+ * jwk      one JWK, or a JWK set of nothing but root keys; jwk_len bytes. Get it from the operator
+ *          by a way that you trust: it is the one thing that is not verified
+ *
+ * When a signed set names a next_root, that key may sign the sets that follow. The first one that
+ * it does sign makes it pinned and drops the root that named it. This is remembered as long as keys
+ * live, and no longer: a program that starts again needs the root of the day. Dropping a root by
+ * hand is making new keys.
+ *
+ * ATTEST_E_MALFORMED (no public Ed25519 key, or not only such), _LIMIT, _CONFIG (not an issuer
+ * URL), _FORKED, _NOMEM; nothing has changed then. Thread-safe.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
+    attest_keys_pin_root(struct attest_keys *keys, const char *issuer, const char *jwk,
+                         size_t jwk_len, struct attest_error *err);
+
+/*
+ * Takes a signed key set of a pinned issuer (what it serves at /.well-known/jwks.jwt; jwt_len
+ * bytes) in the place of the last one. Its signature is verified before anything in it is believed.
+ * On failure nothing has changed: the last one is good until it expires.
+ *
+ * A set lives an hour at most; fetch one every half of that. When it has expired, the issuer's keys
+ * may not be used (1012) until the next one is there. A key that it lists as revoked is refused
+ * (1011) at once. It may hold no usable key at all: then everything is.
+ *
+ * now_s    seconds since the Unix epoch, UTC; compared with a skew of 30 s
+ *
+ * ATTEST_E_MALFORMED (1008), _LIMIT (longer than ATTEST_JWKS_MAX), _KEY_UNKNOWN (1010: no pinned
+ * root signed it; err says which key did), _SIGNATURE (1003), _ISSUER (1004: of another issuer),
+ * _EXPIRED (1001), _NOT_YET_VALID (1002: made in the future), _REPLAY (1006: older than the last
+ * one, or of the same second and revoking less), _ARGUMENT (no root of this issuer is pinned),
+ * _CONFIG, _FORKED, _NOMEM. Thread-safe.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
+    attest_keys_add_signed(struct attest_keys *keys, const char *issuer, const char *jwt,
+                           size_t jwt_len, int64_t now_s, struct attest_error *err);
+
+/*
+ * The exp of the issuer's signed set, seconds since the epoch; 0 when there is none. Thread-safe.
+ */
+ATTEST_EXPORT ATTEST_NONNULL(1, 2) int64_t
+    attest_keys_expires_at_s(const struct attest_keys *keys, const char *issuer);
+
+/*
+ * The root key that the issuer's last signed set names as its next, as a JWK to be pinned before
+ * this process starts again; NULL when it names none, or out of memory. free() it. Thread-safe.
+ */
+ATTEST_EXPORT
+ATTEST_MUST_USE ATTEST_NONNULL(1, 2) char *attest_keys_next_root(const struct attest_keys *keys,
+                                                                 const char *issuer);
+
+/* How many keys the issuer's key set has here, of a signed set those that it revokes included. */
 ATTEST_EXPORT ATTEST_NONNULL(1, 2) size_t
     attest_keys_count(const struct attest_keys *keys, const char *issuer);
 

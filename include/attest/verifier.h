@@ -46,8 +46,10 @@ ATTEST_EXPORT void attest_replay_free(struct attest_replay *replay);
 
 /*
  * Makes a verifier. It holds policy, keys and replay for itself: the caller may free them at once.
- * replay NULL is a memory store of the default size of its own. keys can no longer be added to.
- * ATTEST_E_ARGUMENT when policy is not frozen; ATTEST_E_CONFIG when a trusted issuer has no key;
+ * replay NULL is a memory store of the default size of its own. keys may be added to at any
+ * time: attest_keys_add_jwks() and attest_keys_add_signed() refresh what the verifier judges by.
+ * ATTEST_E_ARGUMENT when policy is not frozen; ATTEST_E_CONFIG when a trusted issuer has neither a
+ * key nor a pinned root;
  * ATTEST_E_FORKED when replay was made in another process: each child makes its own.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 4) enum attest_rc

@@ -25,13 +25,14 @@ extern "C" {
  * err      a sentence for a person; may be NULL; set only on failure
  *
  * Checks in this order and says the first that fails: size, structure and header
- * (ATTEST_E_MALFORMED 1008), issuer (_ISSUER 1004), key (_KEY_UNKNOWN 1010), signature
- * (_SIGNATURE 1003), time (_EXPIRED 1001, _NOT_YET_VALID 1002), audience (_AUDIENCE 1005), claims
+ * (ATTEST_E_MALFORMED 1008), issuer (_ISSUER 1004), key (_KEY_REVOKED 1011, _KEY_FETCH 1012,
+ * _KEY_UNKNOWN 1010), signature (_SIGNATURE 1003), time (_EXPIRED 1001, _NOT_YET_VALID 1002),
+ * audience (_AUDIENCE 1005), claims
  * (_CLAIMS 1007), policy (_POLICY 1013). ATTEST_E_ARGUMENT when policy is not frozen,
  * ATTEST_E_NOMEM.
  *
- * Needs some 50 KiB of stack, or 100 KiB for a token with a nested one. Safe from any thread while
- * keys is unchanged. RFC 7515 section 5.2, RFC 8037 section 3.1, RFC 7519 section 7.2.
+ * Needs some 50 KiB of stack, or 100 KiB for a token with a nested one. Safe from any thread. RFC
+ * 7515 section 5.2, RFC 8037 section 3.1, RFC 7519 section 7.2.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3, 6) enum attest_rc
     attest_verify(const struct attest_keys *keys, const struct attest_policy *policy,

@@ -9,12 +9,6 @@ is_hex_lower(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
 }
 
-static bool
-is_hex(char c)
-{
-    return is_hex_lower(c) || (c >= 'A' && c <= 'F');
-}
-
 bool
 form_text(struct slice s, size_t len_max)
 {
@@ -49,10 +43,10 @@ form_uuid4(struct slice s)
         return false;
     for (size_t i = 0; i < s.len; i++) {
         bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-        if (dash ? s.p[i] != '-' : !is_hex(s.p[i]))
+        if (dash ? s.p[i] != '-' : !is_hex_lower(s.p[i]))
             return false;
     }
-    return s.p[14] == '4' && strchr("89abAB", s.p[19]) != NULL;
+    return s.p[14] == '4' && strchr("89ab", s.p[19]) != NULL;
 }
 
 static bool

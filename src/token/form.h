@@ -10,7 +10,7 @@
 bool form_text(struct slice s, size_t len_max);
 /* "sha256:" and 64 lower-case hex digits. */
 bool form_sha256(struct slice s);
-/* A UUID of version 4 and the RFC 9562 variant; hex digits in either case. */
+/* A UUID of version 4 and the RFC 9562 variant; 36 characters in lower case. */
 bool form_uuid4(struct slice s);
 /* An absolute URI (RFC 3986) by its characters: a scheme, a colon, and something behind it. */
 bool form_uri(struct slice s, size_t len_max);

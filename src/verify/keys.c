@@ -3,24 +3,26 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "token/subject.h"
 
-#define ISSUERS_MAX 64
-
-struct issuer_keys {
-    char *issuer;
-    struct keyset *set;
-};
-
-struct attest_keys {
-    atomic_uint holders;
-    size_t n;
-    struct issuer_keys list[ISSUERS_MAX];
-};
+/* Without this a stream of readers would keep a new key set waiting for ever. */
+static int
+lock_init(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attr;
+    int failed = pthread_rwlockattr_init(&attr);
+    if (failed)
+        return failed;
+#ifdef __GLIBC__
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
+    failed = pthread_rwlock_init(lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
+    return failed;
+}
 
 enum attest_rc
 attest_keys_new(struct attest_keys **ret, struct attest_error *err)
@@ -29,9 +31,17 @@ attest_keys_new(struct attest_keys **ret, struct attest_error *err)
     if (rc != ATTEST_OK)
         return rc;
     struct attest_keys *keys = calloc(1, sizeof(*keys));
-    if (!keys)
+    if (!keys || pthread_mutex_init(&keys->changing, NULL) != 0) {
+        free(keys);
         return error_set(err, ATTEST_E_NOMEM, "keys: out of memory");
+    }
+    if (lock_init(&keys->lock) != 0) {
+        pthread_mutex_destroy(&keys->changing);
+        free(keys);
+        return error_set(err, ATTEST_E_NOMEM, "keys: out of memory");
+    }
     atomic_init(&keys->holders, 1);
+    keys->pid = getpid();
     *ret = keys;
     return ATTEST_OK;
 }
@@ -44,7 +54,10 @@ attest_keys_free(struct attest_keys *keys)
     for (size_t i = 0; i < keys->n; i++) {
         free(keys->list[i].issuer);
         keyset_free(keys->list[i].set);
+        signed_keyset_free(keys->list[i].signed_set);
     }
+    pthread_rwlock_destroy(&keys->lock);
+    pthread_mutex_destroy(&keys->changing);
     free(keys);
 }
 
@@ -55,46 +68,160 @@ keys_hold(struct attest_keys *keys)
     return keys;
 }
 
-static struct issuer_keys *
+/* ---- looking up ---- */
+
+static const struct issuer_keys *
 find(const struct attest_keys *keys, struct slice issuer)
 {
     for (size_t i = 0; i < keys->n; i++) {
         if (slice_is(issuer, keys->list[i].issuer))
-            return (struct issuer_keys *)&keys->list[i];
+            return &keys->list[i];
     }
     return NULL;
 }
 
-const struct keyset *
-keys_of_issuer(const struct attest_keys *keys, struct slice issuer)
+static const struct keyset *
+set_of(const struct issuer_keys *entry)
 {
+    if (!entry)
+        return NULL;
+    if (entry->pinned)
+        return entry->signed_set ? entry->signed_set->keys : NULL;
+    return entry->set;
+}
+
+/* Locking changes nothing that a caller could see. */
+static pthread_rwlock_t *
+lock_of(const struct attest_keys *keys)
+{
+    return &((struct attest_keys *)keys)->lock;
+}
+
+/* What a pinned issuer's signed set says against a key, or against itself. */
+static enum attest_rc
+check_signed(const struct signed_keyset *set, struct slice kid, int64_t now_s, int64_t skew_s,
+             struct attest_error *err)
+{
+    if (!set)
+        return error_set(err, ATTEST_E_KEY_FETCH, "no signed key set of this issuer yet");
+    const struct signed_keyset_revoked *revoked = signed_keyset_revoked(set, kid);
+    if (revoked)
+        return error_set(err, ATTEST_E_KEY_REVOKED, "key %.*s was revoked%s%.*s", SLICE_ARG(kid),
+                         revoked->reason.len ? ": " : "", SLICE_ARG(revoked->reason));
+    if (now_s >= set->exp + skew_s)
+        return error_set(err, ATTEST_E_KEY_FETCH, "the issuer's signed key set ended %lld s ago",
+                         (long long)(now_s - set->exp));
+    return ATTEST_OK;
+}
+
+enum attest_rc
+keys_find(const struct attest_keys *keys, struct slice issuer, struct slice kid, int64_t now_s,
+          int64_t skew_s, struct found_key *ret, struct attest_error *err)
+{
+    enum attest_rc rc = ATTEST_OK;
+    pthread_rwlock_rdlock(lock_of(keys));
     const struct issuer_keys *entry = find(keys, issuer);
-    return entry ? entry->set : NULL;
+    if (entry && entry->pinned)
+        rc = check_signed(entry->signed_set, kid, now_s, skew_s, err);
+    const struct keyset *set = set_of(entry);
+    const struct jwk *key = set && rc == ATTEST_OK ? keyset_find(set, kid) : NULL;
+    if (key) {
+        ret->alg = key->alg;
+        memcpy(ret->public_key, key->public_key, sizeof(ret->public_key));
+    }
+    pthread_rwlock_unlock(lock_of(keys));
+    if (rc == ATTEST_OK && !key)
+        return error_set(err, ATTEST_E_KEY_UNKNOWN, "key %.*s is not in the issuer's key set",
+                         SLICE_ARG(kid));
+    return rc;
+}
+
+bool
+keys_has_issuer(const struct attest_keys *keys, struct slice issuer)
+{
+    pthread_rwlock_rdlock(lock_of(keys));
+    const struct issuer_keys *entry = find(keys, issuer);
+    bool has = entry && (entry->pinned || entry->set);
+    pthread_rwlock_unlock(lock_of(keys));
+    return has;
 }
 
 size_t
 attest_keys_count(const struct attest_keys *keys, const char *issuer)
 {
-    const struct keyset *set = keys_of_issuer(keys, slice_cstr(issuer));
-    return set ? keyset_count(set) : 0;
+    pthread_rwlock_rdlock(lock_of(keys));
+    const struct keyset *set = set_of(find(keys, slice_cstr(issuer)));
+    size_t n = set ? keyset_count(set) : 0;
+    pthread_rwlock_unlock(lock_of(keys));
+    return n;
 }
 
-/* Puts the set in its place; on success it belongs to keys. */
-static enum attest_rc
-store(struct attest_keys *keys, const char *issuer, struct keyset *set, struct attest_error *err)
+/* ---- changing ---- */
+
+enum attest_rc
+keys_begin(struct attest_keys *keys, const char *issuer, struct attest_error *err)
 {
-    struct issuer_keys *entry = find(keys, slice_cstr(issuer));
-    if (entry) {
-        keyset_free(entry->set);
-        entry->set = set;
-        return ATTEST_OK;
+    enum attest_rc rc = issuer_check(slice_cstr(issuer), true, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    /* A thread that the child does not have may have held a lock. */
+    if (keys->pid != getpid())
+        return error_set(err, ATTEST_E_FORKED, "keys: made before fork()");
+    pthread_mutex_lock(&keys->changing);
+    return ATTEST_OK;
+}
+
+void
+keys_end(struct attest_keys *keys)
+{
+    pthread_mutex_unlock(&keys->changing);
+}
+
+struct issuer_keys *
+keys_entry(struct attest_keys *keys, const char *issuer)
+{
+    return (struct issuer_keys *)find(keys, slice_cstr(issuer));
+}
+
+struct issuer_keys *
+keys_new_entry(struct attest_keys *keys, const char *issuer, struct attest_error *err)
+{
+    struct issuer_keys *entry = keys_entry(keys, issuer);
+    if (entry)
+        return entry;
+    if (keys->n == KEYS_ISSUERS_MAX) {
+        error_set(err, ATTEST_E_LIMIT, "keys: at most %d issuers", KEYS_ISSUERS_MAX);
+        return NULL;
     }
-    if (keys->n == ISSUERS_MAX)
-        return error_set(err, ATTEST_E_LIMIT, "keys: at most %d issuers", ISSUERS_MAX);
     char *name = strdup(issuer);
-    if (!name)
-        return error_set(err, ATTEST_E_NOMEM, "keys: out of memory");
-    keys->list[keys->n++] = (struct issuer_keys){name, set};
+    if (!name) {
+        error_set(err, ATTEST_E_NOMEM, "keys: out of memory");
+        return NULL;
+    }
+    entry = &keys->list[keys->n];
+    pthread_rwlock_wrlock(&keys->lock);
+    *entry = (struct issuer_keys){.issuer = name};
+    keys->n++;
+    pthread_rwlock_unlock(&keys->lock);
+    return entry;
+}
+
+/* Puts the set in its place; on success *set is the one that was there. */
+static enum attest_rc
+store(struct attest_keys *keys, const char *issuer, struct keyset **set, struct attest_error *err)
+{
+    struct attest_error why = {.rc = ATTEST_E_INTERNAL};
+    struct issuer_keys *entry = keys_new_entry(keys, issuer, &why);
+    if (!entry)
+        return error_set(err, why.rc, "%s", why.text);
+    if (entry->pinned)
+        return error_set(err, ATTEST_E_DENIED,
+                         "keys: the issuer's root is pinned, so its keys come signed only");
+    pthread_rwlock_wrlock(&keys->lock);
+    struct keyset *old = entry->set;
+    entry->set = *set;
+    pthread_rwlock_unlock(&keys->lock);
+    *set = old;
     return ATTEST_OK;
 }
 
@@ -102,17 +229,14 @@ enum attest_rc
 attest_keys_add_jwks(struct attest_keys *keys, const char *issuer, const char *jwks,
                      size_t jwks_len, struct attest_error *err)
 {
-    if (atomic_load(&keys->holders) != 1)
-        return error_set(err, ATTEST_E_ARGUMENT, "keys: in use by a verifier");
-    enum attest_rc rc = issuer_check(slice_cstr(issuer), true, err);
+    AUTO(keyset) struct keyset *set = NULL;
+    enum attest_rc rc = keys_begin(keys, issuer, err);
     if (rc != ATTEST_OK)
         return rc;
-    AUTO(keyset) struct keyset *set = NULL;
     rc = keyset_read(jwks, jwks_len, &set, err);
     if (rc == ATTEST_OK)
-        rc = store(keys, issuer, set, err);
-    if (rc == ATTEST_OK)
-        set = NULL;
+        rc = store(keys, issuer, &set, err);
+    keys_end(keys);
     return rc;
 }
 

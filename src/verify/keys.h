@@ -4,15 +4,69 @@
 
 #include <attest/keys.h>
 
-#include "jwks/keyset.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "token/signed_keyset.h"
+#include "verify/roots.h"
 
 /* The inside of <attest/keys.h>. */
 
-/* The key set of this issuer, or NULL. */
-const struct keyset *keys_of_issuer(const struct attest_keys *keys, struct slice issuer);
+#define KEYS_ISSUERS_MAX 64
 
-/* One more holder; from then on nothing can be added. */
+struct issuer_keys {
+    char *issuer;
+    struct keyset *set;               /* not pinned: from attest_keys_add_jwks() */
+    bool pinned;                      /* then from attest_keys_add_signed() alone */
+    struct roots roots;               /* pinned */
+    struct signed_keyset *signed_set; /* pinned: the last that was taken, or NULL */
+};
+
+/*
+ * Whoever changes anything holds `changing` for as long as that takes, and `lock` for writing only
+ * while he puts the new in the place of the old; whoever looks a key up holds `lock` for reading
+ * and copies. So nobody who verifies waits for a document to be read.
+ */
+struct attest_keys {
+    atomic_uint holders;
+    pid_t pid;
+    pthread_mutex_t changing;
+    pthread_rwlock_t lock;
+    size_t n;
+    struct issuer_keys list[KEYS_ISSUERS_MAX];
+};
+
+/* A copy: the key set may be gone a moment later. */
+struct found_key {
+    enum jwk_alg alg;
+    uint8_t public_key[ED25519_PUBLIC_LEN];
+};
+
+/*
+ * The issuer's key of this kid. ATTEST_E_KEY_REVOKED, _KEY_FETCH (pinned, and there is no signed
+ * set yet or its exp + skew_s has passed), _KEY_UNKNOWN. Thread-safe.
+ */
+enum attest_rc keys_find(const struct attest_keys *keys, struct slice issuer, struct slice kid,
+                         int64_t now_s, int64_t skew_s, struct found_key *ret,
+                         struct attest_error *err);
+
+/* Whether the issuer has a key set, or is pinned and may get one at any time. */
+bool keys_has_issuer(const struct attest_keys *keys, struct slice issuer);
+
+/* One more holder. */
 struct attest_keys *keys_hold(struct attest_keys *keys);
+
+/* ---- for those who change them ---- */
+
+/* Takes `changing`; ATTEST_E_FORKED in a child of the process that made them, ATTEST_E_CONFIG for
+ * what is no issuer. */
+enum attest_rc keys_begin(struct attest_keys *keys, const char *issuer, struct attest_error *err);
+void keys_end(struct attest_keys *keys);
+/* Between these two: the issuer's entry, or NULL. */
+struct issuer_keys *keys_entry(struct attest_keys *keys, const char *issuer);
+/* The same, made when it is not there: NULL when there is no room (ATTEST_E_LIMIT, _NOMEM). */
+struct issuer_keys *keys_new_entry(struct attest_keys *keys, const char *issuer,
+                                   struct attest_error *err);
 
 DEFINE_AUTO(attest_keys, struct attest_keys *, attest_keys_free);
 

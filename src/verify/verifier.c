@@ -91,7 +91,7 @@ all_issuers_have_keys(const struct attest_policy *policy, const struct attest_ke
 {
     for (size_t i = 0; i < policy_issuer_count(policy); i++) {
         const struct issuer_policy *issuer = policy_issuer_at(policy, i);
-        if (!keys_of_issuer(keys, issuer->issuer))
+        if (!keys_has_issuer(keys, issuer->issuer))
             return error_set(err, ATTEST_E_CONFIG, "verifier: no keys for issuer %.*s",
                              SLICE_ARG(issuer->issuer));
     }
@@ -174,13 +174,19 @@ now_s(struct attest_verifier *v)
     return now > floor ? now : floor;
 }
 
+/*
+ * Not the own skew: another verifier that shares the store may allow more, and would accept what
+ * this one has let the store forget.
+ */
+enum { KEEP_BEHIND_S = 2 * ATTEST_SKEW_MAX_S };
+
 /* The last thing before "verified": from here on nobody else gets through with the same. */
 static enum attest_rc
 consume_token(struct attest_verifier *v, const struct attest_claims *claims, int64_t now,
               struct attest_error *err)
 {
     return replay_consume(v->replay->store, slice_cstr(claims->iss), slice_cstr(claims->jti),
-                          claims->exp + 2 * policy_skew_s(v->policy), now, err);
+                          claims->exp + KEEP_BEHIND_S, now, err);
 }
 
 static enum attest_rc
@@ -195,7 +201,7 @@ consume_proof(struct attest_verifier *v, const struct attest_claims *claims, str
         return rc;
     jwk_thumbprint(thumbprint, claims->cnf_key);
     return replay_consume(v->replay->store, slice_cstr(thumbprint), slice_cstr(found.jti),
-                          found.exp + 2 * skew_s, now, err);
+                          found.exp + KEEP_BEHIND_S, now, err);
 }
 
 static enum attest_rc

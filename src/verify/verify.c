@@ -40,15 +40,15 @@ check_issuer(struct check *c, struct jws *jws, struct slice token, struct attest
 static enum attest_rc
 check_signature(const struct check *c, const struct jws *jws, struct attest_error *err)
 {
-    const struct keyset *set = keys_of_issuer(c->keys, c->claims.iss);
-    const struct jwk *key = set ? keyset_find(set, jws->envelope.kid) : NULL;
-    if (!key)
-        return error_set(err, ATTEST_E_KEY_UNKNOWN, "key %.*s is not in the issuer's key set",
-                         SLICE_ARG(jws->envelope.kid));
-    if (key->alg != JWK_ALG_NONE && key->alg != jws->envelope.alg)
+    struct found_key key;
+    enum attest_rc rc = keys_find(c->keys, c->claims.iss, jws->envelope.kid, c->now_s,
+                                  policy_skew_s(c->policy), &key, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    if (key.alg != JWK_ALG_NONE && key.alg != jws->envelope.alg)
         return error_set(err, ATTEST_E_MALFORMED, "alg %s, but the key is for %s",
-                         jwk_alg_name(jws->envelope.alg), jwk_alg_name(key->alg));
-    return jws_verify(&jws->envelope, key->public_key, err);
+                         jwk_alg_name(jws->envelope.alg), jwk_alg_name(key.alg));
+    return jws_verify(&jws->envelope, key.public_key, err);
 }
 
 static enum attest_rc
@@ -130,6 +130,8 @@ check_nested(const struct check *outer, bool *verified, struct attest_error *err
         rc = check_signature(&c, &jws, &why);
     if (rc == ATTEST_OK)
         rc = check_nested_claims(&c, &outer->claims, &why);
+    if (rc == ATTEST_E_KEY_FETCH) /* says nothing of the token */
+        return error_set(err, rc, "nested_attestation: %s", why.text);
     if (rc != ATTEST_OK)
         return error_set(err, ATTEST_E_CLAIMS, "nested_attestation: %s", why.text);
     *verified = true;

@@ -8,6 +8,8 @@
 #include "base/b64u.h"
 #include "jwks/jwk.h"
 #include "jwks/keyset.h"
+#include "token/jws.h"
+#include "token/signed_keyset.h"
 
 void
 mint_key_init(struct mint_key *key, uint8_t number)
@@ -42,6 +44,32 @@ mint_jwks(const struct mint_key *key)
     buf_init(&b, 65536);
     keyset_write(&entry, 1, &b);
     return finish(&b);
+}
+
+char *
+mint_signed_keyset(const struct mint_key *root, struct signed_keyset_source source)
+{
+    struct buf text;
+    AUTO(buf) struct buf payload;
+    uint8_t signature[ED25519_SIG_LEN];
+    buf_init(&payload, SIGNED_KEYSET_TEXT_MAX);
+    buf_init(&text, 2 * SIGNED_KEYSET_TEXT_MAX);
+    source.issuer = slice_cstr(MINT_ISSUER);
+    signed_keyset_write(&source, &payload);
+    jws_write_signing_input(&text, JWK_ALG_EDDSA, SIGNED_KEYSET_TYP, slice_cstr(root->kid),
+                            buf_view(&payload));
+    ed25519_sign(signature, text.p, text.len, &root->seed);
+    jws_write_signature(&text, signature);
+    return finish(&text);
+}
+
+char *
+mint_jwk(const struct mint_key *key)
+{
+    struct buf text;
+    buf_init(&text, 1024);
+    jwk_write(key->public_key, &text);
+    return finish(&text);
 }
 
 void

@@ -20,6 +20,12 @@ void mint_key_done(struct mint_key *key);
 /* A JWKS with this one key; free() it. */
 char *mint_jwks(const struct mint_key *key);
 
+/* A signed key set of MINT_ISSUER by this root; free() it. */
+struct signed_keyset_source;
+char *mint_signed_keyset(const struct mint_key *root, struct signed_keyset_source source);
+/* The key as JWK, for pinning; free() it. */
+char *mint_jwk(const struct mint_key *key);
+
 #define MINT_MEMBERS_MAX 24
 struct mint_object {
     struct {

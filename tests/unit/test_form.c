@@ -69,7 +69,9 @@ test_uuid4(void **state)
     (void)state;
     static const struct form_case cases[] = {
         {"f47ac10b-58cc-4372-a567-0e02b2c3d479", true},
-        {"F47AC10B-58CC-4372-B567-0E02B2C3D479", true},
+        {"F47AC10B-58CC-4372-B567-0E02B2C3D479", false},
+        {"f47ac10b-58cc-4372-B567-0e02b2c3d479", false},
+        {"f47ac10b-58cc-4372-a567-0e02b2c3d47F", false},
         {"f47ac10b-58cc-4372-8567-0e02b2c3d479", true},
         {"f47ac10b-58cc-4372-9567-0e02b2c3d479", true},
         {"f47ac10b-58cc-1372-a567-0e02b2c3d479", false},

@@ -495,6 +495,13 @@ test_nested(void **state)
     assert_int_equal(verify_nested(&key, "cnf", cnf, &verified), ATTEST_E_CLAIMS);
 }
 
+static enum attest_rc
+find(const struct attest_keys *k, const char *issuer, const char *kid)
+{
+    struct found_key found;
+    return keys_find(k, slice_cstr(issuer), slice_cstr(kid), MINT_NOW, 30, &found, NULL);
+}
+
 static void
 test_keys(void **state)
 {
@@ -514,10 +521,13 @@ test_keys(void **state)
     assert_int_equal(attest_keys_add_jwks(k, MINT_ISSUER, jwks, strlen(jwks), NULL), ATTEST_OK);
     assert_int_equal(attest_keys_add_jwks(k, MINT_ISSUER, "{}", 2, NULL), ATTEST_E_MALFORMED);
     assert_int_equal(attest_keys_count(k, MINT_ISSUER), 1);
-    assert_non_null(keyset_find(keys_of_issuer(k, slice_cstr(MINT_ISSUER)), slice_cstr(key.kid)));
+    assert_int_equal(find(k, MINT_ISSUER, key.kid), ATTEST_OK);
     assert_int_equal(attest_keys_add_jwks(k, MINT_ISSUER, others, strlen(others), NULL), ATTEST_OK);
-    assert_null(keyset_find(keys_of_issuer(k, slice_cstr(MINT_ISSUER)), slice_cstr(key.kid)));
-    assert_null(keys_of_issuer(k, slice_cstr(OTHER)));
+    assert_int_equal(find(k, MINT_ISSUER, key.kid), ATTEST_E_KEY_UNKNOWN);
+    assert_int_equal(find(k, OTHER, key.kid), ATTEST_E_KEY_UNKNOWN);
+    assert_int_equal(find(k, MINT_ISSUER, other_key.kid), ATTEST_OK);
+    assert_true(keys_has_issuer(k, slice_cstr(MINT_ISSUER)));
+    assert_false(keys_has_issuer(k, slice_cstr(OTHER)));
     assert_int_equal(attest_keys_add_file(k, MINT_ISSUER, "/nonexistent/jwks", &err),
                      ATTEST_E_NOT_FOUND);
     assert_int_equal(attest_keys_add_file(k, MINT_ISSUER, "/", &err), ATTEST_E_IO);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "verify/keys.h"
+
+/* Issuers whose root key is pinned: <attest/keys.h>, second half. */
+
+enum { SKEW_S = 30, JWK_TEXT_MAX = 512 };
+
+enum attest_rc
+attest_keys_pin_root(struct attest_keys *keys, const char *issuer, const char *jwk, size_t jwk_len,
+                     struct attest_error *err)
+{
+    struct signed_keyset_root list[ROOTS_MAX];
+    struct attest_error why = {.rc = ATTEST_E_INTERNAL};
+    AUTO(keyset) struct keyset *unsigned_set = NULL;
+    size_t n = 0;
+    enum attest_rc rc = signed_keyset_read_roots(jwk, jwk_len, list, ROOTS_MAX, &n, err);
+    if (rc == ATTEST_OK)
+        rc = keys_begin(keys, issuer, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    struct issuer_keys *entry = keys_new_entry(keys, issuer, &why);
+    struct roots roots;
+    if (entry) {
+        roots = entry->roots;
+        rc = roots_pin(&roots, list, n, &why);
+    }
+    if (!entry || rc != ATTEST_OK) {
+        keys_end(keys);
+        return error_set(err, why.rc, "%s", why.text);
+    }
+    pthread_rwlock_wrlock(&keys->lock);
+    entry->roots = roots;
+    entry->pinned = true;
+    unsigned_set = STEAL(entry->set);
+    pthread_rwlock_unlock(&keys->lock);
+    keys_end(keys);
+    return ATTEST_OK;
+}
+
+/*
+ * Times have the grain of a second. Of two sets of the same second the one that revokes less must
+ * be the older, whatever it says.
+ */
+static bool
+revokes_less(const struct signed_keyset *set, const struct signed_keyset *before)
+{
+    for (size_t i = 0; i < before->n_revoked; i++) {
+        if (!signed_keyset_revoked(set, before->revoked[i].kid))
+            return true;
+    }
+    return false;
+}
+
+static enum attest_rc
+check_roll_back(const struct signed_keyset *set, const struct signed_keyset *before,
+                struct attest_error *err)
+{
+    if (!before || set->iat > before->iat)
+        return ATTEST_OK;
+    if (set->iat < before->iat)
+        return error_set(err, ATTEST_E_REPLAY, "signed key set: %lld s older than one seen before",
+                         (long long)(before->iat - set->iat));
+    if (revokes_less(set, before))
+        return error_set(err, ATTEST_E_REPLAY,
+                         "signed key set: of the same second as one that revoked more");
+    return ATTEST_OK;
+}
+
+/* Between keys_begin() and keys_end(): only who changes keys reads without the lock. */
+static enum attest_rc
+add_signed(struct attest_keys *keys, const char *issuer, const char *jwt, size_t jwt_len,
+           int64_t now_s, struct attest_error *err)
+{
+    struct signed_keyset_root list[2 * ROOTS_MAX];
+    AUTO(signed_keyset) struct signed_keyset *set = NULL;
+    struct issuer_keys *entry = keys_entry(keys, issuer);
+    if (!entry || !entry->pinned)
+        return error_set(err, ATTEST_E_ARGUMENT, "keys: no root of this issuer is pinned");
+    size_t n = roots_candidates(&entry->roots, list);
+    enum attest_rc rc =
+        signed_keyset_read(jwt, jwt_len, slice_cstr(issuer), list, n, now_s, SKEW_S, &set, err);
+    if (rc == ATTEST_OK)
+        rc = check_roll_back(set, entry->signed_set, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    struct roots roots = entry->roots;
+    roots_follow(&roots, &list[set->signed_by], set->has_next_root ? &set->next_root : NULL);
+    pthread_rwlock_wrlock(&keys->lock);
+    struct signed_keyset *old = entry->signed_set;
+    entry->signed_set = set;
+    entry->roots = roots;
+    pthread_rwlock_unlock(&keys->lock);
+    set = old; /* freed at the end of the scope: nobody holds it without the lock */
+    return ATTEST_OK;
+}
+
+enum attest_rc
+attest_keys_add_signed(struct attest_keys *keys, const char *issuer, const char *jwt,
+                       size_t jwt_len, int64_t now_s, struct attest_error *err)
+{
+    enum attest_rc rc = keys_begin(keys, issuer, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    rc = add_signed(keys, issuer, jwt, jwt_len, now_s, err);
+    keys_end(keys);
+    return rc;
+}
+
+static const struct issuer_keys *
+pinned_entry(const struct attest_keys *keys, const char *issuer)
+{
+    const struct issuer_keys *entry = keys_entry((struct attest_keys *)keys, issuer);
+    return entry && entry->pinned ? entry : NULL;
+}
+
+int64_t
+attest_keys_expires_at_s(const struct attest_keys *keys, const char *issuer)
+{
+    pthread_rwlock_t *lock = &((struct attest_keys *)keys)->lock;
+    pthread_rwlock_rdlock(lock);
+    const struct issuer_keys *entry = pinned_entry(keys, issuer);
+    int64_t exp = entry && entry->signed_set ? entry->signed_set->exp : 0;
+    pthread_rwlock_unlock(lock);
+    return exp;
+}
+
+char *
+attest_keys_next_root(const struct attest_keys *keys, const char *issuer)
+{
+    pthread_rwlock_t *lock = &((struct attest_keys *)keys)->lock;
+    AUTO(buf) struct buf text;
+    struct signed_keyset_root next;
+    pthread_rwlock_rdlock(lock);
+    const struct issuer_keys *entry = pinned_entry(keys, issuer);
+    bool has = entry && entry->signed_set && entry->signed_set->has_next_root;
+    if (has)
+        next = entry->signed_set->next_root;
+    pthread_rwlock_unlock(lock);
+    buf_init(&text, JWK_TEXT_MAX);
+    if (!has)
+        return NULL;
+    keyset_write_key(next.public_key, next.alg, &text);
+    return buf_terminate(&text) ? STEAL(text.p) : NULL;
+}
