@@ -27,7 +27,7 @@ check_ranges(const struct rollover_policy *p, struct attest_error *err)
         {"retire_lag_s", p->retire_lag_s, 0},
         {"destroy_grace_s", p->destroy_grace_s, 0},
         {"overdue_grace_s", p->overdue_grace_s, 0},
-        {"token_lifetime_max_s", p->token_lifetime_max_s, 1},
+        {"lifetime_max_s", p->lifetime_max_s, 1},
         {"jwks_max_age_s", p->jwks_max_age_s, 0},
         {"verifier_cache_max_s", p->verifier_cache_max_s, 0},
         {"propagation_s", p->propagation_s, 0},
@@ -56,12 +56,12 @@ rollover_policy_check(const struct rollover_policy *p, struct attest_error *err)
                          (long long)p->publish_lead_s, (long long)caches_s,
                          (long long)p->jwks_max_age_s, (long long)p->verifier_cache_max_s,
                          (long long)p->propagation_s, (long long)p->skew_s);
-    int64_t last_token_s = p->token_lifetime_max_s + p->skew_s;
+    int64_t last_token_s = p->lifetime_max_s + p->skew_s;
     if (p->retire_lag_s < last_token_s)
         return error_set(err, ATTEST_E_CONFIG,
-                         "retire_lag_s %lld < %lld = token_lifetime_max_s %lld + skew_s %lld",
+                         "retire_lag_s %lld < %lld = lifetime_max_s %lld + skew_s %lld",
                          (long long)p->retire_lag_s, (long long)last_token_s,
-                         (long long)p->token_lifetime_max_s, (long long)p->skew_s);
+                         (long long)p->lifetime_max_s, (long long)p->skew_s);
     if (p->active_period_s - p->jitter_s < p->publish_lead_s)
         return error_set(err, ATTEST_E_CONFIG,
                          "active_period_s %lld - jitter_s %lld < publish_lead_s %lld: the standby "
@@ -119,7 +119,7 @@ int64_t
 rollover_exp_max_s(const struct rollover_key *key, const struct rollover_policy *policy,
                    int64_t now_s)
 {
-    int64_t exp_s = now_s + policy->token_lifetime_max_s;
+    int64_t exp_s = now_s + policy->lifetime_max_s;
     if (key->times.retired_s) {
         int64_t leaves_s = key->times.retired_s + policy->retire_lag_s - policy->skew_s;
         if (leaves_s < exp_s)
@@ -318,6 +318,39 @@ rollover_activate(struct rollover_key *keys, size_t n, const struct rollover_pol
     return ATTEST_OK;
 }
 
+/* The standby of v takes over now, if caches allow. */
+static void
+let_standby_take_over(struct rollover_key *keys, const struct view *v,
+                      const struct rollover_policy *policy, int64_t now_s)
+{
+    if (v->standby == ROLLOVER_NO_KEY || rollover_ready_s(&keys[v->standby], policy) > now_s)
+        return;
+    keys[v->standby].times.active_s = now_s;
+}
+
+enum attest_rc
+rollover_retire(struct rollover_key *keys, size_t n, const struct rollover_policy *policy,
+                size_t key, bool force, int64_t now_s, struct attest_error *err)
+{
+    enum key_state state = key_state(&keys[key].times, now_s);
+    if (state != KEY_ACTIVE)
+        return error_set(err, ATTEST_E_ARGUMENT, "the key is %s, not active",
+                         key_state_name(state));
+    struct view v = look(keys, n, now_s);
+    bool ready =
+        v.standby != ROLLOVER_NO_KEY && rollover_ready_s(&keys[v.standby], policy) <= now_s;
+    if (!ready && !force && v.standby == ROLLOVER_NO_KEY)
+        return error_set(err, ATTEST_E_DENIED, "no standby key could take over");
+    if (!ready && !force)
+        return error_set(err, ATTEST_E_DENIED,
+                         "the standby key may not sign for another %lld s; rotate plans that",
+                         (long long)(rollover_ready_s(&keys[v.standby], policy) - now_s));
+    forget_plans(keys, n, now_s);
+    keys[key].times.retired_s = now_s;
+    let_standby_take_over(keys, &v, policy, now_s);
+    return ATTEST_OK;
+}
+
 enum attest_rc
 rollover_revoke(struct rollover_key *keys, size_t n, const struct rollover_policy *policy,
                 size_t key, int64_t now_s, struct attest_error *err)
@@ -330,9 +363,8 @@ rollover_revoke(struct rollover_key *keys, size_t n, const struct rollover_polic
         return ATTEST_OK;
     /* Whatever was planned with this key is off; without it the standby goes as soon as it may. */
     forget_plans(keys, n, now_s);
-    if (key == v.active && v.standby != ROLLOVER_NO_KEY &&
-        rollover_ready_s(&keys[v.standby], policy) <= now_s)
-        keys[v.standby].times.active_s = now_s;
+    if (key == v.active)
+        let_standby_take_over(keys, &v, policy, now_s);
     return ATTEST_OK;
 }
 

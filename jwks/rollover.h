@@ -26,7 +26,7 @@ struct rollover_policy {
     int64_t destroy_grace_s; /* from leaving the JWKS to being destroyed on the token */
     int64_t overdue_grace_s; /* how late a rotation may be before minting stops */
 
-    int64_t token_lifetime_max_s; /* what the others have to respect */
+    int64_t lifetime_max_s;       /* what the others have to respect */
     int64_t jwks_max_age_s;       /* Cache-Control of the key set */
     int64_t verifier_cache_max_s; /* how much longer than that a verifier may keep it */
     int64_t propagation_s;        /* from a stored change to every copy of the JWKS */
@@ -75,7 +75,9 @@ struct rollover_step rollover_next(const struct rollover_key *keys, size_t n,
 /*
  * What an operator asks for, as changes of the stored times; the loop goes on from there. Each
  * changes keys only on ATTEST_OK. The times they set may lie in the future: key_state() then makes
- * the one key active and the other retired at the same moment, whoever is running.
+ * the one key active and the other retired at the same moment, whoever is running. The loop may do
+ * the same with ROLLOVER_ACTIVATE: both times one second ahead, so that storing them is over when
+ * they come to pass.
  *
  * rotate: the standby takes over as soon as caches allow; *when_s says when. ATTEST_E_NOT_FOUND
  * without an active key or a standby, ATTEST_E_EXISTS when a take-over is already planned (*when_s
@@ -96,6 +98,15 @@ enum attest_rc rollover_publish(struct rollover_key *keys, size_t n, size_t key,
 enum attest_rc rollover_activate(struct rollover_key *keys, size_t n,
                                  const struct rollover_policy *policy, size_t key, bool force,
                                  int64_t now_s, struct attest_error *err);
+
+/*
+ * retire: the active key signs no more from now on; what it signed stays good. The standby, if it
+ * is ready, is active in the same moment. Without one that is ready nobody signs until it is:
+ * ATTEST_E_DENIED without force. ATTEST_E_ARGUMENT unless the key is active.
+ */
+enum attest_rc rollover_retire(struct rollover_key *keys, size_t n,
+                               const struct rollover_policy *policy, size_t key, bool force,
+                               int64_t now_s, struct attest_error *err);
 
 /*
  * revoke: out of the JWKS at once. If it was the active key and the standby is ready, that one is
@@ -121,7 +132,7 @@ int64_t rollover_overdue_s(const struct rollover_key *key, const struct rollover
 
 /*
  * The last moment at which a token signed now by this key may expire: its key is then still in the
- * JWKS, by any clock. Never later than now_s + token_lifetime_max_s.
+ * JWKS, by any clock. Never later than now_s + lifetime_max_s.
  */
 int64_t rollover_exp_max_s(const struct rollover_key *key, const struct rollover_policy *policy,
                            int64_t now_s);

@@ -17,7 +17,7 @@ static const struct rollover_policy good = {
     .retire_lag_s = 1000,
     .destroy_grace_s = 7200,
     .overdue_grace_s = 3600,
-    .token_lifetime_max_s = 900,
+    .lifetime_max_s = 900,
     .jwks_max_age_s = 300,
     .verifier_cache_max_s = 3600,
     .propagation_s = 60,
@@ -131,6 +131,45 @@ test_revoked_active(void **state)
     assert_int_equal(s.retiring, ROLLOVER_NO_KEY);
 }
 
+static void
+test_retire(void **state)
+{
+    (void)state;
+    static const struct rollover_key before[3] = {
+        {.times = {.created_s = 10, .published_s = 10, .active_s = 10, .retired_s = 4700}},
+        {.times = {.created_s = 10, .published_s = 500, .active_s = 4700}},
+        {.times = {.created_s = 10}},
+    };
+    struct rollover_key keys[3];
+    struct attest_error err = {0};
+    memcpy(keys, before, sizeof(keys));
+    assert_int_equal(rollover_retire(keys, 3, &good, 1, true, 4499, &err), ATTEST_E_ARGUMENT);
+    assert_int_equal(rollover_retire(keys, 3, &good, 2, true, 4499, &err), ATTEST_E_ARGUMENT);
+    assert_int_equal(rollover_retire(keys, 3, &good, 0, false, 4499, &err), ATTEST_E_DENIED);
+    assert_non_null(strstr(err.text, "another 1 s"));
+    assert_memory_equal(keys, before, sizeof(keys));
+
+    assert_int_equal(rollover_retire(keys, 3, &good, 0, false, 4500, &err), ATTEST_OK);
+    assert_int_equal(keys[0].times.retired_s, 4500);
+    assert_int_equal(keys[1].times.active_s, 4500);
+    assert_int_equal(rollover_retire(keys, 3, &good, 0, true, 4501, &err), ATTEST_E_ARGUMENT);
+    assert_int_equal(rollover_retire(keys, 3, &good, 1, false, 4501, &err), ATTEST_E_DENIED);
+    assert_non_null(strstr(err.text, "no standby"));
+
+    /* Forced, nobody signs until the standby may; what was planned is off. */
+    memcpy(keys, before, sizeof(keys));
+    assert_int_equal(rollover_retire(keys, 3, &good, 0, true, 4499, &err), ATTEST_OK);
+    assert_int_equal(keys[0].times.retired_s, 4499);
+    assert_int_equal(keys[1].times.active_s, 0);
+    struct rollover_step s = rollover_next(keys, 3, &good, 4499);
+    assert_int_equal(s.action, ROLLOVER_WAIT);
+    assert_int_equal(s.at_s, 4500);
+    s = rollover_next(keys, 3, &good, 4500);
+    assert_int_equal(s.action, ROLLOVER_ACTIVATE);
+    assert_int_equal(s.key, 1);
+    assert_int_equal(s.retiring, ROLLOVER_NO_KEY);
+}
+
 int
 main(void)
 {
@@ -138,6 +177,7 @@ main(void)
         cmocka_unit_test(test_policy),
         cmocka_unit_test(test_life),
         cmocka_unit_test(test_revoked_active),
+        cmocka_unit_test(test_retire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,9 +30,12 @@ struct world {
     int64_t true_s;
     size_t first_published;
     int64_t down_until_s;
-    unsigned zeal; /* operators act once in so many moments, and the moments come closer */
-    uint64_t tokens, checks, rotations, revocations, crashes, forced;
+    int64_t ahead_s; /* how far ahead the loop plans an activation: 0 or 1 */
+    unsigned zeal;   /* operators act once in so many moments, and the moments come closer */
+    uint64_t tokens, checks, rotations, revocations, retirements, crashes, forced;
     bool forced_now;
+    bool nobody_retires; /* what the loop planned last takes over from no one */
+    bool must_sign;      /* what the operator did may not leave us without a signing key */
     char why[200];
     struct rollover_key keys[KEYS_MAX]; /* last: it is too large to be cleared each time */
 };
@@ -68,13 +71,13 @@ static void
 random_policy(struct world *w)
 {
     struct rollover_policy *p = &w->policy;
-    p->token_lifetime_max_s = between(w, 60, 900);
+    p->lifetime_max_s = between(w, 60, 900);
     p->jwks_max_age_s = between(w, 0, 3600);
     p->verifier_cache_max_s = between(w, 0, 86400);
     p->propagation_s = between(w, 0, 600);
     p->skew_s = between(w, 0, 60);
     p->publish_lead_s = p->jwks_max_age_s + p->verifier_cache_max_s + p->propagation_s + p->skew_s;
-    p->retire_lag_s = p->token_lifetime_max_s + p->skew_s;
+    p->retire_lag_s = p->lifetime_max_s + p->skew_s;
     /* Half of the policies stand exactly on the edge of what is allowed. */
     if (one_in(w, 2))
         p->publish_lead_s += between(w, 0, 86400);
@@ -129,6 +132,9 @@ check_invariants(struct world *w)
     active_key(w, w->true_s, &active);
     if (active > 1)
         return broken(w, "two active keys", active);
+    if (w->must_sign && active == 0)
+        return broken(w, "nobody signs after retire", 0);
+    w->must_sign = false;
     size_t shown = rollover_jwks_count(w->keys + w->first, w->n - w->first, signer_s(w));
     if (shown > ROLLOVER_JWKS_KEYS_MAX)
         return broken(w, "JWKS too long", shown);
@@ -196,12 +202,16 @@ settle(struct world *w, struct pending *pending, size_t *n, bool all)
 static bool
 none_is_right(const struct world *w)
 {
+    bool ready = false;
     for (size_t i = w->first; i < w->n; i++) {
-        if (state_at(w, i, w->true_s) == KEY_PUBLISHED &&
-            rollover_ready_s(&w->keys[i], &w->policy) <= signer_s(w))
-            return false;
+        const struct key_times *t = &w->keys[i].times;
+        if (state_at(w, i, w->true_s) != KEY_PUBLISHED)
+            continue;
+        if (w->nobody_retires && t->active_s && t->active_s <= signer_s(w) + w->ahead_s)
+            return true; /* the loop has done its part */
+        ready |= rollover_ready_s(&w->keys[i], &w->policy) <= signer_s(w);
     }
-    return true;
+    return !ready;
 }
 
 static bool
@@ -254,9 +264,11 @@ loop_once(struct world *w, int64_t *wake_signer_s)
             w->first_published = w->first + s.key;
         break;
     case ROLLOVER_ACTIVATE:
-        keys[s.key].times.active_s = signer_s(w);
+        /* As the signer does it: a moment ahead, by when it is stored; at once is right too. */
+        keys[s.key].times.active_s = signer_s(w) + w->ahead_s;
+        w->nobody_retires = s.retiring == ROLLOVER_NO_KEY;
         if (s.retiring != ROLLOVER_NO_KEY)
-            keys[s.retiring].times.retired_s = signer_s(w);
+            keys[s.retiring].times.retired_s = signer_s(w) + w->ahead_s;
         w->rotations++;
         w->forced_now = false;
         break;
@@ -285,7 +297,7 @@ operator_acts(struct world *w)
     if (n == 0)
         return;
     size_t key = (size_t)between(w, 0, (int64_t)n - 1);
-    switch (rnd(w) % 8) {
+    switch (rnd(w) % 10) {
     case 0:
         if (rollover_revoke(keys, n, &w->policy, key, now_s, NULL) == ATTEST_OK)
             w->revocations++;
@@ -310,6 +322,14 @@ operator_acts(struct world *w)
     case 4:
         (void)rollover_activate(keys, n, &w->policy, key, false, now_s, NULL);
         break;
+    case 5: {
+        bool force = one_in(w, 2);
+        if (rollover_retire(keys, n, &w->policy, key, force, now_s, NULL) == ATTEST_OK) {
+            w->retirements++;
+            w->must_sign = !force;
+        }
+        break;
+    }
     default:
         if (rollover_rotate(keys, n, &w->policy, now_s, &when_s, NULL) == ATTEST_OK)
             w->rotations++;
@@ -324,6 +344,7 @@ live(struct world *w, uint64_t seed, int64_t horizon_s)
     w->rng = seed;
     w->first_published = ROLLOVER_NO_KEY;
     random_policy(w);
+    w->ahead_s = one_in(w, 4) ? 0 : 1;
     w->zeal = one_in(w, 10) ? 2 : one_in(w, 2) ? 12 : 60;
     w->true_s = START_S;
     w->signer_offset_s = between(w, -w->policy.skew_s / 2, w->policy.skew_s / 2);
@@ -399,7 +420,8 @@ main(void)
     long policies = setting("SIM_POLICIES", 10000);
     int64_t horizon_s = setting("SIM_YEARS", 10) * YEAR_S;
     uint64_t first = (uint64_t)setting("SIM_SEED", 0);
-    uint64_t tokens = 0, checks = 0, rotations = 0, revocations = 0, crashes = 0, forced = 0;
+    uint64_t tokens = 0, checks = 0, rotations = 0, revocations = 0, retirements = 0, crashes = 0,
+             forced = 0;
     if (first)
         policies = 1;
     for (long i = 0; i < policies; i++) {
@@ -412,13 +434,16 @@ main(void)
         checks += w.checks;
         rotations += w.rotations;
         revocations += w.revocations;
+        retirements += w.retirements;
         crashes += w.crashes;
         forced += w.forced;
     }
-    printf("%ld policies, %lld years each: %llu rotations, %llu revocations, %llu forced "
-           "activations, %llu crashes, %llu tokens, %llu verifications, none wrong\n",
+    printf("%ld policies, %lld years each: %llu rotations, %llu revocations, "
+           "%llu retirements, %llu forced activations, %llu crashes, %llu tokens, %llu "
+           "verifications, none wrong\n",
            policies, (long long)(horizon_s / YEAR_S), (unsigned long long)rotations,
-           (unsigned long long)revocations, (unsigned long long)forced, (unsigned long long)crashes,
-           (unsigned long long)tokens, (unsigned long long)checks);
-    return rotations && revocations && crashes && tokens ? 0 : 1;
+           (unsigned long long)revocations, (unsigned long long)retirements,
+           (unsigned long long)forced, (unsigned long long)crashes, (unsigned long long)tokens,
+           (unsigned long long)checks);
+    return rotations && revocations && retirements && crashes && tokens ? 0 : 1;
 }
