@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "issuer/health.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/json.h"
 #include "issuer/issuer.h"
@@ -13,6 +15,19 @@ health_get(struct exchange *x)
 {
     return http_answer_bytes(x, 200, "application/json", "no-store",
                              slice_cstr("{\"status\":\"ok\"}"));
+}
+
+/* A rotation that stands still does not keep tokens from being made, until it is overdue. */
+static void
+put_rollover(const struct jwks_rollover *rollover, struct buf *out)
+{
+    char text[256];
+    if (!rollover->known)
+        return;
+    snprintf(text, sizeof(text), "%s%s%s", rollover->loop, rollover->why[0] ? ": " : "",
+             rollover->why);
+    buf_str(out, ",\"rollover\":");
+    json_put_string(out, slice_cstr(text));
 }
 
 enum MHD_Result
@@ -34,6 +49,7 @@ ready_get(struct exchange *x)
     }
     buf_str(&text, "],\"keystore\":");
     json_put_string(&text, slice_cstr(status.keystore[0] ? status.keystore : "unknown"));
+    put_rollover(&status.rollover, &text);
     buf_char(&text, '}');
     return http_answer_bytes(x, ready ? 200 : 503, "application/json", "no-store", buf_view(&text));
 }
@@ -69,6 +85,13 @@ metrics_get(struct exchange *x)
         .jwks_age_s = status.have ? (clock_mono_ms() - status.updated_ms) / 1000 : -1,
         .keys = keys,
         .n_keys = status.n_keys,
+        .rollover_known = status.rollover.known,
+        .rollover_running = strcmp(status.rollover.loop, "running") == 0,
+        .next_action = status.rollover.next_action,
+        .next_at_s = status.rollover.next_at_s,
+        .rotation_due_s = status.rollover.due_s,
+        .rotation_overdue_s = status.rollover.overdue_s,
+        .signed_exp_s = status.signed_exp_s,
     };
     AUTO(buf) struct buf text;
     buf_init(&text, METRICS_MAX);

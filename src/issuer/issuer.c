@@ -38,8 +38,8 @@ on_keyset(void *ctx, const struct frame_answer *answer)
     struct jwks_status status;
     jwks_status(iss->jwks, &status);
     log_event(status.ready ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "keyset",
-              "keys=%zu keystore=%s ready=%d why=%s", status.n_keys,
-              LOG_QUOTED(slice_cstr(status.keystore)), status.ready,
+              "keys=%zu signed=%d keystore=%s ready=%d why=%s", status.n_keys,
+              status.signed_exp_s != 0, LOG_QUOTED(slice_cstr(status.keystore)), status.ready,
               LOG_QUOTED(slice_cstr(status.why)));
 }
 

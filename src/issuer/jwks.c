@@ -4,19 +4,22 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "base/b64u.h"
 #include "base/clock.h"
-#include "base/ed25519.h"
+#include "issuer/document.h"
 #include "issuer/issuer.h"
+#include "token/signed_keyset.h"
 
-enum { MAX_AGE_CEILING_S = 86400, ETAG_BYTES = 18 };
+enum { MAX_AGE_CEILING_S = 86400 };
+
+/* What is served, in the order of their writing. */
+enum { DOCUMENT_JWKS, DOCUMENT_SIGNED, DOCUMENTS };
 
 struct jwks {
     pthread_rwlock_t lock;
     struct jwks_status status;
-    struct MHD_Response *response; /* for 200, HEAD and 304; NULL before the first key set */
-    char etag[ETAG_BYTES * 4 / 3 + 3];
-    int64_t max_age_s;
+    struct document documents[DOCUMENTS];
+    int64_t signed_exp_s;
+    bool signed_withdrawn; /* the signer has none any more; the last one serves until its end */
 };
 
 struct jwks *
@@ -35,8 +38,8 @@ jwks_free(struct jwks *jwks)
 {
     if (!jwks)
         return;
-    if (jwks->response)
-        MHD_destroy_response(jwks->response);
+    for (size_t i = 0; i < DOCUMENTS; i++)
+        document_done(&jwks->documents[i]);
     pthread_rwlock_destroy(&jwks->lock);
     free(jwks);
 }
@@ -77,69 +80,105 @@ read_keys(const struct json *json, const struct json_node *keyset, struct jwks_s
 }
 
 static void
-make_etag(struct jwks *to, struct slice text)
+read_rollover(const struct json *json, const struct json_node *keyset, struct jwks_rollover *to)
 {
-    uint8_t hash[SHA256_LEN];
-    sha256(hash, text.p, text.len);
-    to->etag[0] = '"';
-    b64u_encode(to->etag + 1, hash, ETAG_BYTES);
-    memcpy(to->etag + sizeof(to->etag) - 2, "\"", 2);
+    const struct json_node *from = json_member(json, keyset, "rollover");
+    *to = (struct jwks_rollover){.known = from && from->type == JSON_OBJECT};
+    if (!to->known)
+        return;
+    copy_member(to->loop, sizeof(to->loop), json, from, "loop");
+    copy_member(to->why, sizeof(to->why), json, from, "why");
+    copy_member(to->next_action, sizeof(to->next_action), json, from, "next_action");
+    (void)frame_int64(json, from, "next_at", &to->next_at_s);
+    (void)frame_int64(json, from, "due", &to->due_s);
+    (void)frame_int64(json, from, "overdue", &to->overdue_s);
+}
+
+/* What a snapshot makes of the documents; one without response stays as it is. */
+struct next {
+    struct document documents[DOCUMENTS];
+    int64_t signed_exp_s;
+};
+
+static void
+next_auto(struct next *next)
+{
+    for (size_t i = 0; i < DOCUMENTS; i++)
+        document_done(&next->documents[i]);
+}
+
+/*
+ * The signer makes the next one when half of the lifetime is over: what a cache has kept for the
+ * other half at most is never beyond its end.
+ */
+static enum attest_rc
+make_signed(struct next *next, struct slice text, int64_t max_age_s, struct attest_error *err)
+{
+    int64_t iat_s;
+    struct attest_error why;
+    if (signed_keyset_peek(text.p, text.len, &iat_s, &next->signed_exp_s, &why))
+        return error_set(err, ATTEST_E_MALFORMED, "keyset: signed: %s", why.text);
+    int64_t half_s = (next->signed_exp_s - iat_s) / 2;
+    return document_make(&next->documents[DOCUMENT_SIGNED], text, "application/jwk-set+jwt",
+                         max_age_s < half_s ? max_age_s : half_s, next->signed_exp_s, err);
 }
 
 static enum attest_rc
-make_response(struct jwks *next, struct slice text, struct attest_error *err)
+make_documents(struct next *next, const struct json *json, const struct json_node *keyset,
+               struct attest_error *err)
 {
-    char cache[64];
-    snprintf(cache, sizeof(cache), "public, max-age=%lld", (long long)next->max_age_s);
-    make_etag(next, text);
-    struct MHD_Response *r = http_response(text, "application/json", cache);
-    if (r && MHD_add_response_header(r, "ETag", next->etag) == MHD_YES &&
-        MHD_add_response_header(r, "Access-Control-Allow-Origin", "*") == MHD_YES) {
-        next->response = r;
-        return ATTEST_OK;
-    }
-    if (r)
-        MHD_destroy_response(r);
-    return error_set(err, ATTEST_E_NOMEM, "no memory for the key set");
+    int64_t max_age_s;
+    struct slice text;
+    if (!frame_string(json, keyset, "jwks", &text) || text.len < 2 || text.p[0] != '{' ||
+        text.p[text.len - 1] != '}')
+        return error_set(err, ATTEST_E_MALFORMED, "keyset: jwks: missing or no object");
+    if (!frame_int64(json, keyset, "max_age_s", &max_age_s) || max_age_s < 0 ||
+        max_age_s > MAX_AGE_CEILING_S)
+        return error_set(err, ATTEST_E_MALFORMED, "keyset: max_age_s: missing or out of range");
+    enum attest_rc rc = document_make(&next->documents[DOCUMENT_JWKS], text, "application/json",
+                                      max_age_s, INT64_MAX, err);
+    if (rc || !json_member(json, keyset, "signed"))
+        return rc;
+    if (!frame_string(json, keyset, "signed", &text))
+        return error_set(err, ATTEST_E_MALFORMED, "keyset: signed: no string");
+    return make_signed(next, text, max_age_s, err);
 }
 
-/* Frees the old one only after the lock is given back; who still sends it holds it. */
+/* Leaves the old ones in next, to be freed without the lock; who still sends one holds it. */
 static void
-swap_response(struct jwks *jwks, const struct jwks *next)
+swap_documents(struct jwks *jwks, struct next *next)
 {
     pthread_rwlock_wrlock(&jwks->lock);
-    struct MHD_Response *old = jwks->response;
-    jwks->response = next->response;
-    jwks->max_age_s = next->max_age_s;
-    memcpy(jwks->etag, next->etag, sizeof(jwks->etag));
+    jwks->signed_withdrawn = !next->documents[DOCUMENT_SIGNED].response;
+    for (size_t i = 0; i < DOCUMENTS; i++) {
+        struct document old = jwks->documents[i];
+        if (!next->documents[i].response)
+            continue;
+        jwks->documents[i] = next->documents[i];
+        next->documents[i] = old;
+    }
+    if (!jwks->signed_withdrawn)
+        jwks->signed_exp_s = next->signed_exp_s;
     pthread_rwlock_unlock(&jwks->lock);
-    if (old)
-        MHD_destroy_response(old);
 }
 
 enum attest_rc
 jwks_update(struct jwks *jwks, const struct json *json, const struct json_node *keyset,
             struct attest_error *err)
 {
-    struct jwks next = {0};
-    struct slice text;
-    if (!frame_string(json, keyset, "jwks", &text) || text.len < 2 || text.p[0] != '{' ||
-        text.p[text.len - 1] != '}')
-        return error_set(err, ATTEST_E_MALFORMED, "keyset: jwks: missing or no object");
-    if (!frame_int64(json, keyset, "max_age_s", &next.max_age_s) || next.max_age_s < 0 ||
-        next.max_age_s > MAX_AGE_CEILING_S)
-        return error_set(err, ATTEST_E_MALFORMED, "keyset: max_age_s: missing or out of range");
-    enum attest_rc rc = make_response(&next, text, err);
+    AUTO(next) struct next next = {0};
+    enum attest_rc rc = make_documents(&next, json, keyset, err);
     if (rc)
         return rc;
-    swap_response(jwks, &next);
-
-    const struct json_node *ready = json_member(json, keyset, "ready");
     struct jwks_status status = {.link_up = true, .have = true, .updated_ms = clock_mono_ms()};
+    const struct json_node *ready = json_member(json, keyset, "ready");
     status.ready = ready && ready->type == JSON_TRUE;
+    status.signed_exp_s = next.signed_exp_s;
     copy_member(status.keystore, sizeof(status.keystore), json, keyset, "keystore");
     copy_member(status.why, sizeof(status.why), json, keyset, "why");
     read_keys(json, keyset, &status);
+    read_rollover(json, keyset, &status.rollover);
+    swap_documents(jwks, &next);
     pthread_rwlock_wrlock(&jwks->lock);
     jwks->status = status;
     pthread_rwlock_unlock(&jwks->lock);
@@ -165,44 +204,39 @@ jwks_status(struct jwks *jwks, struct jwks_status *ret)
     pthread_rwlock_unlock(&jwks->lock);
 }
 
-bool
-etag_listed(struct slice list, const char *etag)
-{
-    if (slice_is(list, "*"))
-        return true;
-    size_t etag_len = strlen(etag);
-    for (size_t at = 0; at < list.len;) {
-        if (strchr(" \t,", list.p[at])) {
-            at++;
-            continue;
-        }
-        if (list.len - at > 2 && memcmp(list.p + at, "W/", 2) == 0)
-            at += 2; /* the comparison is the weak one */
-        const char *quote =
-            list.p[at] == '"' ? memchr(list.p + at + 1, '"', list.len - at - 1) : NULL;
-        if (!quote)
-            return false;
-        size_t len = (size_t)(quote + 1 - (list.p + at));
-        if (len == etag_len && memcmp(list.p + at, etag, len) == 0)
-            return true;
-        at += len;
-    }
-    return false;
-}
-
 enum MHD_Result
 jwks_get(struct exchange *x)
 {
     struct jwks *jwks = x->issuer->jwks;
-    enum MHD_Result ret;
     pthread_rwlock_rdlock(&jwks->lock);
-    if (!jwks->response) {
-        pthread_rwlock_unlock(&jwks->lock);
+    const struct document *document = &jwks->documents[DOCUMENT_JWKS];
+    bool have = document->response != NULL;
+    enum MHD_Result ret = have ? document_answer(document, x, clock_wall_s()) : MHD_NO;
+    pthread_rwlock_unlock(&jwks->lock);
+    return have ? ret
+                : http_problem(x, 503, "attest-signer has not sent a key set yet", NULL,
+                               "Retry-After", "1");
+}
+
+/* An expired one, too, while the signer is away: it says better than 404 what is wrong. */
+enum MHD_Result
+jwks_get_signed(struct exchange *x)
+{
+    struct jwks *jwks = x->issuer->jwks;
+    int64_t now_s = clock_wall_s();
+    pthread_rwlock_rdlock(&jwks->lock);
+    const struct document *document = &jwks->documents[DOCUMENT_SIGNED];
+    bool connected = jwks->status.have;
+    bool have = document->response && !(jwks->signed_withdrawn && now_s >= jwks->signed_exp_s);
+    enum MHD_Result ret = have ? document_answer(document, x, now_s) : MHD_NO;
+    pthread_rwlock_unlock(&jwks->lock);
+    if (have)
+        return ret;
+    if (!connected)
         return http_problem(x, 503, "attest-signer has not sent a key set yet", NULL, "Retry-After",
                             "1");
-    }
-    bool unchanged = x->head.if_none_match.p && etag_listed(x->head.if_none_match, jwks->etag);
-    ret = http_answer(x, unchanged ? 304 : 200, jwks->response); /* without a body for 304 */
-    pthread_rwlock_unlock(&jwks->lock);
-    return ret;
+    return http_problem(x, 404,
+                        "no signed key set: the issuer has no root key; attestctl key generate "
+                        "--purpose root makes one",
+                        NULL, NULL, NULL);
 }

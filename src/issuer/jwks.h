@@ -6,8 +6,8 @@
 #include "wire/frame.h"
 
 /*
- * The key set as the signer last gave it, made into responses once per change. When the signer is
- * away the last one is served on. Thread-safe.
+ * The key set as the signer last gave it, plain and signed, made into responses once per change.
+ * When the signer is away the last ones are served on. Thread-safe.
  */
 struct jwks;
 
@@ -28,8 +28,19 @@ struct jwks_key {
     int64_t since_s; /* active since, else created; 0 unknown */
 };
 
+/* What the signer's rotation is about to do; times in seconds since the epoch, 0 unknown. */
+struct jwks_rollover {
+    bool known;
+    char loop[16]; /* running, waiting, stopped, passive */
+    char why[160]; /* not running: a sentence */
+    char next_action[16];
+    int64_t next_at_s, due_s, overdue_s;
+};
+
 struct jwks_status {
     bool link_up, have, ready;
+    int64_t signed_exp_s; /* the signed key set's; 0: there is none */
+    struct jwks_rollover rollover;
     char keystore[32];
     char why[160]; /* not ready: a sentence */
     int64_t updated_ms;
@@ -38,10 +49,8 @@ struct jwks_status {
 };
 void jwks_status(struct jwks *jwks, struct jwks_status *ret);
 
+/* /.well-known/jwks.json and jwks.jwt. */
 enum MHD_Result jwks_get(struct exchange *x);
-
-/* Whether an If-None-Match has this entity tag (quotes included), or "*" (RFC 9110, 13.1.2). Pure.
- */
-bool etag_listed(struct slice list, const char *etag);
+enum MHD_Result jwks_get_signed(struct exchange *x);
 
 #endif

@@ -276,6 +276,30 @@ write_keys(const struct metrics_gauges *g, struct buf *out)
                    (long long)g->keys[i].age_s);
 }
 
+static void
+write_rollover(const struct metrics_gauges *g, struct buf *out)
+{
+    if (g->signed_exp_s)
+        gauge(out, "attestd_signed_jwks_expiry_timestamp_seconds",
+              "When the signed key set that is served ends.", g->signed_exp_s);
+    if (!g->rollover_known)
+        return;
+    gauge(out, "attestd_rollover_running", "1 while the signer's rotation runs.",
+          g->rollover_running);
+    if (g->next_at_s) {
+        head(out, "attestd_rollover_next_action_timestamp_seconds", "gauge",
+             "When the rotation does its next step, and which.");
+        buf_printf(out, "attestd_rollover_next_action_timestamp_seconds{action=\"%s\"} %lld\n",
+                   g->next_action, (long long)g->next_at_s);
+    }
+    if (g->rotation_due_s)
+        gauge(out, "attestd_rotation_due_timestamp_seconds",
+              "When the active key's successor is to take over.", g->rotation_due_s);
+    if (g->rotation_overdue_s)
+        gauge(out, "attestd_rotation_overdue_timestamp_seconds",
+              "When minting stops unless a successor has taken over.", g->rotation_overdue_s);
+}
+
 void
 metrics_write(const struct metrics *m, const struct metrics_gauges *g, struct buf *out)
 {
@@ -293,4 +317,5 @@ metrics_write(const struct metrics *m, const struct metrics_gauges *g, struct bu
         gauge(out, "attestd_jwks_age_seconds", "Time since the signer last sent its key set.",
               g->jwks_age_s);
     write_keys(g, out);
+    write_rollover(g, out);
 }

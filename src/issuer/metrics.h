@@ -64,6 +64,11 @@ struct metrics_gauges {
     int64_t jwks_age_s; /* -1: none yet */
     const struct metrics_key *keys;
     size_t n_keys;
+    /* The signer's rotation, by its word; times in seconds since the epoch, 0: none. */
+    bool rollover_known, rollover_running;
+    const char *next_action;
+    int64_t next_at_s, rotation_due_s, rotation_overdue_s;
+    int64_t signed_exp_s;
 };
 void metrics_write(const struct metrics *m, const struct metrics_gauges *gauges, struct buf *out);
 

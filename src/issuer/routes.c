@@ -9,6 +9,7 @@
 #include "issuer/mint.h"
 
 #define JWKS_PATH "/.well-known/jwks.json"
+#define SIGNED_PATH "/.well-known/jwks.jwt"
 #define OPENID_PATH "/.well-known/openid-configuration"
 #define OAUTH_PATH "/.well-known/oauth-authorization-server"
 
@@ -16,6 +17,7 @@ const struct route routes[] = {
     {"/v1/attestations", "POST", ROUTE_PUBLIC, mint_post, MINT_BODY_MAX, "application/json",
      mint_admit},
     {JWKS_PATH, "GET", ROUTE_PUBLIC, jwks_get},
+    {SIGNED_PATH, "GET", ROUTE_PUBLIC, jwks_get_signed},
     {OPENID_PATH, "GET", ROUTE_PUBLIC, discovery_get},
     {OAUTH_PATH, "GET", ROUTE_PUBLIC, discovery_get},
     {"/healthz", "GET", ROUTE_BOTH, health_get},
@@ -24,8 +26,9 @@ const struct route routes[] = {
 };
 const size_t n_routes = ARRAY_LEN(routes);
 
-const char *const route_names[] = {"/v1/attestations", JWKS_PATH, OPENID_PATH, OAUTH_PATH,
-                                   "/healthz",         "/readyz", "/metrics",  "other"};
+const char *const route_names[] = {"/v1/attestations", JWKS_PATH,  SIGNED_PATH,
+                                   OPENID_PATH,        OAUTH_PATH, "/healthz",
+                                   "/readyz",          "/metrics", "other"};
 _Static_assert(ARRAY_LEN(route_names) == ARRAY_LEN(routes) + 1, "a name for each route and other");
 
 unsigned

@@ -60,23 +60,33 @@ struct reading {
 };
 
 static enum attest_rc
-check_claims(struct reading *r, struct signed_keyset *set, struct attest_error *err)
+read_times(struct reading *r, struct attest_error *err)
 {
     struct claims *claims = &r->claims;
     struct attest_error why = {.text = ""};
     const struct profile *profile = profile_get(PROFILE_SIGNED_KEYSET);
     if (claims_read_issuer(claims, profile, &r->json, &why) || claims_read_times(claims, &why))
         return bad(err, ATTEST_E_MALFORMED, why.text);
+    if (claims->exp <= claims->iat || claims->exp - claims->iat > profile->lifetime_max_s)
+        return error_set(err, ATTEST_E_MALFORMED,
+                         "signed key set: exp must be 1 to %lld s behind iat",
+                         (long long)profile->lifetime_max_s);
+    return ATTEST_OK;
+}
+
+static enum attest_rc
+check_claims(struct reading *r, struct signed_keyset *set, struct attest_error *err)
+{
+    struct claims *claims = &r->claims;
+    enum attest_rc rc = read_times(r, err);
+    if (rc)
+        return rc;
     const struct json_node *sub = claims->at[CLAIM_SUB];
     if (!sub || sub->type != JSON_STRING)
         return bad(err, ATTEST_E_MALFORMED, "sub: must be a string");
     if (!slice_eq(claims->iss, r->issuer) || !slice_eq(sub->text, r->issuer))
         return error_set(err, ATTEST_E_ISSUER, "signed key set: iss and sub are not %.*s",
                          SLICE_ARG(r->issuer));
-    if (claims->exp <= claims->iat || claims->exp - claims->iat > profile->lifetime_max_s)
-        return error_set(err, ATTEST_E_MALFORMED,
-                         "signed key set: exp must be 1 to %lld s behind iat",
-                         (long long)profile->lifetime_max_s);
     if (claims->iat > r->now_s + r->skew_s)
         return error_set(err, ATTEST_E_NOT_YET_VALID,
                          "signed key set: made %lld s in the future: is the clock right?",
@@ -186,21 +196,29 @@ read_next_root(const struct reading *r, struct signed_keyset *set, struct attest
     return rc;
 }
 
-/* text is changed in place: the keys are read from it first. */
+/* Changes the text in place. */
 static enum attest_rc
-read_payload(struct reading *r, char *text, size_t len, struct signed_keyset *set,
-             struct attest_error *err)
+read_json(struct reading *r, char *text, size_t len, struct attest_error *err)
 {
-    AUTO(mem) char *copy = malloc(len + 1);
     struct attest_error why;
-    if (!copy)
-        return bad(err, ATTEST_E_NOMEM, "out of memory");
-    memcpy(copy, text, len);
-    if (json_read(&r->json, copy, len, &payload_limits, &why))
+    if (json_read(&r->json, text, len, &payload_limits, &why))
         return bad(err, ATTEST_E_MALFORMED, why.text);
     if (json_root(&r->json)->type != JSON_OBJECT)
         return bad(err, ATTEST_E_MALFORMED, "payload is no JSON object");
-    enum attest_rc rc = check_claims(r, set, err);
+    return ATTEST_OK;
+}
+
+static enum attest_rc
+read_payload(struct reading *r, const char *text, size_t len, struct signed_keyset *set,
+             struct attest_error *err)
+{
+    AUTO(mem) char *copy = malloc(len + 1);
+    if (!copy)
+        return bad(err, ATTEST_E_NOMEM, "out of memory");
+    memcpy(copy, text, len);
+    enum attest_rc rc = read_json(r, copy, len, err);
+    if (!rc)
+        rc = check_claims(r, set, err);
     if (!rc)
         rc = read_revoked(r, len, set, err);
     if (!rc)
@@ -212,32 +230,77 @@ read_payload(struct reading *r, char *text, size_t len, struct signed_keyset *se
     return rc;
 }
 
+/* Room for what is decoded and for its values, freed by the caller whatever came of it. */
+struct room {
+    char *text;
+    struct json_node *nodes;
+};
+
+static void
+room_auto(struct room *room)
+{
+    free(room->text);
+    free(room->nodes);
+}
+
+static enum attest_rc
+open_envelope(struct jws_envelope *envelope, const char *text, size_t len, struct room *room,
+              struct attest_error *err)
+{
+    struct attest_error why;
+    if (len > SIGNED_KEYSET_TEXT_MAX)
+        return error_set(err, ATTEST_E_LIMIT, "signed key set: %zu bytes, at most %d", len,
+                         SIGNED_KEYSET_TEXT_MAX);
+    room->text = malloc(len + 1);
+    room->nodes = calloc(VALUES_MAX, sizeof(*room->nodes));
+    if (!room->text || !room->nodes)
+        return bad(err, ATTEST_E_NOMEM, "out of memory");
+    if (jws_open(envelope, profile_get(PROFILE_SIGNED_KEYSET), text, len, room->text, len, &why))
+        return bad(err, ATTEST_E_MALFORMED, why.text);
+    return ATTEST_OK;
+}
+
 enum attest_rc
 signed_keyset_read(const char *text, size_t len, struct slice issuer,
                    const struct signed_keyset_root *roots, size_t n_roots, int64_t now_s,
                    int64_t skew_s, struct signed_keyset **ret, struct attest_error *err)
 {
     struct jws_envelope envelope;
-    struct attest_error why;
-    if (len > SIGNED_KEYSET_TEXT_MAX)
-        return error_set(err, ATTEST_E_LIMIT, "signed key set: %zu bytes, at most %d", len,
-                         SIGNED_KEYSET_TEXT_MAX);
-    AUTO(mem) char *room = malloc(len + 1);
-    AUTO(mem) struct json_node *nodes = calloc(VALUES_MAX, sizeof(*nodes));
+    AUTO(room) struct room room = {0};
     AUTO(signed_keyset) struct signed_keyset *set = calloc(1, sizeof(*set));
-    if (!room || !nodes || !set)
+    if (!set)
         return bad(err, ATTEST_E_NOMEM, "out of memory");
-    if (jws_open(&envelope, profile_get(PROFILE_SIGNED_KEYSET), text, len, room, len, &why))
-        return bad(err, ATTEST_E_MALFORMED, why.text);
-    enum attest_rc rc = check_signature(&envelope, roots, n_roots, &set->signed_by, err);
+    enum attest_rc rc = open_envelope(&envelope, text, len, &room, err);
+    if (!rc)
+        rc = check_signature(&envelope, roots, n_roots, &set->signed_by, err);
     if (rc)
         return rc;
     struct reading r = {.issuer = issuer, .now_s = now_s, .skew_s = skew_s};
-    r.json = (struct json){nodes, VALUES_MAX, 0};
+    r.json = (struct json){room.nodes, VALUES_MAX, 0};
     rc = read_payload(&r, envelope.payload, envelope.payload_len, set, err);
     if (rc)
         return rc;
     *ret = STEAL(set);
+    return ATTEST_OK;
+}
+
+enum attest_rc
+signed_keyset_peek(const char *text, size_t len, int64_t *iat_s, int64_t *exp_s,
+                   struct attest_error *err)
+{
+    struct jws_envelope envelope;
+    AUTO(room) struct room room = {0};
+    enum attest_rc rc = open_envelope(&envelope, text, len, &room, err);
+    if (rc)
+        return rc;
+    struct reading r = {.json = {room.nodes, VALUES_MAX, 0}};
+    rc = read_json(&r, envelope.payload, envelope.payload_len, err);
+    if (!rc)
+        rc = read_times(&r, err);
+    if (rc)
+        return rc;
+    *iat_s = r.claims.iat;
+    *exp_s = r.claims.exp;
     return ATTEST_OK;
 }
 

@@ -91,6 +91,13 @@ enum attest_rc signed_keyset_read(const char *text, size_t len, struct slice iss
 void signed_keyset_free(struct signed_keyset *set);
 DEFINE_AUTO(signed_keyset, struct signed_keyset *, signed_keyset_free);
 
+/*
+ * For who hands one on and trusts where it came from: form, header and times. Nothing is verified.
+ * ATTEST_E_MALFORMED, _LIMIT, _NOMEM.
+ */
+enum attest_rc signed_keyset_peek(const char *text, size_t len, int64_t *iat_s, int64_t *exp_s,
+                                  struct attest_error *err);
+
 /* The entry with exactly these bytes as kid, or NULL. Logarithmic. */
 const struct signed_keyset_revoked *signed_keyset_revoked(const struct signed_keyset *set,
                                                           struct slice kid);

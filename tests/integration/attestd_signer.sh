@@ -48,6 +48,8 @@ signer_start || exit 1
 wait_for 30 curl -sf "http://127.0.0.1:$port/.well-known/jwks.json" || complain 'no key set came'
 ask 503 "http://127.0.0.1:$port/readyz"
 out_has 'attestctl key generate'
+ask 404 "http://127.0.0.1:$port/.well-known/jwks.jwt"
+out_has 'no root key'
 minted 503
 signer_keys || complain 'keys could not be made'
 wait_for 30 ready || complain 'not ready with keys'

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "issuer/audit.h"
 #include "issuer/discovery.h"
+#include "issuer/document.h"
 #include "issuer/issuer_config.h"
 #include "issuer/jwks.h"
 #include "issuer/metrics.h"
@@ -241,6 +242,13 @@ test_metrics(void **state)
                                .signer_up = true,
                                .keystore = "ready",
                                .jwks_age_s = 7,
+                               .rollover_known = true,
+                               .rollover_running = true,
+                               .next_action = "publish",
+                               .next_at_s = 1800000000,
+                               .rotation_due_s = 1800000001,
+                               .rotation_overdue_s = 1800000002,
+                               .signed_exp_s = 1800000003,
                                .keys = &key,
                                .n_keys = 1};
     AUTO(buf) struct buf text;
@@ -266,6 +274,11 @@ test_metrics(void **state)
         "attestd_keystore_state{state=\"ready\"} 1\n",
         "attestd_keystore_state{state=\"lost\"} 0\n",
         "attestd_jwks_age_seconds 7\n",
+        "attestd_rollover_running 1\n",
+        "attestd_rollover_next_action_timestamp_seconds{action=\"publish\"} 1800000000\n",
+        "attestd_rotation_due_timestamp_seconds 1800000001\n",
+        "attestd_rotation_overdue_timestamp_seconds 1800000002\n",
+        "attestd_signed_jwks_expiry_timestamp_seconds 1800000003\n",
         "attestd_key_age_seconds{kid=\"kid-1\",purpose=\"token\",state=\"active\"} 42\n",
     };
     for (size_t i = 0; i < ARRAY_LEN(lines); i++)
