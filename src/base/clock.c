@@ -31,6 +31,25 @@ clock_mono_ms(void)
     return clock_mono_us() / 1000;
 }
 
+static int64_t
+read_ms(clockid_t id)
+{
+    struct timespec t = read_clock(id);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t
+clock_boot_ms(void)
+{
+    return read_ms(CLOCK_BOOTTIME);
+}
+
+int64_t
+clock_wall_ms(void)
+{
+    return read_ms(CLOCK_REALTIME);
+}
+
 int64_t
 clock_thread_cpu_ns(void)
 {

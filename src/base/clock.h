@@ -9,6 +9,11 @@ int64_t clock_wall_s(void);
 /* Milliseconds and microseconds that only go forward, from an arbitrary start. */
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
+/* Milliseconds since the machine started, its sleep included; what the wall clock is held against.
+ */
+int64_t clock_boot_ms(void);
+/* The wall clock in milliseconds. */
+int64_t clock_wall_ms(void);
 /* CPU time of the calling thread in nanoseconds. */
 int64_t clock_thread_cpu_ns(void);
 
