@@ -220,6 +220,14 @@ takeover_s(const struct rollover_key *keys, const struct view *v,
     return due_s > ready_s ? due_s : ready_s;
 }
 
+int64_t
+rollover_takeover_s(const struct rollover_key *keys, size_t n, const struct rollover_policy *policy,
+                    int64_t now_s)
+{
+    struct view v = look(keys, n, now_s);
+    return v.standby == ROLLOVER_NO_KEY ? INT64_MAX : takeover_s(keys, &v, policy);
+}
+
 struct rollover_step
 rollover_next(const struct rollover_key *keys, size_t n, const struct rollover_policy *policy,
               int64_t now_s)

@@ -119,6 +119,13 @@ enum attest_rc rollover_revoke(struct rollover_key *keys, size_t n,
 /* When the last verifier stops accepting what a key signed that was revoked at this moment. */
 int64_t rollover_revocation_complete_s(const struct rollover_policy *policy, int64_t revoked_s);
 
+/*
+ * When the standby takes over, as things stand: planned by hand or by the schedule. INT64_MAX while
+ * there is no standby.
+ */
+int64_t rollover_takeover_s(const struct rollover_key *keys, size_t n,
+                            const struct rollover_policy *policy, int64_t now_s);
+
 /* "generate", "publish"… */
 const char *rollover_action_name(enum rollover_action action);
 
