@@ -38,6 +38,27 @@ key_list_active(const struct key_list *list, enum key_purpose purpose, int64_t n
     return best;
 }
 
+size_t
+key_list_find(const struct key_list *list, struct slice kid)
+{
+    size_t i = 0;
+    while (i < list->n && !slice_is(kid, list->keys[i].kid))
+        i++;
+    return i;
+}
+
+enum attest_rc
+key_list_copy(const struct key_list *list, struct key_list *ret)
+{
+    struct key_record *keys = calloc(list->n + 1, sizeof(*keys));
+    if (!keys)
+        return ATTEST_E_NOMEM;
+    if (list->n)
+        memcpy(keys, list->keys, list->n * sizeof(*keys));
+    *ret = (struct key_list){keys, list->n};
+    return ATTEST_OK;
+}
+
 struct key_times
 key_list_new_times(const struct key_list *list, enum key_purpose purpose, int64_t now_s)
 {
@@ -70,22 +91,6 @@ key_list_write_jwks(const struct key_list *list, int64_t now_s, struct buf *out)
 }
 
 static void
-write_each(const struct key_list *list, int64_t now_s, bool removed_too, struct buf *out,
-           void (*write_one)(const struct key_record *key, int64_t now_s, struct buf *out))
-{
-    char comma = '[';
-    for (size_t i = 0; i < list->n; i++) {
-        const struct key_record *key = &list->keys[i];
-        if (!removed_too && key_state(&key->times, now_s) == KEY_REMOVED)
-            continue;
-        buf_char(out, comma);
-        write_one(key, now_s, out);
-        comma = ',';
-    }
-    buf_str(out, comma == '[' ? "[]" : "]");
-}
-
-static void
 write_short(const struct key_record *key, int64_t now_s, struct buf *out)
 {
     buf_printf(out, "{\"kid\":\"%s\",\"purpose\":\"%s\",\"state\":\"%s\",\"created\":%lld",
@@ -99,7 +104,16 @@ write_short(const struct key_record *key, int64_t now_s, struct buf *out)
 void
 key_list_write_short(const struct key_list *list, int64_t now_s, struct buf *out)
 {
-    write_each(list, now_s, false, out, write_short);
+    char comma = '[';
+    for (size_t i = 0; i < list->n; i++) {
+        const struct key_record *key = &list->keys[i];
+        if (key->times.destroyed_s || key_state(&key->times, now_s) == KEY_REMOVED)
+            continue;
+        buf_char(out, comma);
+        write_short(key, now_s, out);
+        comma = ',';
+    }
+    buf_str(out, comma == '[' ? "[]" : "]");
 }
 
 static void
@@ -121,9 +135,9 @@ write_times(const struct key_times *times, struct buf *out)
 }
 
 void
-key_record_write(const struct key_record *key, int64_t now_s, struct buf *out)
+key_record_write_members(const struct key_record *key, int64_t now_s, struct buf *out)
 {
-    buf_printf(out, "{\"kid\":\"%s\",\"purpose\":\"%s\",\"label\":", key->kid,
+    buf_printf(out, "\"kid\":\"%s\",\"purpose\":\"%s\",\"label\":", key->kid,
                key_purpose_name(key->purpose));
     json_put_string(out, slice_cstr(key->label));
     buf_printf(out, ",\"state\":\"%s\",\"alg\":\"%s\",\"x\":\"",
@@ -131,11 +145,45 @@ key_record_write(const struct key_record *key, int64_t now_s, struct buf *out)
     b64u_append(out, key->ref.public_key, ED25519_PUBLIC_LEN);
     buf_char(out, '"');
     write_times(&key->times, out);
+    if (key->reason[0]) {
+        buf_str(out, ",\"reason\":");
+        json_put_string(out, slice_cstr(key->reason));
+    }
+}
+
+void
+key_record_write(const struct key_record *key, int64_t now_s, struct buf *out)
+{
+    buf_char(out, '{');
+    key_record_write_members(key, now_s, out);
     buf_char(out, '}');
 }
 
 void
-key_list_write(const struct key_list *list, int64_t now_s, struct buf *out)
+key_list_write(const struct key_list *list, size_t from, int64_t now_s, struct buf *out)
 {
-    write_each(list, now_s, true, out, key_record_write);
+    buf_char(out, '[');
+    for (size_t i = from; i < list->n && i < from + KEY_LIST_PAGE; i++) {
+        if (i > from)
+            buf_char(out, ',');
+        key_record_write(&list->keys[i], now_s, out);
+    }
+    buf_char(out, ']');
+}
+
+void
+key_list_write_present(const struct key_list *list, int64_t now_s, struct buf *out)
+{
+    size_t first = list->n, n = 0;
+    while (first > 0 && n < KEY_LIST_PAGE)
+        n += list->keys[--first].times.destroyed_s == 0;
+    char comma = '[';
+    for (size_t i = first; i < list->n; i++) {
+        if (list->keys[i].times.destroyed_s)
+            continue;
+        buf_char(out, comma);
+        key_record_write(&list->keys[i], now_s, out);
+        comma = ',';
+    }
+    buf_str(out, comma == '[' ? "[]" : "]");
 }

@@ -22,6 +22,12 @@ enum attest_rc key_list_add(struct key_list *list, const struct key_record *key)
 const struct key_record *key_list_active(const struct key_list *list, enum key_purpose purpose,
                                          int64_t now_s);
 
+/* Where the key with this kid is, or list->n. */
+size_t key_list_find(const struct key_list *list, struct slice kid);
+
+/* A copy of the whole; ATTEST_OK or ATTEST_E_NOMEM. */
+enum attest_rc key_list_copy(const struct key_list *list, struct key_list *ret);
+
 /*
  * The time stamps of a new key. The first of its purpose signs at once: there is no older key that
  * somebody might still know alone. Any later one waits as `created`.
@@ -32,11 +38,25 @@ struct key_times key_list_new_times(const struct key_list *list, enum key_purpos
 /* The key set document of the token keys (docs/protocol.md, section 3). */
 enum attest_rc key_list_write_jwks(const struct key_list *list, int64_t now_s, struct buf *out);
 
-/* [{"kid":…,"purpose":…,"state":…,"created":…,"active":…}], for `keyset`: no removed keys. */
+/* [{"kid":…,"purpose":…,"state":…,"created":…,"active":…}], for `keyset`: no key that is removed or
+ * destroyed. */
 void key_list_write_short(const struct key_list *list, int64_t now_s, struct buf *out);
-/* [{"kid":…,"purpose":…,"label":…,"state":…,"alg":…,"x":…,"created":…}], with every time stamp that
- * there is; and one of these. */
-void key_list_write(const struct key_list *list, int64_t now_s, struct buf *out);
+/*
+ * [{"kid":…,"purpose":…,"label":…,"state":…,"alg":…,"x":…,"created":…}] with every time stamp that
+ * there is, from key number `from` on, as many as KEY_LIST_PAGE; and one of these.
+ */
+#define KEY_LIST_PAGE 64
+void key_list_write(const struct key_list *list, size_t from, int64_t now_s, struct buf *out);
 void key_record_write(const struct key_record *key, int64_t now_s, struct buf *out);
+/* The same of the last KEY_LIST_PAGE keys that are not destroyed. */
+void key_list_write_present(const struct key_list *list, int64_t now_s, struct buf *out);
+/* One without the braces. */
+void key_record_write_members(const struct key_record *key, int64_t now_s, struct buf *out);
+
+static inline void
+key_list_auto(struct key_list *list)
+{
+    key_list_done(list);
+}
 
 #endif

@@ -190,7 +190,7 @@ key_records_close(struct key_records *r)
 
 #define COLUMNS                                                                                    \
     "id, public_key, purpose, alg, label, created_s, published_s, active_s, retired_s, "           \
-    "removed_s, revoked_s, destroyed_s"
+    "removed_s, revoked_s, destroyed_s, reason"
 
 static struct slice
 column_slice(sqlite3_stmt *s, int i)
@@ -203,15 +203,17 @@ static bool
 row_read(sqlite3_stmt *s, struct key_record *key)
 {
     struct slice id = column_slice(s, 0), public_key = column_slice(s, 1);
-    struct slice label = column_slice(s, 4);
+    struct slice label = column_slice(s, 4), reason = column_slice(s, 12);
     *key = (struct key_record){.purpose = KEY_PURPOSE_TOKEN};
     if (id.len != KEYSTORE_ID_LEN || public_key.len != ED25519_PUBLIC_LEN ||
-        label.len > KEY_LABEL_MAX || !key_purpose_from(column_slice(s, 2), &key->purpose) ||
+        label.len > KEY_LABEL_MAX || reason.len > KEY_REASON_MAX ||
+        !key_purpose_from(column_slice(s, 2), &key->purpose) ||
         !jwk_alg_from(column_slice(s, 3), &key->alg))
         return false;
     memcpy(key->ref.id, id.p, id.len);
     memcpy(key->ref.public_key, public_key.p, public_key.len);
     memcpy(key->label, label.p, label.len);
+    memcpy(key->reason, reason.p, reason.len);
     int64_t *const times[] = {
         &key->times.created_s,   &key->times.published_s, &key->times.active_s,
         &key->times.retired_s,   &key->times.removed_s,   &key->times.revoked_s,
@@ -233,7 +235,7 @@ key_records_load(struct key_records *r, struct key_record **ret, size_t *n,
     if (rc)
         return rc;
     AUTO(buf) struct buf keys;
-    buf_init(&keys, 4096 * sizeof(struct key_record));
+    buf_init(&keys, 65536 * sizeof(struct key_record));
     int step;
     while ((step = sqlite3_step(s)) == SQLITE_ROW) {
         struct key_record key;
@@ -250,12 +252,20 @@ key_records_load(struct key_records *r, struct key_record **ret, size_t *n,
     return ATTEST_OK;
 }
 
-enum attest_rc
-key_records_insert(struct key_records *r, const struct key_record *key, struct attest_error *err)
+static enum attest_rc
+put_key(struct key_records *r, const struct key_record *key, struct attest_error *err)
 {
     AUTO(stmt) sqlite3_stmt *s = NULL;
+    /* What a key is never changes; what became of it does. */
     enum attest_rc rc =
-        prepare(r, "INSERT INTO key (" COLUMNS ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", &s, err);
+        prepare(r,
+                "INSERT INTO key (" COLUMNS ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+                " ON CONFLICT (id) DO UPDATE SET published_s = excluded.published_s,"
+                " active_s = excluded.active_s, retired_s = excluded.retired_s,"
+                " removed_s = excluded.removed_s, revoked_s = excluded.revoked_s,"
+                " destroyed_s = excluded.destroyed_s, reason = excluded.reason"
+                " WHERE public_key = excluded.public_key",
+                &s, err);
     if (rc)
         return rc;
     const int64_t times[] = {
@@ -269,15 +279,178 @@ key_records_insert(struct key_records *r, const struct key_record *key, struct a
     sqlite3_bind_text(s, 5, key->label, -1, SQLITE_STATIC);
     for (size_t i = 0; i < ARRAY_LEN(times); i++)
         sqlite3_bind_int64(s, (int)i + 6, times[i]);
+    sqlite3_bind_text(s, 13, key->reason, -1, SQLITE_STATIC);
     switch (sqlite3_step(s)) {
     case SQLITE_DONE:
-        return ATTEST_OK;
-    case SQLITE_CONSTRAINT_PRIMARYKEY:
+        if (sqlite3_changes(r->db) == 1)
+            return ATTEST_OK;
+        /* fall through */
     case SQLITE_CONSTRAINT_UNIQUE:
         return error_set(err, ATTEST_E_EXISTS, "%s: this key is there already", r->path);
     default:
         return fail(r, err);
     }
+}
+
+/* ---- one transaction ---- */
+
+static enum attest_rc
+put_intent(struct key_records *r, const struct key_intent *intent, struct attest_error *err)
+{
+    AUTO(stmt) sqlite3_stmt *s = NULL;
+    enum attest_rc rc =
+        prepare(r, "INSERT OR REPLACE INTO intent (id, destroy, caller) VALUES (?, ?, ?)", &s, err);
+    if (rc)
+        return rc;
+    sqlite3_bind_blob(s, 1, intent->id, KEYSTORE_ID_LEN, SQLITE_STATIC);
+    sqlite3_bind_int(s, 2, intent->destroy);
+    sqlite3_bind_text(s, 3, intent->caller, -1, SQLITE_STATIC);
+    return sqlite3_step(s) == SQLITE_DONE ? ATTEST_OK : fail(r, err);
+}
+
+static enum attest_rc
+drop_intent(struct key_records *r, const uint8_t id[KEYSTORE_ID_LEN], struct attest_error *err)
+{
+    AUTO(stmt) sqlite3_stmt *s = NULL;
+    enum attest_rc rc = prepare(r, "DELETE FROM intent WHERE id = ?", &s, err);
+    if (rc)
+        return rc;
+    sqlite3_bind_blob(s, 1, id, KEYSTORE_ID_LEN, SQLITE_STATIC);
+    return sqlite3_step(s) == SQLITE_DONE ? ATTEST_OK : fail(r, err);
+}
+
+static enum attest_rc
+put_event(struct key_records *r, struct slice body, struct attest_error *err)
+{
+    AUTO(stmt) sqlite3_stmt *s = NULL;
+    enum attest_rc rc = prepare(r, "INSERT INTO event (body) VALUES (?)", &s, err);
+    if (rc)
+        return rc;
+    sqlite3_bind_text(s, 1, body.p, (int)body.len, SQLITE_STATIC);
+    return sqlite3_step(s) == SQLITE_DONE ? ATTEST_OK : fail(r, err);
+}
+
+enum attest_rc
+key_records_set_fact(struct key_records *r, const char *name, const char *value,
+                     struct attest_error *err)
+{
+    AUTO(stmt) sqlite3_stmt *s = NULL;
+    enum attest_rc rc =
+        prepare(r, "INSERT OR REPLACE INTO fact (name, value) VALUES (?, ?)", &s, err);
+    if (rc)
+        return rc;
+    sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 2, value, -1, SQLITE_STATIC);
+    return sqlite3_step(s) == SQLITE_DONE ? ATTEST_OK : fail(r, err);
+}
+
+static enum attest_rc
+apply(struct key_records *r, const struct key_change *c, struct attest_error *err)
+{
+    enum attest_rc rc = ATTEST_OK;
+    for (size_t i = 0; !rc && i < c->n_keys; i++)
+        rc = put_key(r, &c->keys[i], err);
+    if (!rc && c->intended)
+        rc = put_intent(r, c->intended, err);
+    if (!rc && c->fulfilled)
+        rc = drop_intent(r, c->fulfilled, err);
+    if (!rc && c->event.len)
+        rc = put_event(r, c->event, err);
+    if (!rc && c->fact)
+        rc = key_records_set_fact(r, c->fact, c->value, err);
+    return rc;
+}
+
+enum attest_rc
+key_records_apply(struct key_records *r, const struct key_change *change, struct attest_error *err)
+{
+    enum attest_rc rc = run(r, "BEGIN IMMEDIATE", err);
+    if (rc)
+        return rc;
+    rc = apply(r, change, err);
+    if (!rc)
+        rc = run(r, "COMMIT", err);
+    if (rc)
+        sqlite3_exec(r->db, "ROLLBACK", NULL, NULL, NULL);
+    return rc;
+}
+
+/* ---- intents, events, facts ---- */
+
+enum attest_rc
+key_records_intents(struct key_records *r, struct key_intent **ret, size_t *n,
+                    struct attest_error *err)
+{
+    AUTO(stmt) sqlite3_stmt *s = NULL;
+    enum attest_rc rc = prepare(r, "SELECT id, destroy, caller FROM intent", &s, err);
+    if (rc)
+        return rc;
+    AUTO(buf) struct buf found;
+    buf_init(&found, 4096 * sizeof(struct key_intent));
+    int step;
+    while ((step = sqlite3_step(s)) == SQLITE_ROW) {
+        struct slice id = column_slice(s, 0), caller = column_slice(s, 2);
+        struct key_intent intent = {.destroy = sqlite3_column_int(s, 1) != 0};
+        if (id.len != KEYSTORE_ID_LEN || caller.len > KEY_CALLER_MAX)
+            return error_set(err, ATTEST_E_CORRUPT, "%s: an intent that is none", r->path);
+        memcpy(intent.id, id.p, id.len);
+        memcpy(intent.caller, caller.p, caller.len);
+        buf_append(&found, &intent, sizeof(intent));
+    }
+    if (step != SQLITE_DONE)
+        return fail(r, err);
+    if (buf_rc(&found))
+        return error_set(err, buf_rc(&found), "%s: too many intents", r->path);
+    *n = found.len / sizeof(struct key_intent);
+    *ret = (struct key_intent *)(void *)STEAL(found.p);
+    return ATTEST_OK;
+}
+
+enum attest_rc
+key_records_event(struct key_records *r, int64_t *n, struct buf *out, struct attest_error *err)
+{
+    AUTO(stmt) sqlite3_stmt *s = NULL;
+    enum attest_rc rc = prepare(r, "SELECT n, body FROM event ORDER BY n LIMIT 1", &s, err);
+    if (rc)
+        return rc;
+    int step = sqlite3_step(s);
+    if (step != SQLITE_ROW && step != SQLITE_DONE)
+        return fail(r, err);
+    *n = step == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+    if (step == SQLITE_ROW)
+        buf_slice(out, column_slice(s, 1));
+    return ATTEST_OK;
+}
+
+enum attest_rc
+key_records_logged(struct key_records *r, int64_t n, struct attest_error *err)
+{
+    AUTO(stmt) sqlite3_stmt *s = NULL;
+    enum attest_rc rc = prepare(r, "DELETE FROM event WHERE n = ?", &s, err);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(s, 1, n);
+    return sqlite3_step(s) == SQLITE_DONE ? ATTEST_OK : fail(r, err);
+}
+
+enum attest_rc
+key_records_fact(struct key_records *r, const char *name, char ret[KEY_FACT_MAX],
+                 struct attest_error *err)
+{
+    AUTO(stmt) sqlite3_stmt *s = NULL;
+    enum attest_rc rc = prepare(r, "SELECT value FROM fact WHERE name = ?", &s, err);
+    if (rc)
+        return rc;
+    sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+    int step = sqlite3_step(s);
+    if (step != SQLITE_ROW && step != SQLITE_DONE)
+        return fail(r, err);
+    struct slice value = step == SQLITE_ROW ? column_slice(s, 0) : (struct slice){"", 0};
+    if (value.len >= KEY_FACT_MAX)
+        return error_set(err, ATTEST_E_CORRUPT, "%s: fact %s is none", r->path, name);
+    memcpy(ret, value.p, value.len);
+    ret[value.len] = '\0';
+    return ATTEST_OK;
 }
 
 /* ---- marks ---- */

@@ -26,6 +26,25 @@ const char *const key_records_steps[] = {
     " seq INTEGER NOT NULL,"
     " hash BLOB NOT NULL CHECK (length(hash) = 32)"
     ") STRICT, WITHOUT ROWID;",
+
+    /* Why it was revoked, or activated before its time. */
+    "ALTER TABLE key ADD COLUMN reason TEXT NOT NULL DEFAULT '';"
+    /* What the token is to look like, until it is known to. */
+    "CREATE TABLE intent ("
+    " id BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    " destroy INTEGER NOT NULL,"
+    " caller TEXT NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    /* Changes that the issuance log does not have yet. Numbers are not used again. */
+    "CREATE TABLE event ("
+    " n INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " body TEXT NOT NULL"
+    ") STRICT;"
+    /* Single values: "instance", "passive", "clock". */
+    "CREATE TABLE fact ("
+    " name TEXT PRIMARY KEY NOT NULL,"
+    " value TEXT NOT NULL"
+    ") STRICT, WITHOUT ROWID;",
 };
 
 const size_t key_records_n_steps = ARRAY_LEN(key_records_steps);

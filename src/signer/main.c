@@ -15,6 +15,7 @@ enum { EXIT_REFUSED = 1, EXIT_USE = 2, EXIT_CANNOT = 3 };
 
 static const char usage[] =
     "usage: attest-signer [--config FILE] [--check-config] [--accept-log-cut]\n"
+    "                     [--passive | --take-over]\n"
     "\n"
     "Holds the keys and signs attestations for attestd. Stays in the foreground.\n"
     "\n"
@@ -22,6 +23,11 @@ static const char usage[] =
     "  --check-config     say whether the configuration is good, and end\n"
     "  --accept-log-cut   go on from an issuance log that lacks records known to have been\n"
     "                     written; the gap becomes a record\n"
+    "  --passive          serve the key set and attestctl, change and sign nothing: for the "
+    "import\n"
+    "                     of records on a second host\n"
+    "  --take-over        own the token from now on, whichever instance owned it before; that one\n"
+    "                     must have been stopped\n"
     "  --help, --version\n";
 
 struct arguments {
@@ -36,7 +42,8 @@ read_arguments(int argc, char **argv, struct arguments *a)
 {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},   {"check-config", no_argument, NULL, 'k'},
-        {"accept-log-cut", no_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'},
+        {"accept-log-cut", no_argument, NULL, 'a'}, {"passive", no_argument, NULL, 'p'},
+        {"take-over", no_argument, NULL, 't'},      {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},        {0},
     };
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -49,6 +56,12 @@ read_arguments(int argc, char **argv, struct arguments *a)
             break;
         case 'a':
             a->options.accept_log_cut = true;
+            break;
+        case 'p':
+            a->options.passive = true;
+            break;
+        case 't':
+            a->options.take_over = true;
             break;
         case 'h':
             fputs(usage, stdout);
@@ -64,6 +77,10 @@ read_arguments(int argc, char **argv, struct arguments *a)
     if (optind < argc) {
         fprintf(stderr, "attest-signer: '%s' is one argument too many; see attest-signer --help\n",
                 argv[optind]);
+        return EXIT_USE;
+    }
+    if (a->options.passive && a->options.take_over) {
+        fputs("attest-signer: --passive or --take-over, not both\n", stderr);
         return EXIT_USE;
     }
     return -1;

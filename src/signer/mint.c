@@ -10,7 +10,6 @@ enum {
     CALLER_MAX = 256,
     RECORD_MAX = CHAINLOG_LINE_MAX,
     PAYLOAD_MAX = JWS_TOKEN_MAX,
-    SKEW_S = 30, /* verifiers' clocks may differ by so much */
 };
 
 struct mint_job *
@@ -133,8 +132,10 @@ stamp_times(const struct mint_limits *limits, const struct mint_request *claims,
                     "longer than this signer allows");
     job->iat = now_s;
     job->exp = now_s + lifetime_s;
-    if (key->times.removed_s && job->exp > key->times.removed_s - SKEW_S)
-        job->exp = key->times.removed_s - SKEW_S;
+    const struct rollover_key rolling = {.times = key->times};
+    int64_t exp_max_s = rollover_exp_max_s(&rolling, limits->policy, now_s);
+    if (job->exp > exp_max_s)
+        job->exp = exp_max_s;
     if (job->exp <= job->iat)
         return error_set(err, ATTEST_E_KEY_OUT_OF_REACH, "the active key is about to be removed");
     return ATTEST_OK;

@@ -2,6 +2,7 @@
 #ifndef SIGNER_MINT_H
 #define SIGNER_MINT_H
 
+#include "jwks/rollover.h"
 #include "signer/issuance_log.h"
 #include "signer/key_records.h"
 #include "token/jws.h"
@@ -20,6 +21,7 @@ struct mint_limits {
     const char *typ;
     int64_t lifetime_default_s, lifetime_max_s;
     int64_t timeout_max_ms;
+    const struct rollover_policy *policy; /* borrowed */
 };
 
 struct signer;

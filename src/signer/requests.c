@@ -3,12 +3,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "signer/signer_impl.h"
+#include "signer/key_life.h"
+#include "signer/requests.h"
 
-enum {
-    REQUEST_NODES = 1024,
-    OPS_MAX = 16, /* key operations that may wait */
-};
+enum { REQUEST_NODES = 4096 };
 
 /* One row a request: what it is called, on which sockets, what answers it. A handler writes its
  * answer to the connection now, or sees to it that it comes later. */
@@ -21,7 +19,7 @@ struct request_row {
 /* ---- answers ---- */
 
 /* Whole answers that do not fit into the connection's buffer fail that buffer, and so close it. */
-static void
+void
 answer_error(struct server_conn *conn, int64_t id, enum attest_rc rc, const char *text,
              const char *member)
 {
@@ -31,9 +29,8 @@ answer_error(struct server_conn *conn, int64_t id, enum attest_rc rc, const char
     frame_close(out, start);
 }
 
-/* Closes a good answer; one that is too long becomes an error. */
-static void
-finish_ok(struct server_conn *conn, struct buf *out, size_t start, int64_t id)
+void
+answer_close(struct server_conn *conn, struct buf *out, size_t start, int64_t id)
 {
     buf_char(out, '}');
     if (!frame_close(out, start) && !buf_rc(out))
@@ -63,7 +60,7 @@ on_ping(struct signer *s, struct server_conn *conn, const struct frame_request *
     buf_printf(out, ",\"state\":\"%s\",\"now\":%lld",
                keystore_state_name((enum keystore_state)atomic_load(&s->keystore_state)),
                (long long)clock_wall_s());
-    finish_ok(conn, out, start, r->id);
+    answer_close(conn, out, start, r->id);
 }
 
 /* ---- signer.sock ---- */
@@ -137,7 +134,7 @@ on_keyset(struct signer *s, struct server_conn *conn, const struct frame_request
     size_t start = frame_open(out);
     frame_put_ok(out, r->id);
     signer_write_keyset(s, out);
-    finish_ok(conn, out, start, r->id);
+    answer_close(conn, out, start, r->id);
 }
 
 /* ---- signer-admin.sock ---- */
@@ -175,102 +172,33 @@ write_status(struct signer *s, struct buf *out)
 }
 
 static void
+write_life(struct signer *s, struct buf *out)
+{
+    int64_t now_s = clock_wall_s();
+    pthread_mutex_lock(&s->back.lock);
+    struct keystore_lease lease = s->lease;
+    pthread_mutex_unlock(&s->back.lock);
+    buf_printf(out, ",\"instance\":\"%s\",\"lease\":", s->instance);
+    if (lease.instance[0])
+        buf_printf(out, "{\"instance\":\"%s\",\"host\":\"%s\",\"since\":%lld}", lease.instance,
+                   lease.host, (long long)lease.since_s);
+    else
+        buf_str(out, "null");
+    buf_printf(out, ",\"keys_unknown\":%zu,\"rollover\":", s->keys_unknown);
+    key_life_write(s, now_s, true, out);
+    buf_str(out, ",\"keys\":");
+    key_list_write_present(&s->keys, now_s, out);
+}
+
+static void
 on_status(struct signer *s, struct server_conn *conn, const struct frame_request *r)
 {
     struct buf *out = server_conn_out(conn);
     size_t start = frame_open(out);
     frame_put_ok(out, r->id);
     write_status(s, out);
-    buf_str(out, ",\"keys\":");
-    key_list_write(&s->keys, clock_wall_s(), out);
-    finish_ok(conn, out, start, r->id);
-}
-
-static void
-on_key_list(struct signer *s, struct server_conn *conn, const struct frame_request *r)
-{
-    struct buf *out = server_conn_out(conn);
-    size_t start = frame_open(out);
-    frame_put_ok(out, r->id);
-    buf_str(out, ",\"keys\":");
-    key_list_write(&s->keys, clock_wall_s(), out);
-    finish_ok(conn, out, start, r->id);
-}
-
-static bool
-label_ok(struct slice label)
-{
-    if (label.len < 1 || label.len > KEY_LABEL_MAX)
-        return false;
-    for (size_t i = 0; i < label.len; i++) {
-        char c = label.p[i];
-        if (c < 0x20 || c > 0x7e || c == '"' || c == '\\')
-            return false;
-    }
-    return true;
-}
-
-static void
-generated(struct signer *s, struct op *op)
-{
-    s->ops_pending--;
-    if (!op->rc && key_list_add(&s->keys, &op->key))
-        op->rc = error_set(&op->err, ATTEST_E_NOMEM, "no memory; the key is there after a restart");
-    if (!op->rc) {
-        log_event(LOG_LEVEL_INFO, "key_generated", "kid=%s purpose=%s uid=%u", op->key.kid,
-                  key_purpose_name(op->key.purpose), (unsigned)op->uid);
-        signer_refresh(s);
-    }
-    struct server_conn *conn = server_conn_find(s->server, op->conn);
-    if (conn && op->rc) {
-        answer_error(conn, op->id, op->rc, op->err.text, NULL);
-    } else if (conn) {
-        struct buf *out = server_conn_out(conn);
-        size_t start = frame_open(out);
-        frame_put_ok(out, op->id);
-        buf_str(out, ",\"key\":");
-        key_record_write(&op->key, clock_wall_s(), out);
-        finish_ok(conn, out, start, op->id);
-    }
-    free(op);
-}
-
-static void
-on_key_generate(struct signer *s, struct server_conn *conn, const struct frame_request *r)
-{
-    struct slice purpose, label;
-    enum key_purpose wanted;
-    char fallback[KEY_LABEL_MAX];
-    if (!frame_string(r->json, r->root, "purpose", &purpose) ||
-        !key_purpose_from(purpose, &wanted)) {
-        answer_error(conn, r->id, ATTEST_E_ARGUMENT, "purpose: token, root or log expected",
-                     "purpose");
-        return;
-    }
-    snprintf(fallback, sizeof(fallback), "attestd %s", key_purpose_name(wanted));
-    if (!json_member(r->json, r->root, "label"))
-        label = slice_cstr(fallback);
-    else if (!frame_string(r->json, r->root, "label", &label) || !label_ok(label)) {
-        answer_error(conn, r->id, ATTEST_E_ARGUMENT,
-                     "label: 1 to 64 printable ASCII characters, no quotes or backslashes",
-                     "label");
-        return;
-    }
-    struct op *op = s->stopping || s->ops_pending >= OPS_MAX ? NULL : calloc(1, sizeof(*op));
-    if (!op) {
-        answer_error(conn, r->id, ATTEST_E_BUSY, NULL, NULL);
-        return;
-    }
-    op->run = op_generate;
-    op->done = generated;
-    op->conn = server_conn_id(conn);
-    op->id = r->id;
-    op->uid = server_conn_peer(conn)->uid;
-    op->key.purpose = wanted;
-    op->key.alg = s->config->token_alg == SIGNER_ALG_ED25519 ? JWK_ALG_ED25519 : JWK_ALG_EDDSA;
-    memcpy(op->key.label, label.p, label.len);
-    s->ops_pending++;
-    ops_push(s->ops, op);
+    write_life(s, out);
+    answer_close(conn, out, start, r->id);
 }
 
 static void
@@ -285,7 +213,7 @@ on_audit_show(struct signer *s, struct server_conn *conn, const struct frame_req
     frame_put_ok(out, r->id);
     buf_printf(out, ",\"segment\":%u,\"seq\":%llu,\"head\":\"%s\"", log.segment,
                (unsigned long long)log.head.seq, hex);
-    finish_ok(conn, out, start, r->id);
+    answer_close(conn, out, start, r->id);
 }
 
 /* ---- the table ---- */
@@ -296,7 +224,18 @@ static const struct request_row rows[] = {
     {"ping", SERVER_SIGNER | SERVER_ADMIN, on_ping},
     {"status", SERVER_ADMIN, on_status},
     {"key.list", SERVER_ADMIN, on_key_list},
-    {"key.generate", SERVER_ADMIN, on_key_generate},
+    {"key.generate", SERVER_ADMIN, on_key_change},
+    {"key.publish", SERVER_ADMIN, on_key_change},
+    {"key.activate", SERVER_ADMIN, on_key_change},
+    {"key.rotate", SERVER_ADMIN, on_key_change},
+    {"key.retire", SERVER_ADMIN, on_key_change},
+    {"key.revoke", SERVER_ADMIN, on_key_change},
+    {"key.destroy", SERVER_ADMIN, on_key_change},
+    {"key.root_rotate", SERVER_ADMIN, on_key_change},
+    {"key.export", SERVER_ADMIN, on_key_export},
+    {"key.import", SERVER_ADMIN, on_key_import},
+    {"key.take_over", SERVER_ADMIN, on_key_take_over},
+    {"key.accept_clock", SERVER_ADMIN, on_accept_clock},
     {"audit.show", SERVER_ADMIN, on_audit_show},
 };
 

@@ -9,7 +9,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/service.h"
-#include "signer/signer_impl.h"
+#include "signer/key_life.h"
+#include "signer/lease.h"
 #include "signer/start.h"
 #include "token/profile.h"
 
@@ -115,199 +116,6 @@ signer_job_give(struct signer *s, struct mint_job *job)
     s->n_free_jobs++;
 }
 
-/* ---- readiness and the key set ---- */
-
-static enum attest_rc
-not_ready(struct signer *s, enum attest_rc rc, const char *what, const char *more)
-{
-    snprintf(s->why, sizeof(s->why), "%s%s", what, more);
-    return rc;
-}
-
-enum attest_rc
-signer_ready(struct signer *s, int64_t now_s, const char **why)
-{
-    struct issuance_log_status log;
-    enum keystore_state state = (enum keystore_state)atomic_load(&s->keystore_state);
-    *why = s->why;
-    if (state != KEYSTORE_READY)
-        return not_ready(s, ATTEST_E_KEY_OUT_OF_REACH, "keystore: ", keystore_state_name(state));
-    issuance_log_status(s->log, &log);
-    if (!log.ok)
-        return not_ready(s, ATTEST_E_LOG, "issuance log: ", log.why);
-    if (log.busy_since_ms && clock_mono_ms() - log.busy_since_ms > s->config->request_timeout_ms)
-        return not_ready(s, ATTEST_E_LOG, "issuance log: a write hangs", "");
-    if (!s->start_recorded)
-        return not_ready(s, ATTEST_E_LOG, "issuance log: the start is not recorded yet", "");
-    if (!key_list_active(&s->keys, KEY_PURPOSE_TOKEN, now_s))
-        return not_ready(s, ATTEST_E_KEY_OUT_OF_REACH,
-                         "no active token key: attestctl key generate --purpose token", "");
-    if (!key_list_active(&s->keys, KEY_PURPOSE_LOG, now_s))
-        return not_ready(s, ATTEST_E_KEY_OUT_OF_REACH,
-                         "no active log key: attestctl key generate --purpose log", "");
-    s->why[0] = '\0';
-    return ATTEST_OK;
-}
-
-static void
-build_keyset(struct signer *s, struct buf *out)
-{
-    const char *why;
-    int64_t now_s = clock_wall_s();
-    struct issuance_log_status log;
-    AUTO(buf) struct buf jwks;
-    buf_init(&jwks, KEYSET_MAX);
-    if (key_list_write_jwks(&s->keys, now_s, &jwks))
-        return;
-    issuance_log_status(s->log, &log);
-    bool ready = signer_ready(s, now_s, &why) == ATTEST_OK;
-    buf_str(out, ",\"jwks\":");
-    json_put_string(out, buf_view(&jwks));
-    buf_printf(out, ",\"max_age_s\":%lld,\"keystore\":\"%s\",\"log\":\"%s\",\"ready\":%s,\"why\":",
-               (long long)s->config->jwks_max_age_s,
-               keystore_state_name((enum keystore_state)atomic_load(&s->keystore_state)),
-               log.ok ? "ok" : "failed", ready ? "true" : "false");
-    json_put_string(out, slice_cstr(why));
-    buf_str(out, ",\"keys\":");
-    key_list_write_short(&s->keys, now_s, out);
-    if (s->was_ready != (int)ready)
-        log_event(ready ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, ready ? "can_mint" : "cannot_mint",
-                  "why=%s", LOG_QUOTED(slice_cstr(why)));
-    s->was_ready = ready;
-}
-
-void
-signer_write_keyset(struct signer *s, struct buf *out)
-{
-    buf_slice(out, buf_view(&s->keyset));
-}
-
-static void
-push_keyset(void *ctx, struct server_conn *conn, int64_t id)
-{
-    struct buf *out = server_conn_out(conn);
-    size_t start = frame_open(out);
-    frame_put_ok(out, id);
-    signer_write_keyset(ctx, out);
-    buf_char(out, '}');
-    frame_close(out, start);
-}
-
-void
-signer_refresh(struct signer *s)
-{
-    buf_reset(&s->scratch);
-    build_keyset(s, &s->scratch);
-    if (buf_rc(&s->scratch) || s->scratch.len == 0) {
-        log_event(LOG_LEVEL_ERROR, "keyset_failed", "note=\"the key set before it stays\"");
-        return;
-    }
-    if (slice_eq(buf_view(&s->scratch), buf_view(&s->keyset)))
-        return;
-    struct buf newer = s->scratch;
-    s->scratch = s->keyset;
-    s->keyset = newer;
-    server_each_subscriber(s->server, push_keyset, s);
-}
-
-/* ---- checkpoints and the start's record ---- */
-
-static struct op *
-op_new(void (*run)(struct signer *s, struct op *op), void (*done)(struct signer *s, struct op *op))
-{
-    struct op *op = calloc(1, sizeof(*op));
-    if (op) {
-        op->run = run;
-        op->done = done;
-    }
-    return op;
-}
-
-static void
-checkpoint_done(struct signer *s, struct op *op)
-{
-    s->checkpoint_running = false;
-    s->covered_ms = clock_mono_ms();
-    if (!op->rc)
-        s->covered = op->covers + (op->key.kid[0] != '\0');
-    else
-        log_event(LOG_LEVEL_WARNING, "checkpoint_failed", "why=%s",
-                  LOG_QUOTED(slice_cstr(op->err.text)));
-    free(op);
-}
-
-static uint64_t
-uncovered(struct signer *s, struct issuance_log_status *log)
-{
-    issuance_log_status(s->log, log);
-    return log->records > s->covered ? log->records - s->covered : 0;
-}
-
-static void
-checkpoint_start(struct signer *s, uint64_t covers)
-{
-    struct op *op = op_new(op_checkpoint, checkpoint_done);
-    if (!op)
-        return;
-    const struct key_record *key = key_list_active(&s->keys, KEY_PURPOSE_LOG, clock_wall_s());
-    if (key)
-        op->key = *key;
-    op->covers = covers;
-    s->checkpoint_running = true;
-    ops_push(s->ops, op);
-}
-
-static void
-checkpoint_if_due(struct signer *s)
-{
-    struct issuance_log_status log;
-    if (s->checkpoint_running || s->stopping || !s->start_recorded ||
-        atomic_load(&s->keystore_state) != KEYSTORE_READY)
-        return;
-    uint64_t n = uncovered(s, &log);
-    bool late = clock_mono_ms() - s->covered_ms >= s->config->checkpoint_interval_s * 1000;
-    if (log.ok && n > 0 && (late || n >= (uint64_t)s->config->checkpoint_records))
-        checkpoint_start(s, log.records);
-}
-
-/* Serving, and the start recorded or known not to be: what the first caller meets is then settled.
- * Whether tokens can be minted is another question, and `ready` of the key set answers it. */
-static void
-say_ready(struct signer *s)
-{
-    if (s->said_ready)
-        return;
-    s->said_ready = true;
-    log_event(LOG_LEVEL_INFO, "ready", "issuer=%s keys=%zu development=%s",
-              LOG_QUOTED(s->limits.issuer), s->keys.n, s->config->development ? "true" : "false");
-    service_notify("READY=1");
-}
-
-static void
-start_recorded(struct signer *s, struct op *op)
-{
-    s->start_running = false;
-    s->start_recorded = !op->rc;
-    if (op->rc)
-        log_event(LOG_LEVEL_ERROR, "start_not_recorded", "why=%s",
-                  LOG_QUOTED(slice_cstr(op->err.text)));
-    free(op);
-    signer_refresh(s);
-    say_ready(s);
-}
-
-static void
-record_start(struct signer *s)
-{
-    struct issuance_log_status log;
-    issuance_log_status(s->log, &log);
-    struct op *op = log.ok ? op_new(op_start_record, start_recorded) : NULL;
-    if (!op)
-        return;
-    s->start_running = true;
-    ops_push(s->ops, op);
-}
-
 /* ---- stopping ---- */
 
 static void
@@ -331,7 +139,7 @@ last_checkpoint(struct signer *s)
     if (s->final_checkpoint || s->exit_status)
         return false;
     s->final_checkpoint = true;
-    if (uncovered(s, &log) == 0 || signer_ready(s, clock_wall_s(), &why))
+    if (checkpoint_uncovered(s, &log) == 0 || signer_ready(s, clock_wall_s(), &why))
         return false;
     checkpoint_start(s, log.records);
     return true;
@@ -342,8 +150,8 @@ stop_if_done(struct signer *s)
 {
     if (!s->stopping)
         return;
-    bool idle =
-        s->in_flight == 0 && s->ops_pending == 0 && !s->checkpoint_running && !s->start_running;
+    bool idle = s->in_flight == 0 && s->ops_pending == 0 && !s->checkpoint_running &&
+                !s->start_running && !s->stepping && !s->publication.running && !s->lease_checking;
     bool late = clock_mono_ms() >= s->stop_by_ms;
     if (idle && !late && last_checkpoint(s))
         return;
@@ -397,6 +205,7 @@ on_wake(void *ctx)
         signer_refresh(s);
     }
     checkpoint_if_due(s);
+    publish_if_due(s);
     stop_if_done(s);
 }
 
@@ -408,8 +217,10 @@ on_tick(void *ctx)
     if (!s->start_recorded && !s->start_running)
         record_start(s);
     check_lost(s);
+    key_life_tick(s);
     signer_refresh(s);
     checkpoint_if_due(s);
+    publish_if_due(s);
     stop_if_done(s);
     bool alive = atomic_load(&s->keystore_state) != KEYSTORE_LOST;
     if (s->watchdog_ms && alive && now_ms - s->watchdog_last_ms >= s->watchdog_ms) {
@@ -447,6 +258,7 @@ take_limits(struct signer *s, struct attest_error *err)
     limits->lifetime_default_s = config->lifetime_default_s;
     limits->lifetime_max_s = config->lifetime_max_s;
     limits->timeout_max_ms = config->request_timeout_ms;
+    limits->policy = &s->policy;
     size_t n = config->subject_names.n / 2;
     s->names = calloc(n + 1, sizeof(*s->names));
     if (!s->names)
@@ -514,47 +326,27 @@ open_keystore(struct signer *s, struct attest_error *err)
     return ATTEST_OK;
 }
 
-static bool
-is_on_token(const struct key_record *key, const struct key_ref *refs, size_t n)
+/* What a crash left is put right, and then the keys are read. */
+static enum attest_rc
+repair(struct signer *s, struct attest_error *err)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (memcmp(&refs[i], &key->ref, sizeof(*refs)) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Says what the records and the token know differently; neither is changed. */
-static void
-compare_with_token(struct signer *s)
-{
-    AUTO(mem) struct key_ref *refs = NULL;
-    size_t n = 0, met = 0;
-    struct attest_error err = {0};
-    if (keystore_list(s->keystore, &refs, &n, &err)) {
-        log_event(LOG_LEVEL_WARNING, "keys_not_listed", "why=%s", LOG_QUOTED(slice_cstr(err.text)));
-        return;
-    }
-    for (size_t i = 0; i < s->keys.n; i++) {
-        const struct key_record *key = &s->keys.keys[i];
-        if (is_on_token(key, refs, n))
-            met++;
-        else if (key->times.destroyed_s == 0)
-            log_event(LOG_LEVEL_ERROR, "key_missing", "kid=%s purpose=%s note=\"not on the token\"",
-                      key->kid, key_purpose_name(key->purpose));
-    }
-    if (n > met)
-        log_event(LOG_LEVEL_WARNING, "keys_unknown",
-                  "n=%zu note=\"on the token, without a record\"", n - met);
+    enum attest_rc rc = key_repair(s, err);
+    key_list_done(&s->keys);
+    return rc ? rc : key_records_load(s->records, &s->keys.keys, &s->keys.n, err);
 }
 
 static enum attest_rc
 start(struct signer *s, const struct signer_options *options, struct attest_error *err)
 {
+    rollover_policy_from(s->config, &s->policy);
     enum attest_rc rc = take_limits(s, err);
-    if (rc || (rc = open_state(s, options, err)) || (rc = open_keystore(s, err)))
+    if (rc || (rc = open_state(s, options, err)) || (rc = lease_load(s, options->passive, err)) ||
+        (rc = key_life_start(s, err)) || (rc = open_keystore(s, err)) ||
+        (rc = lease_take(s, options->take_over, err)))
         return rc;
-    compare_with_token(s);
+    if (!atomic_load(&s->passive) && (rc = repair(s, err)))
+        return rc;
+    key_compare(s);
     struct issuance_log_status log;
     issuance_log_status(s->log, &log);
     if (!log.ok)
@@ -590,6 +382,9 @@ end(struct signer *s)
     }
     server_free(s->server);
     key_list_done(&s->keys);
+    key_list_done(&s->imported);
+    buf_done(&s->publication.jwt);
+    buf_done(&s->publication.cover);
     buf_done(&s->keyset);
     buf_done(&s->scratch);
     free(s->names);
@@ -618,7 +413,7 @@ serve(struct signer *s, struct attest_error *err)
 {
     signer_refresh(s);
     if (!s->start_running)
-        say_ready(s);
+        signer_say_ready(s);
     if (server_run(s->server, err))
         s->exit_status = STATUS_CANNOT;
 }
@@ -635,6 +430,8 @@ signer_run(const struct signer_config *config, const struct signer_options *opti
     s.back.last_op = &s.back.ops;
     buf_init(&s.keyset, KEYSET_MAX);
     buf_init(&s.scratch, KEYSET_MAX);
+    buf_init(&s.publication.jwt, KEYSET_MAX);
+    buf_init(&s.publication.cover, KEYSET_MAX);
     s.covered_ms = clock_mono_ms();
     s.watchdog_ms = service_watchdog_ms();
     service_raise_nofile(SERVER_CONNS_MAX + 128);

@@ -6,6 +6,8 @@
 
 struct signer_options {
     bool accept_log_cut; /* go on from a log that lacks records known to have been written */
+    bool passive;        /* leave the token to whoever holds it; serve, change nothing */
+    bool take_over;      /* hold the token from now on */
 };
 
 /*

@@ -2,6 +2,7 @@
 #include "signer/signer_config.h"
 
 #include "base/log.h"
+#include "signer/rollover_policy.h"
 #include "token/subject.h"
 
 static const char *const ec_params_names[] = {"oid", "name", NULL};
@@ -9,6 +10,13 @@ static const char *const typ_names[] = {"JWT", "agent-attestation+jwt", NULL};
 static const char *const alg_names[] = {"EdDSA", "Ed25519", NULL};
 
 #define AT(member) offsetof(struct signer_config, member)
+
+#define PERIOD_MAX_S (INT64_C(10) * 366 * 86400)
+#define ROLLOVER(name_, member, min_, fallback_, help_)                                            \
+    {                                                                                              \
+        "rollover." name_, CONFIG_INT, AT(member), .fallback = (fallback_), .min = (min_),         \
+                                                   .max = PERIOD_MAX_S, .help = (help_)            \
+    }
 
 static const struct config_key keys[] = {
     {"issuer", CONFIG_STRING, AT(issuer), .required = true,
@@ -63,6 +71,31 @@ static const struct config_key keys[] = {
      .help = "seconds that a token may live at most"},
     {"jwks_max_age_s", CONFIG_INT, AT(jwks_max_age_s), .fallback = "300", .min = 1, .max = 86400,
      .help = "seconds that others may keep the key set"},
+    {"keyset_dir", CONFIG_STRING, AT(keyset_dir),
+     .help = "directory for jwks.json and jwks.jwt, for a web server to serve"},
+    {"signed_keyset_lifetime_s", CONFIG_INT, AT(signed_keyset_lifetime_s), .fallback = "3600",
+     .min = 2, .max = 3600, .help = "seconds that the signed key set is good; renewed at half"},
+    ROLLOVER("active_period_s", active_period_s, 1, "2592000",
+             "seconds that a token key signs before the next takes over"),
+    ROLLOVER("jitter_s", jitter_s, 0, "86400",
+             "seconds that a rotation comes early at most, different for each key"),
+    ROLLOVER("publish_lead_s", publish_lead_s, 0, "86400",
+             "seconds that a key is in the key set before it may sign"),
+    ROLLOVER("retire_lag_s", retire_lag_s, 0, "3600",
+             "seconds that a key stays in the key set after it signed last"),
+    ROLLOVER("destroy_grace_s", destroy_grace_s, 0, "604800",
+             "seconds from leaving the key set to being destroyed on the token"),
+    ROLLOVER("overdue_grace_s", overdue_grace_s, 0, "604800",
+             "seconds that a rotation may be late before no more tokens are made"),
+    ROLLOVER("verifier_cache_max_s", verifier_cache_max_s, 0, "3600",
+             "seconds beyond jwks_max_age_s that a verifier may keep a key set"),
+    ROLLOVER("propagation_s", propagation_s, 0, "60",
+             "seconds until every copy of the key set, a CDN's too, has a change"),
+    ROLLOVER("skew_s", skew_s, 0, "30", "seconds that any two clocks may differ"),
+    ROLLOVER("clock_jump_max_s", clock_jump_max_s, 1, "60",
+             "seconds that the clock may jump before key life and minting stop"),
+    ROLLOVER("root_lead_s", root_lead_s, 1, "604800",
+             "seconds that the next root key is announced before it signs"),
     {"log_segment_bytes", CONFIG_INT, AT(log_segment_bytes), .fallback = "67108864", .min = 65536,
      .max = INT64_C(1) << 40, .help = "bytes after which the issuance log begins a new file"},
     {"checkpoint_records", CONFIG_INT, AT(checkpoint_records), .fallback = "1000", .min = 1,
@@ -120,5 +153,10 @@ signer_config_check(const struct signer_config *config, struct attest_error *err
         return error_set(err, ATTEST_E_CONFIG, "pin: file or prompt, not both");
     if (config->lifetime_default_s > config->lifetime_max_s)
         return error_set(err, ATTEST_E_CONFIG, "lifetime_default_s: more than lifetime_max_s");
+    struct rollover_policy policy;
+    struct attest_error why = {0};
+    rollover_policy_from(config, &policy);
+    if (rollover_policy_check(&policy, &why))
+        return error_set(err, ATTEST_E_CONFIG, "rollover: %s", why.text);
     return ATTEST_OK;
 }

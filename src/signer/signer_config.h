@@ -22,6 +22,12 @@ struct signer_config {
     int token_typ; /* index in the profile's typ */
     int token_alg; /* SIGNER_ALG_… */
     int64_t lifetime_default_s, lifetime_max_s, jwks_max_age_s;
+    /* rollover: jwks/rollover.h says what they mean together */
+    int64_t active_period_s, jitter_s, publish_lead_s, retire_lag_s, destroy_grace_s;
+    int64_t overdue_grace_s, verifier_cache_max_s, propagation_s, skew_s;
+    int64_t clock_jump_max_s, root_lead_s;
+    char *keyset_dir; /* NULL: none */
+    int64_t signed_keyset_lifetime_s;
     int64_t log_segment_bytes, checkpoint_records, checkpoint_interval_s;
     int64_t stop_s;
     int log_level;
@@ -34,8 +40,8 @@ extern const struct config_schema signer_config_schema;
 
 /*
  * What no single row can say: the issuer's form, a trust domain, one way to the PIN, lifetimes in
- * order. Asks nothing of the machine, so that a configuration can be checked anywhere.
- * ATTEST_E_CONFIG with the key's name in err.
+ * order, a rollover policy that keeps its promise. Asks nothing of the machine, so that a
+ * configuration can be checked anywhere. ATTEST_E_CONFIG with the key's name in err.
  */
 enum attest_rc signer_config_check(const struct signer_config *config, struct attest_error *err);
 

@@ -6,9 +6,12 @@
 #include <stdatomic.h>
 
 #include "hsm/keystore.h"
+#include "signer/clock_watch.h"
 #include "signer/issuance_log.h"
 #include "signer/key_list.h"
 #include "signer/mint.h"
+#include "signer/publish.h"
+#include "signer/rollover_policy.h"
 #include "signer/server.h"
 #include "signer/signer_config.h"
 
@@ -24,18 +27,19 @@
  */
 struct signer;
 
-/* One thing for the ops thread. It owns the op between ops_push() and the call of done(). */
+/*
+ * One thing for the ops thread, the first member of what it needs. The thread owns it between
+ * ops_push() and the call of done().
+ */
 struct op {
     struct op *next;
     void (*run)(struct signer *s, struct op *op);  /* in the ops thread */
-    void (*done)(struct signer *s, struct op *op); /* in the loop; frees what is its own */
+    void (*done)(struct signer *s, struct op *op); /* in the loop; frees the op */
     uint64_t conn;                                 /* who asked, when somebody did */
     int64_t id;
     uid_t uid;
     enum attest_rc rc;
     struct attest_error err;
-    struct key_record key; /* key.generate: asked for, then made */
-    uint64_t covers;       /* checkpoint: how many records it covers */
 };
 
 struct signer_back {
@@ -44,8 +48,15 @@ struct signer_back {
     struct op *ops, **last_op;
 };
 
+/* What was said ahead of a change: how often, of the one that is to happen at at_s. */
+struct notice {
+    int64_t at_s;
+    unsigned level;
+};
+
 struct signer {
     const struct signer_config *config;
+    struct rollover_policy policy;
     struct mint_limits limits;
     struct subject_name *names;
     struct key_records *records; /* the ops thread's, once it runs */
@@ -55,6 +66,13 @@ struct signer {
     struct signer_back back;
     _Atomic int keystore_state;
     atomic_bool refresh_wanted; /* something came that subscribers may have to know */
+    atomic_bool passive;        /* the token is another's: no key changes, no token is made */
+    atomic_bool lease_lost;     /* another took it */
+    atomic_bool clock_jumped;
+    char instance[37];           /* ours; constant once started */
+    char boot_id[41];            /* the same */
+    struct keystore_lease lease; /* who holds the token; under back.lock */
+    struct clock_watch clock;    /* under back.lock */
 
     struct ops *ops;
 
@@ -71,6 +89,14 @@ struct signer {
     bool checkpoint_running;
     uint64_t covered; /* records that a checkpoint, or a failed try at one, has taken care of */
     int64_t covered_ms;
+    bool lease_checking;
+    int64_t lease_checked_ms;
+    bool stepping; /* the rollover loop has a step done */
+    int64_t step_not_before_ms, step_back_off_ms;
+    struct notice told_takeover, told_next;
+    struct publication publication;
+    struct key_list imported; /* what has come of an import so far */
+    size_t keys_unknown;      /* on the token without a record, when we started */
     bool stopping, final_checkpoint;
     int64_t stop_by_ms;
     int64_t watchdog_ms, watchdog_last_ms;
@@ -83,17 +109,32 @@ struct signer {
 void signer_back_job(struct signer *s, struct mint_job *job);
 void signer_back_op(struct signer *s, struct op *op);
 
+struct mint_job *signer_job_take(struct signer *s);
+void signer_job_give(struct signer *s, struct mint_job *job);
+
+/* ---- keyset.c ---- */
+
 /* Why no token can be minted now, and the answer that this makes; ATTEST_OK when one can. */
 enum attest_rc signer_ready(struct signer *s, int64_t now_s, const char **why);
 
 /* Compares what subscribers know with what is; tells them when it differs. */
 void signer_refresh(struct signer *s);
 
-struct mint_job *signer_job_take(struct signer *s);
-void signer_job_give(struct signer *s, struct mint_job *job);
-
 /* The rest of a keyset answer behind `"ok":true`. */
 void signer_write_keyset(struct signer *s, struct buf *out);
+
+/* ---- checkpoints.c ---- */
+
+/* In the loop: begins a checkpoint when one is due; one that covers so many records, at once. */
+void checkpoint_if_due(struct signer *s);
+void checkpoint_start(struct signer *s, uint64_t covers);
+/* How many records no checkpoint covers; log is filled. */
+uint64_t checkpoint_uncovered(struct signer *s, struct issuance_log_status *log);
+
+/* Has the start recorded, and the configuration when it is another than last time. */
+void record_start(struct signer *s);
+/* Says "ready", once. */
+void signer_say_ready(struct signer *s);
 
 /* ---- requests.c ---- */
 
@@ -114,11 +155,7 @@ void ops_stop(struct ops *ops);
 /* From the loop. */
 void ops_push(struct ops *ops, struct op *op);
 
-/* What it does: op->key.purpose and .label are asked for. */
-void op_generate(struct signer *s, struct op *op);
-/* A checkpoint by the log key, when there is one; then the head into the database. */
-void op_checkpoint(struct signer *s, struct op *op);
-/* The record of the start, and of the configuration when it is another than last time. */
-void op_start_record(struct signer *s, struct op *op);
+/* In the ops thread: writes one record and waits until it is durable. */
+enum attest_rc ops_record(struct signer *s, const struct buf *body, struct attest_error *err);
 
 #endif

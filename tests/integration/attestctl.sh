@@ -32,10 +32,10 @@ expect 0
 out_has '^token  *created .*the next one'
 run $ctl key list --socket "$ADMIN_SOCKET"
 expect 0
-[ "$(grep -c '^token ' "$dir/out")" = 2 ] || complain "two token keys were to be listed"
+[ "$(grep -c '^token ' "$dir/out")" = 3 ] || complain "the two token keys and a standby were to be listed"
 [ "$(grep -c '^log \|^root ' "$dir/out")" = 2 ] || complain "a log and a root key were to be listed"
 curl -fsS "$ISSUER/.well-known/jwks.json" | grep -o '"kid"' | grep -c . >"$dir/out"
-[ "$(cat "$dir/out")" = 1 ] || complain "only the active key was to be published"
+[ "$(cat "$dir/out")" = 2 ] || complain "the active key and its standby were to be published"
 
 run $ctl key generate --purpose tokens --socket "$ADMIN_SOCKET"
 case $status in 1 | 2) ;; *) complain "an unknown purpose: status $status" ;; esac

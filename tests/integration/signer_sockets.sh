@@ -36,7 +36,16 @@ sign 3 refused
 status refused ok
 key.list refused ok
 key.generate refused 3
-key.destroy refused refused
+key.publish refused 3
+key.activate refused 3
+key.retire refused 3
+key.revoke refused 3
+key.destroy refused 3
+key.rotate refused ok
+key.root_rotate refused ok
+key.export refused ok
+key.import refused 12
+key.take_over refused 3
 audit.show refused ok
 log_checkpoint refused refused
 sign_auth refused refused

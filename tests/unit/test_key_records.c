@@ -57,6 +57,13 @@ make_key(uint8_t n, enum key_purpose purpose)
     return key;
 }
 
+static enum attest_rc
+put(struct key_records *r, const struct key_record *key)
+{
+    struct key_change change = {.keys = key, .n_keys = 1};
+    return key_records_apply(r, &change, NULL);
+}
+
 static void
 keeps_keys(void **state)
 {
@@ -65,13 +72,19 @@ keeps_keys(void **state)
     two.alg = JWK_ALG_ED25519;
     two.times.destroyed_s = 7;
     struct key_records *r = open_records(ATTEST_OK);
-    assert_int_equal(key_records_insert(r, &two, NULL), ATTEST_OK);
-    assert_int_equal(key_records_insert(r, &one, NULL), ATTEST_OK);
-    assert_int_equal(key_records_insert(r, &one, NULL), ATTEST_E_EXISTS);
-    struct key_record same_point = make_key(3, KEY_PURPOSE_TOKEN);
+    assert_int_equal(put(r, &two), ATTEST_OK);
+    assert_int_equal(put(r, &one), ATTEST_OK);
+    struct key_record same_point = make_key(3, KEY_PURPOSE_TOKEN), same_id = same_point;
     same_point.ref = one.ref;
     same_point.ref.id[0] ^= 1;
-    assert_int_equal(key_records_insert(r, &same_point, NULL), ATTEST_E_EXISTS);
+    assert_int_equal(put(r, &same_point), ATTEST_E_EXISTS);
+    memcpy(same_id.ref.id, one.ref.id, sizeof(same_id.ref.id));
+    assert_int_equal(put(r, &same_id), ATTEST_E_EXISTS);
+    one.times.revoked_s = 400;
+    strcpy(one.reason, "lost");
+    struct key_record other_label = one; /* what a key is stays as it was */
+    strcpy(other_label.label, "another");
+    assert_int_equal(put(r, &other_label), ATTEST_OK);
     key_records_close(r);
 
     r = open_records(ATTEST_OK);
@@ -113,13 +126,104 @@ keeps_marks(void **state)
     key_records_close(r);
 }
 
+static size_t
+count_keys(struct key_records *r)
+{
+    AUTO(mem) struct key_record *keys = NULL;
+    size_t n = 0;
+    assert_int_equal(key_records_load(r, &keys, &n, NULL), ATTEST_OK);
+    return n;
+}
+
+static size_t
+count_intents(struct key_records *r, struct key_intent *first)
+{
+    AUTO(mem) struct key_intent *intents = NULL;
+    size_t n = 0;
+    assert_int_equal(key_records_intents(r, &intents, &n, NULL), ATTEST_OK);
+    if (n)
+        *first = intents[0];
+    return n;
+}
+
+static void
+next_event(struct key_records *r, int64_t want_n, const char *want)
+{
+    AUTO(buf) struct buf body;
+    int64_t n = -1;
+    buf_init(&body, 4096);
+    assert_int_equal(key_records_event(r, &n, &body, NULL), ATTEST_OK);
+    assert_int_equal(n, want_n);
+    assert_true(slice_is(buf_view(&body), want));
+}
+
+static void
+a_change_is_one_transaction(void **state)
+{
+    (void)state;
+    struct key_records *r = open_records(ATTEST_OK);
+    struct key_intent intent = {.destroy = true, .caller = "uid:7"}, found = {0};
+    memset(intent.id, 9, sizeof(intent.id));
+    struct key_change wish = {.intended = &intent};
+    assert_int_equal(key_records_apply(r, &wish, NULL), ATTEST_OK);
+    key_records_close(r);
+
+    r = open_records(ATTEST_OK);
+    assert_int_equal(count_intents(r, &found), 1);
+    assert_memory_equal(&found, &intent, sizeof(intent));
+    struct key_record keys[] = {make_key(1, KEY_PURPOSE_TOKEN), make_key(2, KEY_PURPOSE_TOKEN)};
+    memcpy(keys[1].ref.public_key, keys[0].ref.public_key, sizeof(keys[1].ref.public_key));
+    struct key_change change = {.keys = keys,
+                                .n_keys = 2,
+                                .fulfilled = intent.id,
+                                .event = slice_cstr("\"op\":\"a\""),
+                                .fact = "passive",
+                                .value = "yes"};
+    char fact[KEY_FACT_MAX];
+    assert_int_equal(key_records_apply(r, &change, NULL), ATTEST_E_EXISTS);
+    assert_int_equal(count_keys(r), 0);
+    assert_int_equal(count_intents(r, &found), 1);
+    next_event(r, 0, "");
+    assert_int_equal(key_records_fact(r, "passive", fact, NULL), ATTEST_OK);
+    assert_string_equal(fact, "");
+
+    change.n_keys = 1;
+    assert_int_equal(key_records_apply(r, &change, NULL), ATTEST_OK);
+    key_records_close(r);
+    r = open_records(ATTEST_OK);
+    assert_int_equal(count_keys(r), 1);
+    assert_int_equal(count_intents(r, &found), 0);
+    assert_int_equal(key_records_fact(r, "passive", fact, NULL), ATTEST_OK);
+    assert_string_equal(fact, "yes");
+    next_event(r, 1, "\"op\":\"a\"");
+    key_records_close(r);
+}
+
+static void
+events_wait_in_order_and_keep_their_numbers(void **state)
+{
+    (void)state;
+    struct key_records *r = open_records(ATTEST_OK);
+    struct key_change one = {.event = slice_cstr("one")}, two = {.event = slice_cstr("two")};
+    assert_int_equal(key_records_apply(r, &one, NULL), ATTEST_OK);
+    assert_int_equal(key_records_apply(r, &two, NULL), ATTEST_OK);
+    next_event(r, 1, "one");
+    assert_int_equal(key_records_logged(r, 1, NULL), ATTEST_OK);
+    next_event(r, 2, "two");
+    assert_int_equal(key_records_logged(r, 2, NULL), ATTEST_OK);
+    next_event(r, 0, "");
+    assert_int_equal(key_records_apply(r, &one, NULL), ATTEST_OK);
+    next_event(r, 3, "one");
+    key_records_close(r);
+}
+
 static void
 one_process_at_a_time(void **state)
 {
     (void)state;
     struct key_records *r = open_records(ATTEST_OK);
     struct key_record one = make_key(1, KEY_PURPOSE_TOKEN);
-    assert_int_equal(key_records_insert(r, &one, NULL), ATTEST_OK);
+    assert_int_equal(put(r, &one), ATTEST_OK);
     open_records(ATTEST_E_BUSY);
     key_records_close(r);
 }
@@ -227,6 +331,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         ONE(keeps_keys),
         ONE(keeps_marks),
+        ONE(a_change_is_one_transaction),
+        ONE(events_wait_in_order_and_keep_their_numbers),
         ONE(one_process_at_a_time),
         ONE(brings_an_older_schema_forward_after_a_copy),
         ONE(takes_all_steps_or_none),

@@ -28,7 +28,10 @@ set_up(void **state)
 {
     (void)state;
     static const struct subject_name names[] = {{{"a/b", 3}, {"a-b", 3}}};
+    static const struct rollover_policy policy = {
+        .lifetime_max_s = 600, .retire_lag_s = 630, .skew_s = 30};
     limits = (struct mint_limits){
+        .policy = &policy,
         .issuer = slice_cstr(ISSUER),
         .trust_domain = slice_cstr("issuer.example.com"),
         .names = {names, 1},
@@ -130,12 +133,12 @@ static void
 no_token_outlives_its_key_in_the_key_set(void **state)
 {
     (void)state;
-    key.times.removed_s = now_s + 130;
+    key.times.retired_s = now_s - 500; /* it leaves in 130 s */
     assert_int_equal(begin(REQUEST("")), ATTEST_OK);
     assert_true(job->exp == now_s + 100);
-    key.times.removed_s = now_s + 30;
+    key.times.retired_s = now_s - 600;
     assert_int_equal(begin(REQUEST("")), ATTEST_E_KEY_OUT_OF_REACH);
-    key.times.removed_s = now_s + HOUR;
+    key.times.retired_s = now_s + HOUR;
     assert_int_equal(begin(REQUEST("")), ATTEST_OK);
     assert_true(job->exp == now_s + 300);
 }
