@@ -57,6 +57,7 @@ open_tcp(const char *where, int *ret, struct attest_error *err)
 {
     char host[64];
     const char *colon = strrchr(where, ':');
+    const char *whole = where;
     bool bracket = where[0] == '[';
     size_t len = colon ? (size_t)(colon - where) : 0;
     if (bracket && len >= 2 && where[len - 1] == ']') {
@@ -66,14 +67,14 @@ open_tcp(const char *where, int *ret, struct attest_error *err)
         len = 0;
     }
     if (len == 0 || len >= sizeof(host) || colon[1] == '\0')
-        return error_set(err, ATTEST_E_CONFIG, "listen: '%s' is no ADDRESS:PORT", where);
+        return error_set(err, ATTEST_E_CONFIG, "listen: '%s' is no ADDRESS:PORT", whole);
     snprintf(host, sizeof(host), "%.*s", (int)len, where);
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
                              .ai_socktype = SOCK_STREAM,
                              .ai_family = bracket ? AF_INET6 : AF_INET};
     struct addrinfo *found = NULL;
     if (getaddrinfo(host, colon + 1, &hints, &found) != 0)
-        return error_set(err, ATTEST_E_CONFIG, "listen: '%s' is no numeric ADDRESS:PORT", where);
+        return error_set(err, ATTEST_E_CONFIG, "listen: '%s' is no numeric ADDRESS:PORT", whole);
     union any_address a = {0};
     socklen_t a_len = found->ai_addrlen;
     memcpy(&a, found->ai_addr, a_len);
@@ -84,7 +85,7 @@ open_tcp(const char *where, int *ret, struct attest_error *err)
         (bracket && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0) ||
         bind(fd, &a.sa, a_len) < 0 || listen(fd, BACKLOG) < 0)
         return error_errno(err, errno == EADDRINUSE ? ATTEST_E_EXISTS : ATTEST_E_IO, errno,
-                           "listen: %s%s", where, colon);
+                           "listen: %s", whole);
     *ret = fd;
     fd = -1;
     return ATTEST_OK;

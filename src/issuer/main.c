@@ -42,6 +42,7 @@ read_command_line(int argc, char **argv, struct command_line *ret)
         {0},
     };
     *ret = (struct command_line){.config_path = PKGSYSCONFDIR "/attestd.yaml"};
+    opterr = 0; /* one line is enough, and it is ours */
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
@@ -61,7 +62,8 @@ read_command_line(int argc, char **argv, struct command_line *ret)
             puts("attestd " PACKAGE_VERSION);
             return -1;
         default:
-            fputs("attestd: see attestd --help\n", stderr);
+            fprintf(stderr, "attestd: '%s' is unknown or lacks its value; see attestd --help\n",
+                    argv[optind - 1]);
             return WRONG_USE;
         }
     }

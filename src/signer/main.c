@@ -46,6 +46,7 @@ read_arguments(int argc, char **argv, struct arguments *a)
         {"take-over", no_argument, NULL, 't'},      {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},        {0},
     };
+    opterr = 0; /* one line is enough, and it is ours */
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
         case 'c':
@@ -70,7 +71,9 @@ read_arguments(int argc, char **argv, struct arguments *a)
             puts("attest-signer " PACKAGE_VERSION);
             return 0;
         default:
-            fputs("attest-signer: see attest-signer --help\n", stderr);
+            fprintf(stderr,
+                    "attest-signer: '%s' is unknown or lacks its value; see attest-signer --help\n",
+                    argv[optind - 1]);
             return EXIT_USE;
         }
     }
@@ -98,7 +101,11 @@ main(int argc, char **argv)
     if (crypto_init(&err) ||
         config_load(&signer_config_schema, a.config, (const char *const *)environ, &config, &err) ||
         signer_config_check(&config, &err)) {
-        fprintf(stderr, "attest-signer: %s: %s\n", a.config, err.text);
+        /* What is wrong with a line names the file already. */
+        size_t len = strlen(a.config);
+        bool named = strncmp(err.text, a.config, len) == 0 && err.text[len] == ':';
+        fprintf(stderr, "attest-signer: %s%s%s\n", named ? "" : a.config, named ? "" : ": ",
+                err.text);
         config_done(&signer_config_schema, &config);
         return err.rc == ATTEST_E_CONFIG ? EXIT_REFUSED : EXIT_CANNOT;
     }
