@@ -6,6 +6,8 @@
 #include "base/jsondoc.h"
 #include "base/prompt.h"
 
+enum { REASON_MAX = 128 }; /* characters */
+
 /* What the signer refuses of any change, unless an operation has better advice. */
 #define ADVICE_STATE                                                                               \
     {                                                                                              \
@@ -20,6 +22,18 @@
         ATTEST_OK, NULL                                                                            \
     }
 
+/* As the signer takes it: it becomes part of a log record and of the signed key set. */
+static bool
+reason_ok(const char *reason)
+{
+    size_t len = strlen(reason);
+    for (const char *p = reason; *p; p++) {
+        if (*p < 0x20 || *p > 0x7e || *p == '"' || *p == '\\')
+            return false;
+    }
+    return len >= 1 && len <= REASON_MAX;
+}
+
 /* Sends op with the kid that args[0] means, and what o has of --force and --reason. *list are the
  * keys before the change. */
 static enum exit_status
@@ -29,6 +43,11 @@ change(const struct options *o, char **args, const char *op, const struct advice
     const json_t *key;
     if (o->force && !o->reason)
         return complain(EXIT_USAGE, "--force goes on record: say why with --reason TEXT");
+    if (o->reason && !reason_ok(o->reason))
+        return complain(EXIT_USAGE,
+                        "--reason takes 1 to %d printable ASCII characters, no quotes or "
+                        "backslashes",
+                        REASON_MAX);
     enum exit_status status = keys_find(o, args[0], list, &key);
     if (status)
         return status;

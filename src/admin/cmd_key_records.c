@@ -8,7 +8,7 @@
 
 #define RECORDS_FORMAT "attestd-key-records/1"
 #define RECORDS_MAX_BYTES (64 << 20)
-#define RECORDS_MAX 100000
+#define RECORDS_MAX 65536
 #define RECORDS_DEPTH 4
 /* So many fit into one frame, whatever is in them: a record has at most 2 KiB. */
 #define RECORDS_AT_ONCE 20

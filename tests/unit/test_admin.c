@@ -125,6 +125,7 @@ wrong_use_is_one_line(void **state)
     expect_usage(RUN("status", "--json=yes"), "--json takes no value");
     expect_usage(RUN("key", "generate", "--purpose", "log", "--label", "\xff"), "UTF-8");
     expect_usage(RUN("key", "revoke", "abcdef"), "--reason TEXT");
+    expect_usage(RUN("key", "revoke", "abcdef", "--reason", "a \"quoted\" one"), "no quotes");
     expect_usage(RUN("key", "activate", "abcdef", "--force"), "--reason TEXT");
     expect_usage(RUN("key", "activate", "abcdef", "--force=yes"), "--force takes no value");
     expect_usage(RUN("key", "publish"), "an argument is missing");
