@@ -7,7 +7,7 @@
 #include "base/jsondoc.h"
 
 /* Members that are moments, not numbers. */
-static const char *const time_names[] = {"started", "now", "next_at", "due", "since"};
+static const char *const time_names[] = {"started", "now", "next_at", "due", "overdue", "since"};
 
 /* Whatever the signer tells, one row a fact: a nested object's members follow a dot. */
 static void
