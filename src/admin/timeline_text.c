@@ -90,6 +90,9 @@ fill(const struct scale *s, const struct timeline_part *parts, size_t n_parts, i
     for (size_t i = 0; i < n; i++) {
         int64_t from_s = cell_from_s(s, i),
                 middle_s = from_s + (cell_from_s(s, i + 1) - from_s) / 2;
+        /* Left of the mark stands what the key is now, however long it has been that. */
+        if (s->mark && i + 1 == s->n_past)
+            middle_s = s->t->now_s;
         cells[i] = CELL_NONE;
         for (size_t p = 0; p < n_parts; p++) {
             if (parts[p].from_s <= middle_s && middle_s < parts[p].to_s)

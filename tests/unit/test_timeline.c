@@ -239,6 +239,22 @@ short_states_are_seen(void **state)
     free(drawing);
 }
 
+/* A key of this second, with a long plan: what it is now stands left of the mark. */
+static void
+present_state_stands_at_the_mark(void **state)
+{
+    (void)state;
+    char room[512];
+    struct timeline_key key = {"gggggggg", "token", "",
+                               .times = {.created_s = NOW, .published_s = NOW, .active_s = NOW}};
+    struct timeline t = {.keys = &key, .n = 1, .now_s = NOW};
+    timeline_plan(&t, &policy, NOW + 30 * DAY);
+    timeline_range(&t);
+    char *drawing = draw(&t, 80, false, false);
+    assert_non_null(strstr(bar_of(drawing, "gggggggg", 26, room), "#|#"));
+    free(drawing);
+}
+
 static void
 range_leaves_out_what_it_does_not_touch(void **state)
 {
@@ -450,6 +466,7 @@ main(void)
         cmocka_unit_test(plan_stands_right_of_now),
         cmocka_unit_test(lengths_are_in_proportion),
         cmocka_unit_test(short_states_are_seen),
+        cmocka_unit_test(present_state_stands_at_the_mark),
         cmocka_unit_test(range_leaves_out_what_it_does_not_touch),
         cmocka_unit_test(axis_has_a_few_round_labels),
         cmocka_unit_test(parts_have_no_gaps),
