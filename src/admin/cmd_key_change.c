@@ -135,7 +135,7 @@ cmd_key_rotate(const struct options *o, char **args, int n_args)
     (void)args;
     (void)n_args;
     static const struct advice advice[] = {
-        {ATTEST_E_EXISTS, "attestctl key list says when it takes place"},
+        {ATTEST_E_EXISTS, NULL},
         {ATTEST_E_NOT_FOUND, "see attestctl key list"},
         {ATTEST_E_LIMIT, "see attestctl key timeline"},
         ADVICE_STATE,

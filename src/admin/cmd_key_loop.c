@@ -12,7 +12,7 @@ cmd_key_root_rotate(const struct options *o, char **args, int n_args)
     (void)args;
     (void)n_args;
     static const struct advice advice[] = {
-        {ATTEST_E_EXISTS, "attestctl key list says when it takes place"},
+        {ATTEST_E_EXISTS, NULL},
         {ATTEST_E_NOT_FOUND, "make one with attestctl key generate --purpose root"},
         {ATTEST_E_ARGUMENT, "see attestctl key list"},
         {ATTEST_E_DENIED, "see attestctl status"},
@@ -111,8 +111,12 @@ cmd_key_take_over(const struct options *o, char **args, int n_args)
         return status;
     if (o->json)
         return print_json(answer);
-    const char *from = keys_text(answer, "from");
-    printf("instance %s owns the token's rollover now%s%s\n", keys_text(answer, "instance"),
-           *from ? ", before it was " : "", from);
+    const char *from = keys_text(answer, "from"), *to = keys_text(answer, "instance");
+    bool same = strcmp(from, to) == 0;
+    printf("instance %s owns the token's rollover now%s%s\n", to,
+           same    ? ", as it did before"
+           : *from ? ", before it was "
+                   : "",
+           same ? "" : from);
     return EXIT_DONE;
 }

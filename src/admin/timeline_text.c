@@ -104,6 +104,8 @@ fill(const struct scale *s, const struct timeline_part *parts, size_t n_parts, i
             count(cells, n, (int)parts[p].state))
             continue;
         size_t cell = cell_of(s, parts[p].from_s);
+        if (s->mark && cell + 1 == s->n_past && cell > 0 && parts[p].to_s <= s->t->now_s)
+            cell--; /* the last one before now is taken */
         if (cells[cell] == CELL_NONE || count(cells, n, cells[cell]) > 1)
             cells[cell] = (int)parts[p].state;
     }

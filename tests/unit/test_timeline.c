@@ -253,6 +253,14 @@ present_state_stands_at_the_mark(void **state)
     char *drawing = draw(&t, 80, false, false);
     assert_non_null(strstr(bar_of(drawing, "gggggggg", 26, room), "#|#"));
     free(drawing);
+    /* What it was just before that stands before it. */
+    key.times.created_s = key.times.published_s = NOW - 60;
+    key.times.active_s = NOW - 5;
+    timeline_plan(&t, &policy, NOW + 30 * DAY);
+    timeline_range(&t);
+    drawing = draw(&t, 80, false, false);
+    assert_non_null(strstr(bar_of(drawing, "gggggggg", 26, room), "-#|#"));
+    free(drawing);
 }
 
 static void
