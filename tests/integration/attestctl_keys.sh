@@ -235,6 +235,17 @@ out_has "in place of $root from .*(in 7 d)"
 ctl key root-rotate
 expect 1
 
+# ---- more keys than one answer holds
+n=0
+while [ $n -lt 70 ]; do
+    "$top_builddir/attestctl" key generate --purpose log --socket "$ADMIN_SOCKET" >"$dir/out" 2>&1 ||
+        issuer_failed "no log key could be made: $(cat "$dir/out")"
+    n=$((n + 1))
+done
+ctl key list --json
+expect 0
+json_is "len(j['keys']) > 70 and len(set(k['kid'] for k in j['keys'])) == len(j['keys'])"
+
 # ---- to a second signer on the same token
 ctl key export-records "$dir/records.json"
 expect 0
