@@ -271,8 +271,8 @@ rollover_rotate(struct rollover_key *keys, size_t n, const struct rollover_polic
                          "the JWKS holds %zu keys already; wait until a retired one leaves",
                          v.shown);
     int64_t at_s = rollover_ready_s(&keys[v.standby], policy);
-    if (at_s < now_s)
-        at_s = now_s;
+    if (at_s <= now_s)
+        at_s = now_s + 1; /* who asks at the same time finds it planned */
     standby->active_s = at_s;
     active->retired_s = at_s;
     *when_s = at_s;

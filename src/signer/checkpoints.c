@@ -101,6 +101,8 @@ run_start(struct signer *s, struct op *op)
         op->rc = record_config(s, &op->err);
     if (!op->rc)
         op->rc = key_events_flush(s, &op->err);
+    if (!op->rc)
+        op->rc = key_life_remember(s, &op->err);
     struct issuance_log_status at;
     issuance_log_status(s->log, &at);
     if (!op->rc)

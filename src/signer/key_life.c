@@ -262,8 +262,18 @@ const char *
 key_life_objection(struct signer *s, const struct key_record *active, int64_t now_s)
 {
     const char *why = standstill(s);
-    if (why || !active)
+    struct forecast f;
+    if (why)
         return why;
+    if (!active) {
+        if (look_ahead(s, now_s, &f) || f.takeover_s == INT64_MAX)
+            return NULL;
+        char when[CLOCK_TEXT_SIZE];
+        clock_format(when, f.takeover_s);
+        snprintf(s->objection, sizeof(s->objection),
+                 "no token key signs now; the standby does from %s", when);
+        return s->objection;
+    }
     struct rollover_key key = {.times = active->times};
     if (now_s >= rollover_overdue_s(&key, &s->policy))
         return "the rotation is overdue: see attestctl key timeline";

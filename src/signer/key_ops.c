@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "signer/key_life.h"
 #include "signer/key_work.h"
 #include "signer/lease.h"
 
@@ -410,6 +411,8 @@ key_op_run(struct signer *s, struct op *op)
     else
         snprintf(w.caller, sizeof(w.caller), "rollover");
     op->rc = may_begin(s, row->urgent, &op->err);
+    if (!op->rc)
+        op->rc = key_life_remember(s, &op->err);
     if (!op->rc)
         op->rc = key_work_load(&w, &op->err);
     if (!op->rc)

@@ -83,6 +83,7 @@ struct signer {
     struct buf keyset;  /* the members of a keyset answer, as last sent */
     struct buf scratch; /* for the next one */
     char why[200];      /* why it is not ready */
+    char objection[96]; /* the same, of the life of keys */
     int was_ready;      /* -1: not looked yet */
     int64_t started_s;
     bool start_recorded, start_running, said_ready;
