@@ -109,7 +109,8 @@ ATTEST_EXPORT ATTEST_NONNULL(1, 2) int64_t
 
 /*
  * The root key that the issuer's last signed set names as its next, as a JWK to be pinned before
- * this process starts again; NULL when it names none, or out of memory. free() it. Thread-safe.
+ * this process starts again; NULL when it names none or one that is pinned, or out of memory.
+ * free() it. Thread-safe.
  */
 ATTEST_EXPORT
 ATTEST_MUST_USE ATTEST_NONNULL(1, 2) char *attest_keys_next_root(const struct attest_keys *keys,

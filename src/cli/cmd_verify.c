@@ -4,13 +4,9 @@
 
 #include <attest/attest.h>
 
-#include "base/json.h"
 #include "cli/command.h"
-#include "fetch/fetch.h"
-#include "token/subject.h"
+#include "cli/verify_keys.h"
 
-#define JWKS_PATH "/.well-known/jwks.json"
-#define URL_LEN_MAX 2048
 #define TOKEN_LEN_MAX 65536 /* longer ones are judged too: malformed */
 
 static enum exit_status verify(const struct cli_args *args);
@@ -25,6 +21,8 @@ const struct cli_command cmd_verify = {
             {"issuer", "URL", "ATTEST_ISSUER", "who must have issued it", NULL},
             {"jwks", "URL|FILE", NULL, "the issuer's keys; else <issuer>" JWKS_PATH " is fetched",
              NULL},
+            {"root-key", "FILE", NULL,
+             "the issuer's root key, JWK or PEM; then only keys signed by it count", NULL, true},
             {"audience", "URL", NULL, "whom it must be meant for: this server's name", NULL},
             {"policy", "MODE", NULL, "required (the default), preferred or optional",
              "required|preferred|optional"},
@@ -38,75 +36,26 @@ const struct cli_command cmd_verify = {
         "allows, 1 when it refuses, 3 when nothing could be said. The memory store is this\n"
         "command's own; only a Redis or Valkey sees a token that another run saw.\n"
         "Prefer standard input: arguments are visible to other users of the machine.\n\n"
+        "Without --root-key whoever serves the keys is believed. With it, which may be given\n"
+        "several times, the keys come from <issuer>" SIGNED_JWKS_PATH " or from --jwks\n"
+        "holding such a document, and from nowhere else; revoked keys are refused.\n\n"
         "  attest verify --issuer https://ai.example.com --audience https://mcp.example.com "
         "< token\n"
         "  attest verify --issuer https://ai.example.com --jwks jwks.json \\\n"
-        "      --audience https://mcp.example.com - < token | jq -r .subject\n",
+        "      --audience https://mcp.example.com - < token | jq -r .subject\n"
+        "  attest verify --issuer https://ai.example.com --root-key root.jwk \\\n"
+        "      --audience https://mcp.example.com < token\n",
     .run = verify,
 };
 
 struct setting {
-    const char *issuer, *audience, *jwks, *mode, *replay;
+    const char *issuer, *audience, *mode, *replay;
 };
 
 static enum exit_status
 failed(const struct attest_error *err, const char *next)
 {
     return cli_complain(EXIT_FAILED, cmd_verify.name, "%s%s%s", err->text, *next ? "; " : "", next);
-}
-
-static bool
-is_url(const char *text)
-{
-    return strstr(text, "://") != NULL;
-}
-
-/* The verdict when there are no keys to judge by: nothing is said of the token. */
-static void
-print_no_keys(const struct attest_error *err)
-{
-    AUTO(buf) struct buf out;
-    buf_init(&out, 4096);
-    buf_str(&out, "{\"verified\":false,\"allowed\":false,\"trust_level\":\"none\",\"issuer\":null,"
-                  "\"subject\":null,\"claims\":null,\"verified_claims\":[],\"error\":");
-    json_put_string(&out, slice_cstr(err->text));
-    buf_printf(&out, ",\"error_code\":%d,\"rpc_code\":-32002}\n", ATTEST_E_KEY_FETCH);
-    fwrite(out.p, 1, out.len, stdout);
-}
-
-static enum exit_status
-fetch_keys(struct attest_keys *keys, const struct setting *s)
-{
-    char url[URL_LEN_MAX];
-    AUTO(buf) struct buf text;
-    struct attest_error err = {0};
-    buf_init(&text, ATTEST_JWKS_MAX);
-    struct slice from = s->jwks ? slice_cstr(s->jwks) : issuer_base(slice_cstr(s->issuer));
-    int n = snprintf(url, sizeof(url), "%.*s%s", SLICE_ARG(from), s->jwks ? "" : JWKS_PATH);
-    if (n < 0 || n >= URL_LEN_MAX)
-        return cli_complain(EXIT_USAGE, cmd_verify.name, "the URL of the keys is too long");
-    enum attest_rc rc = fetch_init(&err);
-    if (rc == ATTEST_OK)
-        rc = fetch_jwks(url, NULL, &text, &err);
-    if (rc == ATTEST_E_ARGUMENT)
-        return cli_complain(EXIT_USAGE, cmd_verify.name, "%s", err.text);
-    if (rc == ATTEST_OK)
-        rc = attest_keys_add_jwks(keys, s->issuer, text.p ? text.p : "", text.len, &err);
-    if (rc == ATTEST_OK)
-        return EXIT_DONE;
-    print_no_keys(&err);
-    return failed(&err, "is attestd running, or else give --jwks FILE");
-}
-
-static enum exit_status
-load_keys(struct attest_keys *keys, const struct setting *s)
-{
-    struct attest_error err = {0};
-    if (!s->jwks || is_url(s->jwks))
-        return fetch_keys(keys, s);
-    if (attest_keys_add_file(keys, s->issuer, s->jwks, &err) != ATTEST_OK)
-        return failed(&err, "--jwks takes the issuer's key set, a file or a URL");
-    return EXIT_DONE;
 }
 
 /* Who names an issuer on the command line has configured it: http to this machine is fine. */
@@ -187,7 +136,7 @@ parts_auto(struct parts *parts)
 }
 
 static enum exit_status
-build(const struct setting *s, struct parts *parts)
+build(const struct cli_args *args, const struct setting *s, struct parts *parts)
 {
     struct attest_error err = {0};
     if (attest_keys_new(&parts->keys, &err) != ATTEST_OK ||
@@ -197,7 +146,7 @@ build(const struct setting *s, struct parts *parts)
     if (status == EXIT_DONE)
         status = make_replay(s->replay, &parts->replay);
     if (status == EXIT_DONE)
-        status = load_keys(parts->keys, s);
+        status = verify_keys_load(args, s->issuer, parts->keys);
     if (status != EXIT_DONE)
         return status;
     if (attest_verifier_new(parts->policy, parts->keys, parts->replay, &parts->verifier, &err) !=
@@ -209,9 +158,7 @@ build(const struct setting *s, struct parts *parts)
 static enum exit_status
 verify(const struct cli_args *args)
 {
-    struct setting s = {.jwks = cli_value(args, "jwks"),
-                        .mode = cli_value(args, "policy"),
-                        .replay = cli_value(args, "replay")};
+    struct setting s = {.mode = cli_value(args, "policy"), .replay = cli_value(args, "replay")};
     AUTO(parts) struct parts parts = {0};
     AUTO(buf) struct buf token;
     struct attest_error err = {0};
@@ -220,7 +167,7 @@ verify(const struct cli_args *args)
         return EXIT_USAGE;
     if (cli_read_token(args->operand, &token, &err) != ATTEST_OK)
         return failed(&err, "pipe one token in");
-    enum exit_status status = build(&s, &parts);
+    enum exit_status status = build(args, &s, &parts);
     if (status != EXIT_DONE)
         return status;
     return judge(parts.verifier, buf_view(&token), cli_value(args, "proof"));

@@ -16,6 +16,7 @@ enum exit_status {
 };
 
 #define CLI_OPTIONS_MAX 16
+#define CLI_MORE_MAX 32
 
 struct cli_option {
     const char *name;   /* without the dashes */
@@ -23,6 +24,7 @@ struct cli_option {
     const char *env;    /* stands for it when it is not given; NULL: none */
     const char *help;   /* one line */
     const char *choice; /* "a|b": nothing else is right; NULL: anything */
+    bool many;          /* may be given several times */
 };
 
 struct cli_args;
@@ -41,6 +43,11 @@ struct cli_command {
 struct cli_args {
     const struct cli_command *command;
     const char *value[CLI_OPTIONS_MAX]; /* by index in the command's options; NULL: not given */
+    struct {
+        int option;
+        const char *value;
+    } more[CLI_MORE_MAX]; /* what was given behind the first, of options that may be many */
+    size_t n_more;
     const char *operand;
     bool json;
 };
@@ -52,7 +59,9 @@ extern const struct cli_command *const cli_commands[];
 
 /* The option's value or NULL. The name is one of the command's own. */
 const char *cli_value(const struct cli_args *args, const char *name);
-/* The same, and a complaint when there is none. */
+/* The nth of an option that may be given several times, from 0; NULL behind the last. */
+const char *cli_value_at(const struct cli_args *args, const char *name, size_t n);
+/* The first, and a complaint when there is none. */
 bool cli_need(const struct cli_args *args, const char *name, const char **ret);
 
 int cli_run(int argc, char **argv);

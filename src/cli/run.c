@@ -31,6 +31,19 @@ cli_value(const struct cli_args *args, const char *name)
     return i < 0 ? NULL : args->value[i];
 }
 
+const char *
+cli_value_at(const struct cli_args *args, const char *name, size_t n)
+{
+    int index = option_index(args->command, slice_cstr(name));
+    if (n == 0)
+        return cli_value(args, name);
+    for (size_t i = 0; i < args->n_more; i++) {
+        if (args->more[i].option == index && --n == 0)
+            return args->more[i].value;
+    }
+    return NULL;
+}
+
 bool
 cli_need(const struct cli_args *args, const char *name, const char **ret)
 {
@@ -60,7 +73,14 @@ set_option(struct line *line, int index, const char *value, const char *from)
     if (option->choice && !is_choice(option->choice, value))
         return cli_complain(EXIT_USAGE, line->args.command->name, "%s is %s, not '%s'", from,
                             option->choice, value);
-    line->args.value[index] = value;
+    if (!line->args.value[index]) {
+        line->args.value[index] = value;
+        return EXIT_DONE;
+    }
+    if (line->args.n_more == CLI_MORE_MAX)
+        return cli_complain(EXIT_USAGE, line->args.command->name, "%s is given too often", from);
+    line->args.more[line->args.n_more].option = index;
+    line->args.more[line->args.n_more++].value = value;
     return EXIT_DONE;
 }
 
@@ -98,7 +118,7 @@ read_option(struct line *line, int argc, char **argv, int *at)
     if (!value || !*value)
         return cli_complain(EXIT_USAGE, command, "--%s wants a value: --%s %s", option->name,
                             option->name, option->value);
-    if (line->args.value[i])
+    if (line->args.value[i] && !option->many)
         return cli_complain(EXIT_USAGE, command, "--%s is given twice", option->name);
     char from[64];
     snprintf(from, sizeof(from), "--%s", option->name);

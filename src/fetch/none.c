@@ -32,10 +32,12 @@ fetch_answer_done(struct fetch_answer *answer)
 }
 
 enum attest_rc
-fetch_jwks(const char *url, const char *unix_socket, struct buf *out, struct attest_error *err)
+fetch_jwks(const char *url, const char *unix_socket, const char *type, struct buf *out,
+           struct attest_error *err)
 {
     (void)url;
     (void)unix_socket;
+    (void)type;
     (void)out;
     return unsupported(err);
 }

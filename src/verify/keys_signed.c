@@ -134,7 +134,8 @@ attest_keys_next_root(const struct attest_keys *keys, const char *issuer)
     struct signed_keyset_root next;
     pthread_rwlock_rdlock(lock);
     const struct issuer_keys *entry = pinned_entry(keys, issuer);
-    bool has = entry && entry->signed_set && entry->signed_set->has_next_root;
+    bool has = entry && entry->signed_set && entry->signed_set->has_next_root &&
+               !roots_has(&entry->roots, &entry->signed_set->next_root);
     if (has)
         next = entry->signed_set->next_root;
     pthread_rwlock_unlock(lock);

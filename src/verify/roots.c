@@ -7,8 +7,8 @@ same(const struct signed_keyset_root *a, const struct signed_keyset_root *b)
     return memcmp(a->public_key, b->public_key, ED25519_PUBLIC_LEN) == 0;
 }
 
-static bool
-is_pinned(const struct roots *roots, const struct signed_keyset_root *root)
+bool
+roots_has(const struct roots *roots, const struct signed_keyset_root *root)
 {
     for (size_t i = 0; i < roots->n; i++) {
         if (same(&roots->slot[i].root, root))
@@ -23,7 +23,7 @@ roots_pin(struct roots *roots, const struct signed_keyset_root *list, size_t n,
 {
     struct roots next = *roots;
     for (size_t i = 0; i < n; i++) {
-        if (is_pinned(&next, &list[i]))
+        if (roots_has(&next, &list[i]))
             continue;
         if (next.n == ROOTS_MAX)
             return error_set(err, ATTEST_E_LIMIT, "keys: at most %d root keys an issuer",
@@ -54,7 +54,7 @@ succeed(struct roots *roots, const struct signed_keyset_root *signer)
         struct root_slot *slot = &roots->slot[i];
         if (!slot->has_next || !same(&slot->next, signer)) {
             i++;
-        } else if (is_pinned(roots, signer)) {
+        } else if (roots_has(roots, signer)) {
             *slot = roots->slot[--roots->n];
         } else {
             *slot = (struct root_slot){.root = *signer};

@@ -28,6 +28,9 @@ struct roots {
 enum attest_rc roots_pin(struct roots *roots, const struct signed_keyset_root *list, size_t n,
                          struct attest_error *err);
 
+/* Whether this one is pinned, or has taken the place of one that was. */
+bool roots_has(const struct roots *roots, const struct signed_keyset_root *root);
+
 /* Who may sign now; out has room for 2 * ROOTS_MAX. */
 size_t roots_candidates(const struct roots *roots, struct signed_keyset_root *out);
 

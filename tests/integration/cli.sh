@@ -60,7 +60,6 @@ expect 2 "--policy is required|preferred|optional" verify --policy maybe
 expect 2 "not 'prefer'" verify --policy prefer
 expect 2 "--issuer is missing" verify --audience x
 expect 2 "--audience is missing" verify --issuer https://ai.example.com
-expect 2 "unknown option '--root-key'" verify --root-key x
 
 # ---- verify ----
 "$mint" jwks >jwks || exit 1

@@ -306,6 +306,7 @@ test_next_root_pinned_already(void **state)
     AUTO(attest_keys) struct attest_keys *keys = new_pinned(&root[0], &root[1]);
     assert_int_equal(take(keys, (struct set){.by = &root[1]}), ATTEST_OK);
     assert_int_equal(take(keys, (struct set){.by = &root[0], .iat = 1, .next_root = &root[1]}), 0);
+    assert_null(attest_keys_next_root(keys, MINT_ISSUER)); /* nothing is left to do */
     assert_int_equal(take(keys, (struct set){.by = &root[1], .iat = 2}), ATTEST_OK);
     assert_int_equal(take(keys, (struct set){.by = &root[0], .iat = 3}), ATTEST_E_KEY_UNKNOWN);
     assert_int_equal(take(keys, (struct set){.by = &root[1], .iat = 3}), ATTEST_OK);
