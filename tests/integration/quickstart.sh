@@ -35,15 +35,22 @@ once() {
 once --once || give_up "the first run failed"
 grep -q '^Every step held' "$dir/out" || give_up "the first run does not say that every step held"
 grep -q '(made: root log token)' "$dir/out" || give_up "the first run made no keys"
-sed -n 's/^    //p' "$dir/out" >"$dir/keys1"
-kids=$(grep -oE '[A-Za-z0-9_-]{43}' "$dir/keys1" | sort)
-[ -n "$kids" ] || give_up "no key is shown"
+kids_of() { sed -n 's/^    //p' "$dir/out" | grep "^$1" | grep -oE '[A-Za-z0-9_-]{43}' | sort; }
+kids=$(kids_of '\(root\|log\) ')
+signing=$(kids_of 'token *active')
+[ -n "$kids" ] && [ -n "$signing" ] || give_up "no key is shown"
+grep -q '^ *[0-9]*\. rotate the token key .* ok  to '"$signing" "$dir/out" ||
+    complain "the key that signs is not the one that was rotated to"
+[ -n "$(kids_of 'token *retired')" ] || complain "no key has retired"
+grep -q '^    token .*[#|].*|' "$dir/out" || complain "no life of a key is drawn"
+head -c 5 "$run/timeline.svg" | grep -q '<?xml' || complain "there is no timeline.svg"
 quickstart --stop | grep -q '^nothing runs' || complain "--once leaves something running"
 
 once --once || give_up "the second run failed"
 grep -q 'the ones from before' "$dir/out" || complain "the second run made new keys"
-again=$(sed -n 's/^    //p' "$dir/out" | grep -oE '[A-Za-z0-9_-]{43}' | sort)
-[ "$kids" = "$again" ] || complain "the second run shows other keys"
+[ "$kids" = "$(kids_of '\(root\|log\) ')" ] || complain "the second run shows other root and log keys"
+[ "$signing" = "$(kids_of 'token *retired' | grep -xF -e "$signing")" ] ||
+    complain "the second run did not go on from the key that signed"
 
 # No PIN in any process's arguments or log; files of this user's only.
 pin=$(cat "$run/pin")
