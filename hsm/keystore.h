@@ -81,7 +81,10 @@ enum attest_rc keystore_generate(struct keystore *ks, const uint8_t id[KEYSTORE_
 enum attest_rc keystore_list(struct keystore *ks, struct key_ref **ret, size_t *n,
                              struct attest_error *err);
 
-/* ATTEST_E_NOT_FOUND when no key has this id and this public key; then nothing was destroyed. */
+/*
+ * ATTEST_E_NOT_FOUND when no key has this id and this public key; then nothing was destroyed. A
+ * public half that was left when a crash came between the two counts as the key.
+ */
 enum attest_rc keystore_destroy(struct keystore *ks, const struct key_ref *key,
                                 struct attest_error *err);
 

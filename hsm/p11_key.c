@@ -123,6 +123,25 @@ p11_key_find(struct p11_conn *conn, const struct key_ref *ref, struct p11_pair *
 }
 
 CK_RV
+p11_key_find_half(struct p11_conn *conn, const struct key_ref *ref, struct p11_pair *ret)
+{
+    CK_OBJECT_HANDLE found[SAME_ID_MAX];
+    uint8_t point[ED25519_PUBLIC_LEN];
+    size_t n = 0;
+    bool ok = false;
+    *ret = (struct p11_pair){CK_INVALID_HANDLE, CK_INVALID_HANDLE};
+    CK_RV rv = find_by_id(conn, CKO_PRIVATE_KEY, ref->id, found, &n);
+    if (rv != CKR_OK || n > 0)
+        return rv;
+    rv = find_by_id(conn, CKO_PUBLIC_KEY, ref->id, found, &n);
+    if (rv == CKR_OK && n == 1)
+        rv = read_point(conn, found[0], point, &ok);
+    if (rv == CKR_OK && ok && !memcmp(point, ref->public_key, sizeof(point)))
+        ret->public_key = found[0];
+    return rv;
+}
+
+CK_RV
 p11_key_list(struct p11_conn *conn, struct key_ref **ret, size_t *n)
 {
     AUTO(mem) CK_OBJECT_HANDLE *found = calloc(KEYS_MAX, sizeof(*found));
@@ -314,7 +333,9 @@ p11_key_generate(struct p11_conn *conn, const struct p11_key_request *request, s
 CK_RV
 p11_key_destroy(struct p11_conn *conn, const struct p11_pair *pair)
 {
-    CK_RV rv = P11_CALL(conn, C_DestroyObject, conn->session, pair->private_key);
+    CK_RV rv = CKR_OK;
+    if (pair->private_key != CK_INVALID_HANDLE)
+        rv = P11_CALL(conn, C_DestroyObject, conn->session, pair->private_key);
     if (rv == CKR_OK && pair->public_key != CK_INVALID_HANDLE)
         rv = P11_CALL(conn, C_DestroyObject, conn->session, pair->public_key);
     return rv;

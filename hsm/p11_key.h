@@ -22,6 +22,13 @@ struct p11_pair {
  */
 CK_RV p11_key_find(struct p11_conn *conn, const struct key_ref *ref, struct p11_pair *ret);
 
+/*
+ * The same without its private half: the one public object with this CKA_ID, when its point is that
+ * of ref and no private object has the id. CKR_OK with public_key == CK_INVALID_HANDLE when there
+ * is none.
+ */
+CK_RV p11_key_find_half(struct p11_conn *conn, const struct key_ref *ref, struct p11_pair *ret);
+
 /* At most max handles that match the template; *n says how many were found. */
 CK_RV p11_find_objects(struct p11_conn *conn, CK_ATTRIBUTE *template, CK_ULONG n_template,
                        CK_OBJECT_HANDLE *out, size_t max, size_t *n);
@@ -45,7 +52,7 @@ enum attest_rc p11_key_generate(struct p11_conn *conn, const struct p11_key_requ
                                 struct key_ref *ref, struct p11_pair *ret, CK_RV *rv,
                                 struct attest_error *err);
 
-/* The private key first: a public one left over by a crash does no harm. */
+/* The private key first: a public one left over by a crash does no harm. Either may be missing. */
 CK_RV p11_key_destroy(struct p11_conn *conn, const struct p11_pair *pair);
 
 /* Every private and then every public key object with this id; *n says how many there were. */

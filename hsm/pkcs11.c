@@ -274,7 +274,10 @@ destroy_run(void *ctx, struct pool_op *op)
     struct p11_pair pair;
     pool_pause(ks->pool);
     CK_RV rv = p11_key_find(&ks->control, &o->key, &pair);
-    if (rv == CKR_OK && pair.private_key == CK_INVALID_HANDLE) {
+    if (rv == CKR_OK && pair.private_key == CK_INVALID_HANDLE)
+        rv = p11_key_find_half(&ks->control, &o->key, &pair);
+    if (rv == CKR_OK && pair.private_key == CK_INVALID_HANDLE &&
+        pair.public_key == CK_INVALID_HANDLE) {
         o->rc = error_set(&o->err, ATTEST_E_NOT_FOUND, "no such key on the token");
     } else if (rv == CKR_OK) {
         p11_known_drop(ks, &o->key);

@@ -366,10 +366,17 @@ test_halves(void **state)
             run_job((struct job){.class = CKO_PUBLIC_KEY, .id = id, .destroy = true});
         ks = open_ks();
         assert_int_equal(count_keys(ks), 1); /* half a key is not a key */
+        key.public_key[5] ^= 1;
         assert_int_equal(keystore_destroy(ks, &key, NULL), ATTEST_E_NOT_FOUND);
+        key.public_key[5] ^= 1;
+        if (cases[i].lost == CKO_PUBLIC_KEY || cases[i].lost_too)
+            assert_int_equal(keystore_destroy(ks, &key, NULL), ATTEST_E_NOT_FOUND);
         if (!cases[i].lost_too) {
-            assert_int_equal(keystore_generate(ks, id, "again", &key, &err), ATTEST_E_EXISTS);
-            assert_int_equal(keystore_discard(ks, id, NULL), ATTEST_OK);
+            assert_int_equal(keystore_generate(ks, id, "again", &other, &err), ATTEST_E_EXISTS);
+            if (cases[i].lost == CKO_PRIVATE_KEY) /* killed halfway through a destruction */
+                assert_int_equal(keystore_destroy(ks, &key, NULL), ATTEST_OK);
+            else
+                assert_int_equal(keystore_discard(ks, id, NULL), ATTEST_OK);
         }
         assert_int_equal(keystore_discard(ks, id, &err), ATTEST_E_NOT_FOUND);
         assert_int_equal(keystore_generate(ks, id, "anew", &key, NULL), ATTEST_OK);
