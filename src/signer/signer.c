@@ -408,14 +408,13 @@ make_server(struct signer *s, const struct start_socket sockets[2], int signal_f
     return server_new(&config, &s->server, err);
 }
 
-static void
+static enum attest_rc
 serve(struct signer *s, struct attest_error *err)
 {
     signer_refresh(s);
     if (!s->start_running)
         signer_say_ready(s);
-    if (server_run(s->server, err))
-        s->exit_status = STATUS_CANNOT;
+    return server_run(s->server, err);
 }
 
 int
@@ -440,13 +439,13 @@ signer_run(const struct signer_config *config, const struct signer_options *opti
     enum attest_rc rc = start_sockets(config, sockets, &err);
     if (!rc) {
         if (!(rc = make_server(&s, sockets, signal_fd, &err)) && !(rc = start(&s, options, &err)))
-            serve(&s, &err);
+            rc = serve(&s, &err);
         end(&s);
         start_sockets_done(sockets);
     }
-    if (err.rc) {
+    if (rc) { /* not err.rc: it may tell of something that was got over */
         log_event(LOG_LEVEL_ERROR, "failed", "why=%s", LOG_QUOTED(slice_cstr(err.text)));
-        s.exit_status = err.rc == ATTEST_E_PIN ? STATUS_PIN_REFUSED : STATUS_CANNOT;
+        s.exit_status = rc == ATTEST_E_PIN ? STATUS_PIN_REFUSED : STATUS_CANNOT;
     } else {
         log_event(LOG_LEVEL_INFO, "stopped", "status=%d", s.exit_status);
     }
