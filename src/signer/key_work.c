@@ -62,7 +62,10 @@ key_events_flush(struct signer *s, struct attest_error *err)
         if (rc || n == 0)
             return rc;
         buf_printf(&body, ",\"event\":%lld", (long long)n);
-        if ((rc = ops_record(s, &body, err)) || (rc = key_records_logged(s->records, n, err)))
+        if ((rc = ops_record(s, &body, err)))
+            return rc;
+        fault_point("event", "recorded");
+        if ((rc = key_records_logged(s->records, n, err)))
             return rc;
     }
 }

@@ -2,11 +2,12 @@
 /*
  * Verifies an issuance log, its checkpoints included, and holds received tokens against it.
  *
- *     log_verify DIR ISSUER [--log-key X] [--tokens FILE]
+ *     log_verify DIR ISSUER [--log-key X] [--tokens FILE] [--events]
  *
  * X is the log key's public part in base64url; without it checkpoints are counted, not verified.
  * FILE is what signer_load wrote: each of its tokens must have exactly one record that counts.
- * Prints one line of JSON. Exit status: 0 good, 1 not, 3 could not be done.
+ * Prints one line of JSON; with --events then a line "N OP KID ACTIVE" for each record of an event,
+ * in order, "?" for what it does not have. Exit status: 0 good, 1 not, 3 could not be done.
  */
 #include <getopt.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct audit {
     uint8_t log_key[ED25519_PUBLIC_LEN];
     struct buf records; /* lines "jti sha256 kid" of the sign records that count */
     struct buf ops;     /* the other ops, in order, blanks between */
+    struct buf events;
     unsigned long signs;
 };
 
@@ -39,7 +41,11 @@ visit(void *ctx, const struct chainlog_record *r, bool is_void, struct attest_er
     if (is_void)
         return ATTEST_OK;
     if (!slice_is(r->op, "sign")) {
+        int64_t event;
         buf_printf(&a->ops, "%.*s ", SLICE_ARG(r->op));
+        if (json_int64(json_member(r->json, r->root, "event"), &event))
+            buf_printf(&a->events, "%lld %.*s %.*s %.*s\n", (long long)event, SLICE_ARG(r->op),
+                       SLICE_ARG(text(r, "kid")), SLICE_ARG(text(r, "active")));
         return ATTEST_OK;
     }
     if (!slice_is(text(r, "iss"), a->issuer))
@@ -127,8 +133,11 @@ unrecorded(char **tokens, size_t n_tokens, char **records, size_t n_records)
 int
 main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"log-key", required_argument, NULL, 'k'}, {"tokens", required_argument, NULL, 't'}, {0}};
+    static const struct option options[] = {{"log-key", required_argument, NULL, 'k'},
+                                            {"tokens", required_argument, NULL, 't'},
+                                            {"events", no_argument, NULL, 'e'},
+                                            {0}};
+    bool events = false;
     const char *tokens_path = NULL;
     struct audit audit = {0};
     struct chainlog_checks checks = {.visit = visit, .ctx = &audit};
@@ -138,6 +147,8 @@ main(int argc, char **argv)
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 't')
             tokens_path = optarg;
+        else if (c == 'e')
+            events = true;
         else if (c != 'k' ||
                  !b64u_decode_exact(audit.log_key, sizeof(audit.log_key), slice_cstr(optarg)))
             return 3;
@@ -149,6 +160,7 @@ main(int argc, char **argv)
     audit.issuer = argv[optind + 1];
     buf_init(&audit.records, TOKENS_MAX);
     buf_init(&audit.ops, TOKENS_MAX);
+    buf_init(&audit.events, TOKENS_MAX);
     AUTO(buf) struct buf tokens;
     buf_init(&tokens, TOKENS_MAX);
     if (tokens_path && file_read(tokens_path, TOKENS_MAX, &tokens, &err)) {
@@ -173,7 +185,10 @@ main(int argc, char **argv)
            (unsigned long long)report.voided, audit.signs, (unsigned long long)report.checkpoints,
            (unsigned long long)report.checkpoint_seq, (unsigned long long)report.head.seq,
            report.torn_len, n_tokens, bad, SLICE_ARG(buf_view(&audit.ops)));
+    if (events)
+        printf("%.*s", SLICE_ARG(buf_view(&audit.events)));
     buf_done(&audit.records);
     buf_done(&audit.ops);
+    buf_done(&audit.events);
     return bad || report.torn_len ? 1 : 0;
 }

@@ -32,7 +32,7 @@ signer_start() {
     # Under a sanitizer what is preloaded does not come first, and that is meant so.
     ASAN_OPTIONS="verify_asan_link_order=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}" \
         LD_PRELOAD=${signer_preload:-} \
-        "$top_builddir/attest-signer" --config "$dir/signer.yaml" "$@" 2>>"$dir/signer.log" &
+        "${signer_program:-$top_builddir/attest-signer}" --config "$dir/signer.yaml" "$@" 2>>"$dir/signer.log" &
     signer_pid=$!
     tries=0
     until grep -q event=ready "$dir/signer.log"; do
