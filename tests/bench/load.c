@@ -76,7 +76,7 @@ conn_reopen(struct loop *l, struct conn *c)
 static bool
 want_more(struct loop *l, int64_t now_us)
 {
-    if (now_us >= l->measure_to_us)
+    if (now_us >= l->measure_to_us || (l->plan->stop && atomic_load(l->plan->stop)))
         return false;
     return l->plan->count == 0 || atomic_fetch_add(l->plan->requested, 1) < l->plan->count;
 }
@@ -119,12 +119,12 @@ conn_next(struct loop *l, struct conn *c)
 }
 
 static void
-check_token(struct loop *l, struct conn *c, const struct response *r)
+check_answer(struct loop *l, struct conn *c, const struct response *r)
 {
     struct attest_error err;
     size_t at = (size_t)(r->body.p - c->in);
     l->result->checked++;
-    if (token_check_answer(l->plan->keys, c->in + at, r->body.len, &err) == ATTEST_OK)
+    if (l->plan->check(l->plan->check_ctx, c->in + at, r->body.len, &err) == ATTEST_OK)
         return;
     if (l->result->bad++ == 0)
         fprintf(stderr, "load: %s\n", err.text);
@@ -146,7 +146,7 @@ count_answer(struct loop *l, struct conn *c, const struct response *r)
         latency_add(&res->latency, now_us - c->start_us);
     }
     if (l->plan->check_every && res->responses % l->plan->check_every == 0)
-        check_token(l, c, r);
+        check_answer(l, c, r);
 }
 
 static void

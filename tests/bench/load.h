@@ -6,7 +6,6 @@
 
 #include "tests/bench/latency.h"
 #include "tests/bench/target.h"
-#include "tests/bench/token_check.h"
 
 /*
  * Closed-loop load over HTTP/1.1 keep-alive: each connection sends one request, waits for the whole
@@ -19,13 +18,16 @@ struct load_plan {
     struct slice request; /* the bytes sent again and again */
     unsigned connections; /* of all threads */
     unsigned threads;
-    int64_t warmup_us;           /* not counted in what is measured */
-    int64_t duration_us;         /* 0: until count */
-    uint64_t count;              /* 0: until the duration is over */
-    int expect_status;           /* an answer with another is counted and not checked */
-    unsigned check_every;        /* every nth answer's token; 0: none */
-    struct token_check *keys;    /* for check_every */
+    int64_t warmup_us;    /* not counted in what is measured */
+    int64_t duration_us;  /* 0: until count */
+    uint64_t count;       /* 0: until the duration is over */
+    int expect_status;    /* an answer with another is counted and not checked */
+    unsigned check_every; /* every nth answer; 0: none */
+    /* Of each thread: the body of an answer that was expected, which it may change. */
+    enum attest_rc (*check)(void *ctx, char *body, size_t len, struct attest_error *err);
+    void *check_ctx;
     _Atomic uint64_t *requested; /* of all threads, for count */
+    const atomic_bool *stop;     /* asked before each request; NULL: never */
 };
 
 struct load_result {

@@ -12,8 +12,9 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "tests/bench/get.h"
 #include "tests/bench/load.h"
-#include "tests/bench/response.h"
+#include "tests/bench/token_check.h"
 
 #define THREADS_MAX 16
 #define CONNECTIONS_MAX 4096
@@ -96,48 +97,26 @@ make_request(struct buf *out, const char *host, const char *path, const char *po
     return buf_rc(out) == ATTEST_OK;
 }
 
-/* One blocking GET; the body moves to the front of in. */
-static bool
-fetch(const struct target *target, const char *path, char *in, size_t in_size, size_t *body_len)
-{
-    AUTO(buf) struct buf request;
-    buf_init(&request, REQUEST_MAX);
-    AUTO(fd) int fd = target_connect(target, false);
-    size_t len = 0;
-    if (fd < 0 || !make_request(&request, target->host, path, NULL) ||
-        send(fd, request.p, request.len, MSG_NOSIGNAL) != (ssize_t)request.len)
-        return false;
-    for (;;) {
-        ssize_t n = recv(fd, in + len, in_size - len, 0);
-        struct response r;
-        if (n <= 0)
-            return false;
-        len += (size_t)n;
-        enum response_state state = response_read((struct slice){in, len}, &r);
-        if (state == RESPONSE_MORE)
-            continue;
-        if (state == RESPONSE_BAD || r.status != 200)
-            return false;
-        *body_len = r.body.len;
-        memmove(in, r.body.p, r.body.len);
-        return true;
-    }
-}
-
 static bool
 fetch_keys(const struct target *target, const char *path, struct token_check *keys)
 {
     static char in[65536];
-    size_t len;
+    struct response r;
     struct attest_error err;
-    if (!fetch(target, path, in, sizeof(in), &len)) {
+    if (!http_get(target, path, in, sizeof(in), &r)) {
         fprintf(stderr, "load: %s%s: no key set to be had\n", target->host, path);
         return false;
     }
-    if (token_check_keys(keys, in, len, &err) == ATTEST_OK)
+    if (token_check_keys(keys, in + (r.body.p - in), r.body.len, &err) == ATTEST_OK)
         return true;
     fprintf(stderr, "load: %s%s: %s\n", target->host, path, err.text);
     return false;
+}
+
+static enum attest_rc
+check_by_keys(void *ctx, char *body, size_t len, struct attest_error *err)
+{
+    return token_check_answer(ctx, body, len, err);
 }
 
 static void *
@@ -285,12 +264,12 @@ fetch_only(const char *address, const char *path)
     static char in[65536];
     struct target target;
     struct attest_error err;
-    size_t len;
+    struct response r;
     if (target_parse(address, &target, &err) != ATTEST_OK)
         return wrong_use("address", err.text);
-    if (!fetch(&target, path, in, sizeof(in), &len))
+    if (!http_get(&target, path, in, sizeof(in), &r))
         return 3;
-    return fwrite(in, 1, len, stdout) == len ? 0 : 3;
+    return fwrite(r.body.p, 1, r.body.len, stdout) == r.body.len ? 0 : 3;
 }
 
 int
@@ -302,7 +281,8 @@ main(int argc, char **argv)
                              .threads = 1,
                              .duration_us = 5000000,
                              .expect_status = 200,
-                             .keys = &keys,
+                             .check = check_by_keys,
+                             .check_ctx = &keys,
                              .requested = &requested};
     const char *post = NULL, *jwks = "/.well-known/jwks.json";
     struct attest_error err;
