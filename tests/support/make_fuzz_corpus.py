@@ -36,6 +36,8 @@ for kind in ("valid", "invalid"):
         if group in seen or len(text) > 4096:
             continue
         seen.add(group)
+        if case.startswith("signed_keyset_"):  # that corpus was made by hand
+            continue
         if os.path.exists(os.path.join(root, case, "kind")):
             put("keyset", case, text)
             put("json", case, text)

@@ -100,6 +100,24 @@ run_keyset(const char *input, size_t len, struct attest_error *err)
 }
 
 static enum attest_rc
+run_signed_keyset(const struct run *run, const char *folder, const char *input, size_t len,
+                  struct attest_error *err)
+{
+    size_t root_len;
+    AUTO(mem) char *root = file_of(run, folder, "root.jwk", "default_root.jwk", &root_len);
+    AUTO(mem) char *issuer = file_of(run, folder, "issuer", "default_issuer", NULL);
+    AUTO(mem) char *now = file_of(run, folder, "now", "default_now", NULL);
+    struct attest_keys *keys = NULL;
+    done(attest_keys_new(&keys, err), err);
+    done(attest_keys_pin_root(keys, issuer, root, root_len, err), err);
+    enum attest_rc rc =
+        attest_keys_add_signed(keys, issuer, input, len, strtoll(now, NULL, 10), err);
+    assert_int_equal(attest_keys_expires_at_s(keys, issuer) != 0, rc == ATTEST_OK);
+    attest_keys_free(keys);
+    return rc;
+}
+
+static enum attest_rc
 run_token(const struct run *run, const char *folder, const char *input, size_t len,
           struct attest_error *err)
 {
@@ -138,9 +156,10 @@ run_case(void *ctx, const char *folder)
     assert_non_null(exact);
     memcpy(exact, input, len);
 
-    enum attest_rc rc = kind && strcmp(kind, "keyset") == 0
+    enum attest_rc rc = !kind ? run_token(run, folder, exact, len, &err)
+                        : strcmp(kind, "keyset") == 0
                             ? run_keyset(exact, len, &err)
-                            : run_token(run, folder, exact, len, &err);
+                            : run_signed_keyset(run, folder, exact, len, &err);
     if (rc != rc_from(expect) || (rc && err.rc != rc) || (rc && says && !strstr(err.text, says))) {
         print_error("%s/%s: %d \"%s\", expected %s \"%s\"\n", run->set, folder, (int)rc, err.text,
                     expect, says ? says : "");
