@@ -1,10 +1,25 @@
 # SPDX-License-Identifier: MIT
 # What both interoperability tests do, once PEER runs the other side: our token verifies there from
-# our served key set and a spoilt one does not, and a token made there verifies here.
+# our served key set and a spoilt one does not, a token made there verifies here, and the other side
+# rides through a rotation and a revocation with the key sets that it keeps.
 dir=$(mktemp -d) || exit 1
 trap 'stop_issuer; rm -rf "$dir"' EXIT
 . "$top_srcdir/tests/support/expect.sh"
 . "$top_srcdir/tests/support/issuer.sh"
+. "$top_srcdir/tests/support/keys.sh"
+
+# Key sets may be kept for two seconds.
+EXTRA_SIGNER='lifetime_default_s: 60
+lifetime_max_s: 60
+jwks_max_age_s: 1
+rollover:
+  active_period_s: 3600
+  jitter_s: 0
+  publish_lead_s: 3
+  retire_lag_s: 60
+  verifier_cache_max_s: 1
+  propagation_s: 1
+  skew_s: 0'
 
 audience=https://mcp.example.com
 
@@ -63,4 +78,68 @@ END
         --jwks "$dir/jwks.json" --audience "$audience" -
     expect 1
     out_has '"error_code": *1003'
+}
+
+active_kid() { key_table "$ADMIN_SOCKET" | awk '$2 == "token" && $3 == "active" { print $1 }'; }
+
+# Until the standby may sign.
+wait_standby() {
+    tries=0
+    until key_table "$ADMIN_SOCKET" | awk -v now="$(date +%s)" \
+        '$2 == "token" && $3 == "published" && $5 + 3 <= now' | grep -q .; do
+        tries=$((tries + 1))
+        [ $tries -lt 200 ] || { complain "no standby gets ready"; return; }
+        sleep 0.1
+    done
+}
+
+# peer_says WANTED FILE WHAT: what the other side, which goes on running, says of the token in FILE.
+peer_says() {
+    cat "$2" >&3
+    answer=
+    read -r answer <&4
+    case $answer in
+    $1*) ;;
+    *) complain "$3: the other side says '$answer', not '$1'" ;;
+    esac
+}
+
+# new_tokens_for SECONDS: each is good there.
+new_tokens_for() {
+    end=$(($(date +%s) + $1))
+    while [ "$(date +%s)" -le $end ]; do
+        mint >"$dir/new" 2>"$dir/err" || complain "no token was minted"
+        peer_says ok "$dir/new" "a new token"
+    done
+}
+
+rides_along() {
+    mkfifo "$dir/to_peer" "$dir/from_peer"
+    "$@" ride "$ISSUER" "$audience" <"$dir/to_peer" >"$dir/from_peer" 2>"$dir/peer.err" &
+    peer_pid=$!
+    exec 3>"$dir/to_peer" 4<"$dir/from_peer"
+
+    wait_standby
+    first=$(active_kid)
+    mint >"$dir/first" || complain "no token was minted"
+    peer_says ok "$dir/first" "a token of before the rotation"
+    run "$top_builddir/attestctl" key rotate --socket "$ADMIN_SOCKET"
+    expect 0
+    new_tokens_for 3
+    second=$(active_kid)
+    [ -n "$second" ] && [ "$second" != "$first" ] || complain "nothing was rotated"
+    peer_says ok "$dir/first" "a token of before the rotation, after it"
+
+    wait_standby
+    mint >"$dir/second" || complain "no token was minted"
+    peer_says ok "$dir/second" "a token of the second key"
+    run "$top_builddir/attestctl" key revoke --socket "$ADMIN_SOCKET" --reason 'a test' "$second"
+    expect 0
+    # Two seconds in its cache, one for the change to get there, and the one that has begun.
+    new_tokens_for 4
+    [ "$(active_kid)" != "$second" ] || complain "the revoked key is active"
+    peer_says no "$dir/second" "a token of the revoked key"
+    peer_says ok "$dir/first" "a token of a retired key, after a revocation"
+    exec 3>&- 4<&-
+    wait $peer_pid || { cp "$dir/peer.err" "$dir/err"; complain "the other side failed"; }
 }

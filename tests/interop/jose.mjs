@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The other side of the interoperability test, with npm's jose.
 //   jose.mjs verify ISSUER AUDIENCE   token on standard input; prints its sub; exit 1 with jose's code
+//   jose.mjs ride ISSUER AUDIENCE     for each token, a line of standard input, one line: "ok", or "no" and
+//                                     jose's code; one key set kept by jose's rules, for 2 s at most, and
+//                                     with its usual 30 s between two fetches for an unknown key
 //   jose.mjs sign CLAIMS JWKS KID     signs the claims in a file with a new key, whose public half goes
 //                                     to the file JWKS; prints the token
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { createRemoteJWKSet, exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose';
 
 async function verify(issuer, audience) {
@@ -15,6 +19,19 @@ async function verify(issuer, audience) {
   } catch (error) {
     console.log(error.code);
     process.exitCode = 1;
+  }
+}
+
+async function ride(issuer, audience) {
+  const url = new URL(`${issuer}/.well-known/jwks.json`);
+  const keys = createRemoteJWKSet(url, { cacheMaxAge: 2000 });
+  for await (const token of createInterface({ input: process.stdin })) {
+    try {
+      await jwtVerify(token, keys, { issuer, audience });
+      console.log('ok');
+    } catch (error) {
+      console.log('no', error.code);
+    }
   }
 }
 
@@ -33,4 +50,4 @@ async function sign(claimsFile, jwksFile, kid) {
 }
 
 const [command, ...rest] = process.argv.slice(2);
-await { verify, sign }[command](...rest);
+await { verify, ride, sign }[command](...rest);

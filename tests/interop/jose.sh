@@ -21,4 +21,5 @@ fi
 start_issuer
 ours_verifies_there node "$peer/jose.mjs"
 theirs_verifies_here node "$peer/jose.mjs"
+rides_along node "$peer/jose.mjs"
 exit $failed

@@ -2,6 +2,8 @@
 """The other side of the interoperability test, with PyJWT.
 
     pyjwt.py verify ISSUER AUDIENCE   token on standard input; prints its sub; exit 1 with the error
+    pyjwt.py ride ISSUER AUDIENCE     for each token, a line of standard input, one line: "ok", or "no" and
+                                      the error; one key set kept by PyJWKClient, for 2 s at most
     pyjwt.py sign CLAIMS JWKS KID     signs the claims in a file with a new key, whose public half goes
                                       to the file JWKS; prints the token
 """
@@ -13,22 +15,37 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
+def decode(client, token, issuer, audience):
+    return jwt.decode(
+        token,
+        client.get_signing_key_from_jwt(token).key,
+        algorithms=["EdDSA"],
+        issuer=issuer,
+        audience=audience,
+        options={"require": ["exp", "iat", "nbf", "iss", "aud", "sub", "jti"]},
+    )
+
+
 def verify(issuer, audience):
     token = sys.stdin.read().strip()
+    client = jwt.PyJWKClient(issuer + "/.well-known/jwks.json")
     try:
-        key = jwt.PyJWKClient(issuer + "/.well-known/jwks.json").get_signing_key_from_jwt(token)
-        claims = jwt.decode(
-            token,
-            key.key,
-            algorithms=["EdDSA"],
-            issuer=issuer,
-            audience=audience,
-            options={"require": ["exp", "iat", "nbf", "iss", "aud", "sub", "jti"]},
-        )
+        claims = decode(client, token, issuer, audience)
     except jwt.PyJWTError as error:
         print(type(error).__name__)
         return 1
     print(claims["sub"])
+    return 0
+
+
+def ride(issuer, audience):
+    client = jwt.PyJWKClient(issuer + "/.well-known/jwks.json", lifespan=2)
+    for line in sys.stdin:
+        try:
+            decode(client, line.strip(), issuer, audience)
+            print("ok", flush=True)
+        except jwt.PyJWTError as error:
+            print("no", type(error).__name__, flush=True)
     return 0
 
 
@@ -46,4 +63,4 @@ def sign(claims_file, jwks_file, kid):
     return 0
 
 
-sys.exit({"verify": verify, "sign": sign}[sys.argv[1]](*sys.argv[2:]))
+sys.exit({"verify": verify, "ride": ride, "sign": sign}[sys.argv[1]](*sys.argv[2:]))

@@ -11,4 +11,5 @@ python=/usr/bin/python3
 start_issuer
 ours_verifies_there $python "$top_srcdir/tests/interop/pyjwt.py"
 theirs_verifies_here $python "$top_srcdir/tests/interop/pyjwt.py"
+rides_along $python "$top_srcdir/tests/interop/pyjwt.py"
 exit $failed
