@@ -39,7 +39,7 @@ kids_of() { sed -n 's/^    //p' "$dir/out" | grep "^$1" | grep -oE '[A-Za-z0-9_-
 kids=$(kids_of '\(root\|log\) ')
 signing=$(kids_of 'token *active')
 [ -n "$kids" ] && [ -n "$signing" ] || give_up "no key is shown"
-grep -q '^ *[0-9]*\. rotate the token key .* ok  to '"$signing" "$dir/out" ||
+grep -q '^ *[0-9]*\. rotate the token key .*ok  to '"$signing" "$dir/out" ||
     complain "the key that signs is not the one that was rotated to"
 [ -n "$(kids_of 'token *retired')" ] || complain "no key has retired"
 grep -q '^    token .*[#|].*|' "$dir/out" || complain "no life of a key is drawn"
