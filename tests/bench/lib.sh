@@ -104,7 +104,8 @@ make_token() {
 }
 
 # start_signer NAME WORKERS [MODULE [TOKEN]]: attest-signer with keys, in $work/NAME. What stands
-# in $signer_env is put into its environment alone. Sets signer_pid.
+# in $signer_env is put into its environment alone, $signer_yaml into its configuration. Sets
+# signer_pid.
 start_signer() {
     dir=$work/$1
     mkdir -p "$dir/state"
@@ -118,6 +119,7 @@ signer_socket: $dir/signer.sock
 admin_socket: $dir/signer-admin.sock
 development: true
 workers: $2
+${signer_yaml:-}
 END
     env ${signer_env:-} "$top_builddir/attest-signer" --config "$dir/signer.yaml" 2>"$dir.signer.err" &
     signer_pid=$!
