@@ -132,7 +132,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  * A claim that must be there although the format leaves it open: "cnf", "agent_integrity",
  * "agent_integrity.config_hash", "agent_integrity.system_prompt_hash",
  * "agent_identity.deployment_id", "agent_identity.enterprise",
- * "attestation_metadata.nested_attestation". Claims that every token holds may be named too.
+ * "attestation_metadata.nested_attestation" (verified, and of another trusted issuer than the
+ * token's own). Claims that every token holds may be named too.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_policy_require_claim(struct attest_policy *policy, const char *claim,

@@ -43,7 +43,8 @@ const struct issuer_policy *policy_issuer_at(const struct attest_policy *policy,
 /* Which of the token's audiences is ours: its index, or -1. */
 int policy_match_audience(const struct attest_policy *policy, const struct claims *claims);
 
-/* The demanded claim that is not there, or NULL. nested: one is there and verified. */
+/* The demanded claim that is not there, or NULL. nested: one of another issuer
+ * is there and verified. */
 const char *policy_missing_claim(const struct attest_policy *policy, const struct claims *claims,
                                  bool nested);
 

@@ -116,9 +116,12 @@ check_nested_claims(struct check *inner, const struct claims *outer, struct atte
  * A nested attestation of an issuer that is not trusted here says nothing to us and is left aside.
  * Whatever else is wrong with it is wrong with the token that vouches for it. In a function of its
  * own, so that its room is taken only when there is one.
+ *
+ * by_another: it is the word of another issuer than the outer token's, which could otherwise vouch
+ * for itself.
  */
 static __attribute__((noinline)) enum attest_rc
-check_nested(const struct check *outer, bool *verified, struct attest_error *err)
+check_nested(const struct check *outer, bool *verified, bool *by_another, struct attest_error *err)
 {
     struct jws jws;
     struct check c = {.keys = outer->keys, .policy = outer->policy, .now_s = outer->now_s};
@@ -135,6 +138,7 @@ check_nested(const struct check *outer, bool *verified, struct attest_error *err
     if (rc != ATTEST_OK)
         return error_set(err, ATTEST_E_CLAIMS, "nested_attestation: %s", why.text);
     *verified = true;
+    *by_another = !slice_eq(c.claims.iss, outer->claims.iss);
     return ATTEST_OK;
 }
 
@@ -152,14 +156,16 @@ check_claims(struct check *c, struct claims_findings *found, struct attest_error
     if (matched < 0)
         return error_set(err, ATTEST_E_AUDIENCE, "token is meant for %.*s",
                          SLICE_ARG(claims->aud[0]));
+    bool by_another = false;
     rc = claims_read_rest(claims, &c->issuer->names, err);
     if (rc == ATTEST_OK && claims->nested_attestation.p)
-        rc = check_nested(c, &found->nested_verified, err);
+        rc = check_nested(c, &found->nested_verified, &by_another, err);
     if (rc != ATTEST_OK)
         return rc;
-    const char *missing = policy_missing_claim(c->policy, claims, found->nested_verified);
+    const char *missing = policy_missing_claim(c->policy, claims, by_another);
     if (missing)
-        return error_set(err, ATTEST_E_CLAIMS, "%s: demanded here and not there", missing);
+        return error_set(err, ATTEST_E_CLAIMS, "%s: demanded here%s and not there", missing,
+                         found->nested_verified && !by_another ? ", by another issuer," : "");
     found->aud_matched = (size_t)matched;
     found->trust = policy_trust(c->issuer, claims);
     rc = policy_check_issuer(c->policy, c->issuer, claims, c->now_s, err);

@@ -495,6 +495,43 @@ test_nested(void **state)
     assert_int_equal(verify_nested(&key, "cnf", cnf, &verified), ATTEST_E_CLAIMS);
 }
 
+/* One who demands a second word does not take the same one's twice. */
+static void
+test_nested_demanded(void **state)
+{
+    (void)state;
+    static const char *const issuers[] = {MINT_ISSUER, OTHER};
+    static const char *const domains[] = {"ai.example.com", "other.example.com"};
+    for (size_t i = 0; i < 2; i++) {
+        AUTO(attest_policy) struct attest_policy *p = open_policy();
+        struct mint_object inner, outer;
+        assert_int_equal(attest_policy_add_issuer(p, OTHER, ATTEST_TRUST_PROVIDER, NULL),
+                         ATTEST_OK);
+        for (size_t k = 0; k < 2; k++) {
+            assert_int_equal(attest_policy_issuer_trust_domain(p, issuers[k], domains[k], NULL),
+                             ATTEST_OK);
+            assert_int_equal(attest_policy_issuer_provider(p, issuers[k], "anthropic", NULL),
+                             ATTEST_OK);
+        }
+        assert_int_equal(
+            attest_policy_require_claim(p, "attestation_metadata.nested_attestation", NULL),
+            ATTEST_OK);
+        assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
+        mint_payload(&inner);
+        mint_set(&inner, "aud", "\"" MINT_ISSUER "\"");
+        mint_set(&inner, "jti", "\"11111111-4a5f-4d7e-9c33-0a1b2c3d4e5f\"");
+        if (i == 1) {
+            mint_set(&inner, "iss", "\"" OTHER "\"");
+            mint_set(&inner, "sub", "\"spiffe://other.example.com/model/claude-sonnet-4\"");
+        }
+        char *nested AUTO(mem) = mint_token(i ? &other_key : &key, NULL, &inner);
+        char *metadata AUTO(mem) = metadata_with(nested);
+        mint_payload(&outer);
+        mint_set(&outer, "attestation_metadata", metadata);
+        assert_int_equal(verify_payload(p, &outer), i ? ATTEST_OK : ATTEST_E_CLAIMS);
+    }
+}
+
 static enum attest_rc
 find(const struct attest_keys *k, const char *issuer, const char *kid)
 {
@@ -588,6 +625,7 @@ main(void)
         cmocka_unit_test(test_trust_is_the_lesser),
         cmocka_unit_test(test_keys_of_another_issuer),
         cmocka_unit_test(test_nested),
+        cmocka_unit_test(test_nested_demanded),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_version),
     };
