@@ -2,23 +2,24 @@
 #include "issuer/discovery.h"
 
 #include "issuer/issuer.h"
+#include "token/subject.h"
 
 static void
-put_url(struct buf *out, const char *name, const char *issuer, const char *path)
+put_url(struct buf *out, const char *name, struct slice issuer, const char *path)
 {
-    buf_printf(out, "\"%s\":", name);
-    /* issuer_config_check() leaves nothing in an issuer that JSON would escape */
-    buf_printf(out, "\"%s%s\",", issuer, path);
+    /* issuer_check() leaves nothing in an issuer that JSON would escape */
+    buf_printf(out, "\"%s\":\"%.*s%s\",", name, SLICE_ARG(issuer), path);
 }
 
 void
 discovery_write(const char *issuer, struct buf *out)
 {
     buf_char(out, '{');
-    put_url(out, "issuer", issuer, "");
-    put_url(out, "jwks_uri", issuer, "/.well-known/jwks.json");
-    put_url(out, "signed_jwks_uri", issuer, "/.well-known/jwks.jwt");
-    put_url(out, "token_endpoint", issuer, "/oauth2/token");
+    struct slice base = issuer_base(slice_cstr(issuer));
+    put_url(out, "issuer", slice_cstr(issuer), "");
+    put_url(out, "jwks_uri", base, "/.well-known/jwks.json");
+    put_url(out, "signed_jwks_uri", base, "/.well-known/jwks.jwt");
+    put_url(out, "token_endpoint", base, "/oauth2/token");
     buf_str(out, "\"id_token_signing_alg_values_supported\":[\"EdDSA\"],"
                  "\"subject_types_supported\":[\"public\"],"
                  "\"response_types_supported\":[\"none\"],"

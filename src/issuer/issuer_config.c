@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "issuer/issuer_config.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "token/subject.h"
 
 #define AT(member) offsetof(struct issuer_config, member)
 
@@ -57,64 +57,10 @@ const struct config_schema issuer_config_schema = {
     .n_keys = ARRAY_LEN(keys),
 };
 
-/* Host part of scheme://host[:port][/path]; empty when there is none. */
-static struct slice
-url_host(const char *rest)
-{
-    struct slice host = {rest, strcspn(rest, "/")};
-    const char *end = host.p + host.len;
-    if (host.len && host.p[0] == '[') {
-        const char *close = memchr(host.p, ']', host.len);
-        return close ? (struct slice){host.p, (size_t)(close + 1 - host.p)}
-                     : (struct slice){end, 0};
-    }
-    const char *colon = memchr(host.p, ':', host.len);
-    if (colon)
-        host.len = (size_t)(colon - host.p);
-    return host;
-}
-
-static bool
-loopback_host(struct slice host)
-{
-    char text[INET_ADDRSTRLEN];
-    struct in_addr four;
-    if (slice_is(host, "localhost") || slice_is(host, "[::1]"))
-        return true;
-    if (host.len >= sizeof(text))
-        return false;
-    snprintf(text, sizeof(text), "%.*s", SLICE_ARG(host));
-    return inet_pton(AF_INET, text, &four) == 1 && ntohl(four.s_addr) >> 24 == 127;
-}
-
-static enum attest_rc
-check_issuer(const char *issuer, struct attest_error *err)
-{
-    size_t len = strlen(issuer);
-    for (size_t i = 0; i < len; i++)
-        if (issuer[i] <= ' ' || issuer[i] > '~' || strchr("\"<>\\^`{|}?#@", issuer[i]))
-            return error_set(err, ATTEST_E_CONFIG,
-                             "issuer: no URL: spaces, controls, ?, #, @ and quotes have no place");
-    bool https = strncmp(issuer, "https://", 8) == 0;
-    bool http = strncmp(issuer, "http://", 7) == 0;
-    struct slice host = https  ? url_host(issuer + 8)
-                        : http ? url_host(issuer + 7)
-                               : (struct slice){0};
-    if (host.len == 0)
-        return error_set(err, ATTEST_E_CONFIG, "issuer: must be https://HOST…");
-    if (http && !loopback_host(host))
-        return error_set(err, ATTEST_E_CONFIG,
-                         "issuer: http is for loopback hosts only; use https");
-    if (len > 1024 || issuer[len - 1] == '/')
-        return error_set(err, ATTEST_E_CONFIG, "issuer: %s",
-                         len > 1024 ? "longer than 1024 bytes" : "must not end in /");
-    return ATTEST_OK;
-}
-
 enum attest_rc
 issuer_config_check(const struct issuer_config *config, struct attest_error *err)
 {
-    enum attest_rc rc = check_issuer(config->issuer, err);
+    enum attest_rc rc = issuer_check(slice_cstr(config->issuer), true, err);
     if (rc)
         return rc;
     if (!config->tls_certificate != !config->tls_key)

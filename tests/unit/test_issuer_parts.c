@@ -290,8 +290,13 @@ static void
 test_discovery(void **state)
 {
     (void)state;
-    AUTO(buf) struct buf text;
+    AUTO(buf) struct buf text, slashed;
     buf_init(&text, 16384);
+    buf_init(&slashed, 16384);
+    discovery_write("https://issuer.example/", &slashed);
+    assert_true(buf_terminate(&slashed));
+    assert_non_null(strstr(slashed.p, "\"issuer\":\"https://issuer.example/\""));
+    assert_non_null(strstr(slashed.p, "\"https://issuer.example/oauth2/token\""));
     discovery_write("https://issuer.example", &text);
     JSON_NODES(doc, 64);
     assert_int_equal(json_read(&doc, text.p, text.len, &limits, NULL), ATTEST_OK);
@@ -361,7 +366,9 @@ test_config(void **state)
         {"issuer: http://127.evil.example", false},
         {"issuer: ftp://a.example", false},
         {"issuer: https://", false},
-        {"issuer: https://a.example/", false},
+        {"issuer: https://a.example/", true},
+        {"issuer: https://a.example/tenant/", true},
+        {"issuer: https://a.example//", false},
         {"issuer: https://u@a.example", false},
         {"issuer: https://a.example?x", false},
         {"issuer: \"https://a.example/\\\"\"", false},
