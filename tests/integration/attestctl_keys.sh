@@ -261,7 +261,8 @@ mkdir "$dir/two"
 second() {
     sed -e "s#$dir/state#$dir/two/state#" -e "s#: $dir/signer.sock#: $dir/two/signer.sock#" \
         -e "s#: $dir/admin.sock#: $dir/two/admin.sock#" "$dir/attest-signer.yaml" >"$dir/two/signer.yaml"
-    "$top_builddir/attest-signer" --config "$dir/two/signer.yaml" "$@" >"$dir/two/log" 2>&1 &
+    : >"$dir/two/log"
+    "$top_builddir/attest-signer" --config "$dir/two/signer.yaml" "$@" >>"$dir/two/log" 2>&1 &
     second_pid=$!
     wait_for $second_pid "$dir/two/log"
 }

@@ -34,13 +34,16 @@ wait_for() {
 }
 
 start_signer() {
-    "$top_builddir/attest-signer" --config "$dir/attest-signer.yaml" >"$dir/signer.log" 2>&1 &
+    # Emptied before wait_for reads it, or a start would see the line of the one before.
+    : >"$dir/signer.log"
+    "$top_builddir/attest-signer" --config "$dir/attest-signer.yaml" >>"$dir/signer.log" 2>&1 &
     SIGNER_PID=$!
     wait_for $SIGNER_PID "$dir/signer.log"
 }
 
 start_attestd() {
-    "$top_builddir/attestd" --config "$dir/attestd.yaml" "$@" >"$dir/attestd.log" 2>&1 &
+    : >"$dir/attestd.log"
+    "$top_builddir/attestd" --config "$dir/attestd.yaml" "$@" >>"$dir/attestd.log" 2>&1 &
     ATTESTD_PID=$!
     wait_for $ATTESTD_PID "$dir/attestd.log"
 }
