@@ -169,9 +169,10 @@ pin_file(const char *issuer, const char *path, struct attest_keys *keys, struct 
     enum attest_rc rc = file_read(path, ATTEST_JWKS_MAX, &text, err);
     if (rc != ATTEST_OK)
         return rc;
-    if (text.len && memmem(text.p, text.len, "-----BEGIN", 10))
+    struct slice found = text.p ? buf_view(&text) : slice_cstr("");
+    if (memmem(found.p, found.len, "-----BEGIN", 10))
         return pin_pem(issuer, path, keys, err);
-    return attest_keys_pin_root(keys, issuer, text.p ? text.p : "", text.len, err);
+    return attest_keys_pin_root(keys, issuer, found.p, found.len, err);
 }
 
 /* Said every time, until the pins are changed: a machine may be what reads it. */
