@@ -19,7 +19,8 @@ enum key_state {
     KEY_REVOKED,
 };
 
-/* Seconds since the epoch; 0 is "not yet". Planned times may lie in the future. */
+/* Seconds since the epoch; 0 is "not yet". published_s, active_s and retired_s
+ * may be planned and lie in the future. */
 struct key_times {
     int64_t created_s;
     int64_t published_s;

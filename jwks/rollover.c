@@ -169,33 +169,37 @@ look(const struct rollover_key *keys, size_t n, int64_t now_s)
     return v;
 }
 
-/* What leaves goes first: room in the JWKS may be waited for. */
+/* What leaves the JWKS goes first: room may be waited for. */
 static struct rollover_step
-next_leaving(const struct rollover_key *keys, size_t n, const struct rollover_policy *policy,
+next_removal(const struct rollover_key *keys, size_t n, const struct rollover_policy *policy,
              int64_t now_s)
 {
     struct rollover_step wait = {ROLLOVER_WAIT, ROLLOVER_NO_KEY, ROLLOVER_NO_KEY, INT64_MAX};
     for (size_t i = 0; i < n; i++) {
-        const struct key_times *t = &keys[i].times;
-        int64_t at_s;
-        enum rollover_action action;
-        switch (key_state(t, now_s)) {
-        case KEY_RETIRED:
-            action = ROLLOVER_REMOVE;
-            at_s = t->retired_s + policy->retire_lag_s;
-            break;
-        case KEY_REMOVED:
-        case KEY_REVOKED:
-            if (t->destroyed_s)
-                continue;
-            action = ROLLOVER_DESTROY;
-            at_s = (t->revoked_s ? t->revoked_s : t->removed_s) + policy->destroy_grace_s;
-            break;
-        default:
+        if (key_state(&keys[i].times, now_s) != KEY_RETIRED)
             continue;
-        }
+        int64_t at_s = keys[i].times.retired_s + policy->retire_lag_s;
         if (at_s <= now_s)
-            return step(action, i, ROLLOVER_NO_KEY);
+            return step(ROLLOVER_REMOVE, i, ROLLOVER_NO_KEY);
+        wait.at_s = earlier(wait.at_s, at_s);
+    }
+    return wait;
+}
+
+/* Destroying comes last: a token that will not do it must not hold up the rest. */
+static struct rollover_step
+next_destruction(const struct rollover_key *keys, size_t n, const struct rollover_policy *policy,
+                 int64_t now_s)
+{
+    struct rollover_step wait = {ROLLOVER_WAIT, ROLLOVER_NO_KEY, ROLLOVER_NO_KEY, INT64_MAX};
+    for (size_t i = 0; i < n; i++) {
+        const struct key_times *t = &keys[i].times;
+        enum key_state state = key_state(t, now_s);
+        if (t->destroyed_s || (state != KEY_REMOVED && state != KEY_REVOKED))
+            continue;
+        int64_t at_s = (t->revoked_s ? t->revoked_s : t->removed_s) + policy->destroy_grace_s;
+        if (at_s <= now_s)
+            return step(ROLLOVER_DESTROY, i, ROLLOVER_NO_KEY);
         wait.at_s = earlier(wait.at_s, at_s);
     }
     return wait;
@@ -228,27 +232,38 @@ rollover_takeover_s(const struct rollover_key *keys, size_t n, const struct roll
     return v.standby == ROLLOVER_NO_KEY ? INT64_MAX : takeover_s(keys, &v, policy);
 }
 
+static struct rollover_step
+next_use(const struct rollover_key *keys, size_t n, const struct rollover_policy *policy,
+         int64_t now_s)
+{
+    struct rollover_step wait = {ROLLOVER_WAIT, ROLLOVER_NO_KEY, ROLLOVER_NO_KEY, INT64_MAX};
+    struct view v = look(keys, n, now_s);
+    if (v.standby != ROLLOVER_NO_KEY) {
+        wait.at_s = takeover_s(keys, &v, policy);
+        return wait.at_s <= now_s ? step(ROLLOVER_ACTIVATE, v.standby, v.active) : wait;
+    }
+    if (v.shown >= ROLLOVER_JWKS_KEYS_MAX)
+        return wait;
+    if (v.created != ROLLOVER_NO_KEY)
+        return step(ROLLOVER_PUBLISH, v.created, ROLLOVER_NO_KEY);
+    return step(ROLLOVER_GENERATE, ROLLOVER_NO_KEY, ROLLOVER_NO_KEY);
+}
+
 struct rollover_step
 rollover_next(const struct rollover_key *keys, size_t n, const struct rollover_policy *policy,
               int64_t now_s)
 {
-    struct rollover_step leaving = next_leaving(keys, n, policy, now_s);
-    if (leaving.action != ROLLOVER_WAIT)
-        return leaving;
-
-    struct view v = look(keys, n, now_s);
-    if (v.standby != ROLLOVER_NO_KEY) {
-        int64_t at_s = takeover_s(keys, &v, policy);
-        if (at_s <= now_s)
-            return step(ROLLOVER_ACTIVATE, v.standby, v.active);
-        leaving.at_s = earlier(leaving.at_s, at_s);
-        return leaving;
+    static struct rollover_step (*const order[])(
+        const struct rollover_key *keys, size_t n, const struct rollover_policy *policy,
+        int64_t now_s) = {next_removal, next_use, next_destruction};
+    struct rollover_step wait = {ROLLOVER_WAIT, ROLLOVER_NO_KEY, ROLLOVER_NO_KEY, INT64_MAX};
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        struct rollover_step next = order[i](keys, n, policy, now_s);
+        if (next.action != ROLLOVER_WAIT)
+            return next;
+        wait.at_s = earlier(wait.at_s, next.at_s);
     }
-    if (v.shown >= ROLLOVER_JWKS_KEYS_MAX)
-        return leaving;
-    if (v.created != ROLLOVER_NO_KEY)
-        return step(ROLLOVER_PUBLISH, v.created, ROLLOVER_NO_KEY);
-    return step(ROLLOVER_GENERATE, ROLLOVER_NO_KEY, ROLLOVER_NO_KEY);
+    return wait;
 }
 
 enum attest_rc

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/service.h"
 #include "signer/key_life.h"
+#include "signer/lease.h"
 
 struct checkpoint_op {
     struct op op;
@@ -140,8 +141,10 @@ checkpoint_start(struct signer *s, uint64_t covers)
         return;
     op->op.run = run_checkpoint;
     op->op.done = checkpoint_done;
+    struct attest_error why;
     const struct key_record *key = key_list_active(&s->keys, KEY_PURPOSE_LOG, clock_wall_s());
-    if (key)
+    /* Whose token it is signs for the one log that there is. */
+    if (key && !lease_known(s, &why))
         op->key = *key;
     op->covers = covers;
     s->checkpoint_running = true;

@@ -20,6 +20,7 @@ struct clock_watch {
     int64_t since_ms;  /* boot, at that moment */
     int64_t floor_ms;  /* wall: a moment that is certainly past */
     int64_t jumped_ms; /* how far it is off now; 0: it is believed */
+    bool unknown;      /* the machine restarted with a clock that is wrong: nothing to go by */
 };
 
 #define CLOCK_WATCH_TEXT_SIZE 96
@@ -29,8 +30,9 @@ void clock_watch_accept(struct clock_watch *watch, int64_t wall_ms, int64_t boot
 
 /*
  * Goes on from what clock_watch_write() left, perhaps by another process: in the same boot the
- * clock is held to it in both directions, after a restart of the machine it may only not be
- * earlier. text "" or unreadable: accepted as it is. boot_id "" is never the same.
+ * clock is held to it in both directions; after a restart of the machine it may not be earlier, nor
+ * later by more than a machine is usually off. text "" or unreadable: accepted as it is. boot_id ""
+ * is never the same.
  */
 void clock_watch_resume(struct clock_watch *watch, const char *text, const char *boot_id,
                         int64_t wall_ms, int64_t boot_ms);
@@ -39,5 +41,9 @@ void clock_watch_write(const struct clock_watch *watch, const char *boot_id, int
 
 /* Looks; true while the clock is believed. */
 bool clock_watch_look(struct clock_watch *watch, int64_t wall_ms, int64_t boot_ms);
+
+/* The time as far as it is known, after a look: the wall clock, or what it would be without the
+ * jump. */
+int64_t clock_watch_now_ms(const struct clock_watch *watch, int64_t wall_ms, int64_t boot_ms);
 
 #endif

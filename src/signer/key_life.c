@@ -31,6 +31,47 @@ read_boot_id(char out[41])
     out[n == 36 ? 36 : 0] = '\0';
 }
 
+static int64_t
+longer(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/*
+ * A configuration with shorter terms holds for what is made under it. What was promised under the
+ * one before is kept until it has run out, over further starts too: the fact "terms" knows the
+ * longest terms, and when they have run out if they are no longer configured.
+ */
+static enum attest_rc
+keep_promises(struct signer *s, struct attest_error *err)
+{
+    char text[KEY_FACT_MAX];
+    long long lead_s = 0, lag_s = 0, life_s = 0, until_s = 0;
+    struct rollover_policy *p = &s->policy;
+    int64_t now_s = clock_wall_s();
+    enum attest_rc rc = key_records_fact(s->records, "terms", text, err);
+    if (rc)
+        return rc;
+    bool known = sscanf(text, "%lld %lld %lld %lld", &lead_s, &lag_s, &life_s, &until_s) == 4 &&
+                 (!until_s || now_s < until_s);
+    bool shorter = known && (lead_s > p->publish_lead_s || lag_s > p->retire_lag_s ||
+                             life_s > p->lifetime_max_s);
+    if (shorter) {
+        p->publish_lead_s = longer(lead_s, p->publish_lead_s);
+        p->retire_lag_s = longer(lag_s, p->retire_lag_s);
+        p->lifetime_max_s = longer(life_s, p->lifetime_max_s);
+        s->relax_s = until_s ? until_s : now_s + longer(lead_s, lag_s);
+        log_event(LOG_LEVEL_INFO, "policy_kept",
+                  "publish_lead_s=%lld retire_lag_s=%lld lifetime_max_s=%lld "
+                  "note=\"the longer terms of before hold until they have run out\"",
+                  (long long)p->publish_lead_s, (long long)p->retire_lag_s,
+                  (long long)p->lifetime_max_s);
+    }
+    snprintf(text, sizeof(text), "%lld %lld %lld %lld", (long long)p->publish_lead_s,
+             (long long)p->retire_lag_s, (long long)p->lifetime_max_s, (long long)s->relax_s);
+    return key_records_set_fact(s->records, "terms", text, err);
+}
+
 enum attest_rc
 key_life_start(struct signer *s, struct attest_error *err)
 {
@@ -38,29 +79,55 @@ key_life_start(struct signer *s, struct attest_error *err)
     enum attest_rc rc = key_records_fact(s->records, "clock", text, err);
     if (rc)
         return rc;
+    if ((rc = keep_promises(s, err)))
+        return rc;
     read_boot_id(s->boot_id);
     s->clock.jump_max_ms = s->config->clock_jump_max_s * 1000;
     clock_watch_resume(&s->clock, text, s->boot_id, clock_wall_ms(), clock_boot_ms());
     return ATTEST_OK;
 }
 
+static bool
+look(struct signer *s, int64_t *wall_ms, int64_t *now_ms, int64_t *off_ms)
+{
+    pthread_mutex_lock(&s->back.lock);
+    int64_t boot_ms = clock_boot_ms();
+    *wall_ms = clock_wall_ms();
+    bool good = clock_watch_look(&s->clock, *wall_ms, boot_ms);
+    *now_ms = clock_watch_now_ms(&s->clock, *wall_ms, boot_ms);
+    *off_ms = s->clock.jumped_ms;
+    pthread_mutex_unlock(&s->back.lock);
+    return good;
+}
+
+bool
+key_life_clock(struct signer *s, int64_t *now_s)
+{
+    int64_t wall_ms, now_ms, off_ms;
+    bool good = look(s, &wall_ms, &now_ms, &off_ms);
+    *now_s = now_ms / 1000;
+    return good;
+}
+
 enum attest_rc
 key_life_remember(struct signer *s, struct attest_error *err)
 {
+    int64_t wall_ms, now_ms, off_ms;
     char text[CLOCK_WATCH_TEXT_SIZE];
+    look(s, &wall_ms, &now_ms, &off_ms);
     pthread_mutex_lock(&s->back.lock);
-    clock_watch_write(&s->clock, s->boot_id, clock_wall_ms(), text);
+    clock_watch_write(&s->clock, s->boot_id, wall_ms, text);
     pthread_mutex_unlock(&s->back.lock);
     return key_records_set_fact(s->records, "clock", text, err);
 }
 
+/* Says it when the clock is not believed any more, or again. */
 static bool
-clock_believed(struct signer *s)
+tell_clock(struct signer *s, int64_t *now_s)
 {
-    pthread_mutex_lock(&s->back.lock);
-    bool good = clock_watch_look(&s->clock, clock_wall_ms(), clock_boot_ms());
-    int64_t off_ms = s->clock.jumped_ms;
-    pthread_mutex_unlock(&s->back.lock);
+    int64_t wall_ms, now_ms, off_ms;
+    bool good = look(s, &wall_ms, &now_ms, &off_ms);
+    *now_s = now_ms / 1000;
     if (atomic_exchange(&s->clock_jumped, !good) == !good)
         return good;
     if (good)
@@ -182,8 +249,7 @@ step_done(struct signer *s, struct op *op)
                   LOG_QUOTED(slice_cstr(op->err.text)), (long long)s->step_back_off_ms);
     }
     key_life_take(s, k);
-    key_list_done(&k->keys);
-    free(op);
+    key_op_free(op);
     key_life_tick(s);
 }
 
@@ -191,13 +257,15 @@ static void
 corrected(struct signer *s, struct op *op)
 {
     struct key_op *k = (struct key_op *)op;
+    s->correcting = false;
     s->ops_pending--;
-    if (op->rc)
+    if (op->rc) {
+        s->correct_not_before_ms = clock_mono_ms() + BACK_OFF_FIRST_MS;
         log_event(LOG_LEVEL_ERROR, "rollover_failed", "why=%s",
                   LOG_QUOTED(slice_cstr(op->err.text)));
+    }
     key_life_take(s, k);
-    key_list_done(&k->keys);
-    free(op);
+    key_op_free(op);
 }
 
 static bool
@@ -209,19 +277,55 @@ push(struct signer *s, enum key_action action, const char *kid,
         return false;
     k->op.run = key_op_run;
     k->op.done = done;
+    k->op.release = key_op_free;
     k->action = action;
     snprintf(k->kid, sizeof(k->kid), "%s", kid);
+    k->when_s = s->signed_last_s;
     ops_push(s->ops, &k->op);
     return true;
+}
+
+/*
+ * Until the new keys came the old one was signed with. What its record says of that must be true,
+ * or it leaves the key set before its last token has expired.
+ */
+static void
+correct(struct signer *s)
+{
+    size_t i = key_list_find(&s->keys, slice_cstr(s->signed_by));
+    if (!s->signed_by[0] || s->correcting || s->stopping || i == s->keys.n ||
+        clock_mono_ms() < s->correct_not_before_ms)
+        return;
+    const struct key_times *times = &s->keys.keys[i].times;
+    if (!times->retired_s || times->retired_s >= s->signed_last_s || times->removed_s ||
+        times->revoked_s)
+        return;
+    s->correcting = push(s, KEY_LATE, s->signed_by, corrected);
+    s->ops_pending += s->correcting;
+}
+
+static void
+relax_policy(struct signer *s, int64_t now_s)
+{
+    if (!s->relax_s || now_s < s->relax_s)
+        return;
+    s->relax_s = 0;
+    pthread_mutex_lock(&s->back.lock);
+    rollover_policy_from(s->config, &s->policy);
+    pthread_mutex_unlock(&s->back.lock);
+    log_event(LOG_LEVEL_INFO, "policy_relaxed", "note=\"the shorter terms hold from now on\"");
 }
 
 void
 key_life_tick(struct signer *s)
 {
     struct forecast f;
-    int64_t now_s = clock_wall_s();
-    bool good = clock_believed(s);
+    int64_t now_s;
+    bool good = tell_clock(s, &now_s);
     lease_watch(s);
+    relax_policy(s, now_s);
+    correct(s);
+    publish_if_due(s);
     if (!good || s->stopping || !s->start_recorded || look_ahead(s, now_s, &f))
         return;
     tell_ahead(s, "activate", f.takeover_s, now_s, &s->told_takeover);
@@ -237,24 +341,21 @@ key_life_tick(struct signer *s)
 void
 key_life_take(struct signer *s, struct key_op *k)
 {
-    char signing[JWK_THUMBPRINT_LEN + 1] = "";
-    int64_t now_s = clock_wall_s();
+    int64_t now_s;
     if (k->keys.n == 0)
         return;
+    key_life_clock(s, &now_s);
     const struct key_record *active = key_list_active(&s->keys, KEY_PURPOSE_TOKEN, now_s);
-    if (active)
-        memcpy(signing, active->kid, sizeof(signing));
+    if (active) {
+        memcpy(s->signed_by, active->kid, sizeof(s->signed_by));
+        s->signed_last_s = now_s;
+    }
     struct key_list old = s->keys;
     s->keys = k->keys;
     k->keys = (struct key_list){0};
     key_list_done(&old);
-    /* The old keys were signed with until now. What the record says of that must be true. */
-    size_t i = key_list_find(&s->keys, slice_cstr(signing));
-    if (i < s->keys.n) {
-        const struct key_times *times = &s->keys.keys[i].times;
-        if (times->retired_s && times->retired_s < now_s && !times->revoked_s)
-            s->ops_pending += push(s, KEY_LATE, signing, corrected);
-    }
+    correct(s);
+    publish_if_due(s);
     signer_refresh(s);
 }
 

@@ -13,6 +13,13 @@
 /* Before threads start: goes on from the clock that the records remember. */
 enum attest_rc key_life_start(struct signer *s, struct attest_error *err);
 
+/*
+ * Seconds since the epoch for whatever depends on the life of keys: the wall clock or, while that
+ * is not believed, the time that it would be without the jump. False while it is not believed, and
+ * then nothing may be begun that cannot be undone. From any thread.
+ */
+bool key_life_clock(struct signer *s, int64_t *now_s);
+
 /* At each tick, and after each change. */
 void key_life_tick(struct signer *s);
 

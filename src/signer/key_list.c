@@ -64,7 +64,9 @@ key_list_new_times(const struct key_list *list, enum key_purpose purpose, int64_
 {
     struct key_times times = {.created_s = now_s};
     for (size_t i = 0; i < list->n; i++) {
-        if (list->keys[i].purpose == purpose)
+        enum key_state state = key_state(&list->keys[i].times, now_s);
+        bool in_use = state == KEY_PUBLISHED || state == KEY_ACTIVE;
+        if (list->keys[i].purpose == purpose && (in_use || purpose == KEY_PURPOSE_TOKEN))
             return times;
     }
     times.published_s = times.active_s = now_s;

@@ -30,7 +30,8 @@ enum attest_rc key_list_copy(const struct key_list *list, struct key_list *ret);
 
 /*
  * The time stamps of a new key. The first of its purpose signs at once: there is no older key that
- * somebody might still know alone. Any later one waits as `created`.
+ * somebody might still know alone. A log or root key also does when there is no other in use, since
+ * nothing else brings one into use then. Any other waits as `created`.
  */
 struct key_times key_list_new_times(const struct key_list *list, enum key_purpose purpose,
                                     int64_t now_s);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "signer/key_life.h"
 #include "signer/key_work.h"
 #include "signer/lease.h"
@@ -14,7 +15,7 @@ static enum attest_rc
 step_generate(struct key_work *w, const struct rollover_step *step, struct attest_error *err)
 {
     (void)step;
-    return key_work_generate(w, KEY_PURPOSE_TOKEN, "attestd token", err);
+    return key_work_generate(w, "generate", KEY_PURPOSE_TOKEN, "attestd token", err);
 }
 
 static enum attest_rc
@@ -76,7 +77,7 @@ run_step(struct key_work *w, struct attest_error *err)
     enum attest_rc rc = key_work_look(w, KEY_PURPOSE_TOKEN, err);
     if (rc)
         return rc;
-    struct rollover_step step = rollover_next(w->view.keys, w->view.n, &w->s->policy, w->now_s);
+    struct rollover_step step = rollover_next(w->view.keys, w->view.n, &w->policy, w->now_s);
     return take_step(w, &step, err);
 }
 
@@ -85,7 +86,7 @@ run_step(struct key_work *w, struct attest_error *err)
 static enum attest_rc
 run_generate(struct key_work *w, struct attest_error *err)
 {
-    return key_work_generate(w, w->k->purpose, w->k->label, err);
+    return key_work_generate(w, "generate", w->k->purpose, w->k->label, err);
 }
 
 static enum attest_rc
@@ -148,7 +149,7 @@ run_activate(struct key_work *w, struct attest_error *err)
     if (key->purpose == KEY_PURPOSE_ROOT)
         return error_set(err, ATTEST_E_ARGUMENT, "a root key takes over by key root-rotate");
     rc = key->purpose == KEY_PURPOSE_LOG ? activate_log_key(w, w->i, err)
-                                         : rollover_activate(w->view.keys, w->view.n, &w->s->policy,
+                                         : rollover_activate(w->view.keys, w->view.n, &w->policy,
                                                              w->i, k->force, w->now_s, err);
     if (rc)
         return rc;
@@ -168,7 +169,7 @@ make_standby(struct key_work *w, struct attest_error *err)
         enum attest_rc rc = key_work_look(w, KEY_PURPOSE_TOKEN, err);
         if (rc)
             return rc;
-        struct rollover_step step = rollover_next(w->view.keys, w->view.n, &w->s->policy, w->now_s);
+        struct rollover_step step = rollover_next(w->view.keys, w->view.n, &w->policy, w->now_s);
         if (step.action != ROLLOVER_GENERATE && step.action != ROLLOVER_PUBLISH)
             break;
         if ((rc = take_step(w, &step, err)))
@@ -197,7 +198,7 @@ rotate_log(struct key_work *w, struct attest_error *err)
     if (active == ROLLOVER_NO_KEY)
         return error_set(err, ATTEST_E_NOT_FOUND, "no log key is active: key generate makes one");
     set_other(w, active);
-    if ((rc = key_work_generate(w, KEY_PURPOSE_LOG, "attestd log", err)) ||
+    if ((rc = key_work_generate(w, "generate", KEY_PURPOSE_LOG, "attestd log", err)) ||
         (rc = key_work_look(w, KEY_PURPOSE_LOG, err)))
         return rc;
     w->i = key_view_find(&w->view, w->at);
@@ -224,11 +225,18 @@ run_rotate(struct key_work *w, struct attest_error *err)
         return rotate_log(w, err);
     if (k->purpose == KEY_PURPOSE_ROOT)
         return error_set(err, ATTEST_E_ARGUMENT, "the root key is rotated by key root-rotate");
-    enum attest_rc rc = make_standby(w, err);
+    enum attest_rc rc = key_work_look(w, KEY_PURPOSE_TOKEN, err);
     if (rc)
         return rc;
     size_t from = active_in(&w->view, w->now_s);
-    rc = rollover_rotate(w->view.keys, w->view.n, &w->s->policy, w->now_s, &k->when_s, err);
+    if (from == ROLLOVER_NO_KEY)
+        return error_set(err, ATTEST_E_NOT_FOUND, "no token key is active: see attestctl key list");
+    if (k->kid[0] && strcmp(k->kid, w->list.keys[w->view.at[from]].kid) != 0)
+        return error_set(err, ATTEST_E_EXISTS, "somebody else has just rotated: see key list");
+    if ((rc = make_standby(w, err)))
+        return rc;
+    from = active_in(&w->view, w->now_s);
+    rc = rollover_rotate(w->view.keys, w->view.n, &w->policy, w->now_s, &k->when_s, err);
     if (rc == ATTEST_E_EXISTS)
         return planned_already(k->when_s, err);
     if (rc)
@@ -246,7 +254,7 @@ say_who_signs(struct key_work *w)
     if (w->k->other[0])
         return;
     for (size_t i = 0; i < w->view.n; i++) {
-        int64_t ready_s = rollover_ready_s(&w->view.keys[i], &w->s->policy);
+        int64_t ready_s = rollover_ready_s(&w->view.keys[i], &w->policy);
         if (key_state(&w->view.keys[i].times, w->now_s) == KEY_PUBLISHED &&
             (!w->k->when_s || ready_s < w->k->when_s))
             w->k->when_s = ready_s;
@@ -263,7 +271,7 @@ run_retire(struct key_work *w, struct attest_error *err)
     if (w->list.keys[w->at].purpose != KEY_PURPOSE_TOKEN)
         return error_set(err, ATTEST_E_ARGUMENT,
                          "only a token key is retired; others give way to the next one");
-    rc = rollover_retire(w->view.keys, w->view.n, &w->s->policy, w->i, k->force, w->now_s, err);
+    rc = rollover_retire(w->view.keys, w->view.n, &w->policy, w->i, k->force, w->now_s, err);
     if (rc)
         return rc;
     say_who_signs(w);
@@ -274,14 +282,20 @@ run_retire(struct key_work *w, struct attest_error *err)
                            k->force ? "true" : "false", k->reason);
 }
 
-/* A root key that was announced takes over at once: verifiers that saw the announcement follow. */
+/*
+ * The root key that was announced takes over at once, since verifiers that saw the announcement
+ * follow; or it was that one, and then the one before goes on.
+ */
 static void
-revoke_root(struct key_work *w)
+revoke_root(struct key_work *w, bool was_active)
 {
     for (size_t i = 0; i < w->view.n; i++) {
         struct key_times *t = &w->view.keys[i].times;
-        if (i != w->i && key_state(t, w->now_s) == KEY_PUBLISHED)
+        enum key_state state = key_state(t, w->now_s);
+        if (was_active && state == KEY_PUBLISHED)
             t->active_s = w->now_s;
+        if (!was_active && state == KEY_ACTIVE && t->retired_s > w->now_s)
+            t->retired_s = 0;
     }
 }
 
@@ -295,13 +309,13 @@ run_revoke(struct key_work *w, struct attest_error *err)
     struct key_record *key = &w->list.keys[w->at];
     bool was_active = key_state(&key->times, w->now_s) == KEY_ACTIVE;
     if (key->purpose == KEY_PURPOSE_TOKEN) {
-        rc = rollover_revoke(w->view.keys, w->view.n, &w->s->policy, w->i, w->now_s, err);
+        rc = rollover_revoke(w->view.keys, w->view.n, &w->policy, w->i, w->now_s, err);
     } else if (key->times.revoked_s) {
         rc = error_set(err, ATTEST_E_EXISTS, "revoked before");
     } else {
         w->view.keys[w->i].times.revoked_s = w->now_s;
-        if (key->purpose == KEY_PURPOSE_ROOT && was_active)
-            revoke_root(w);
+        if (key->purpose == KEY_PURPOSE_ROOT)
+            revoke_root(w, was_active);
     }
     if (rc)
         return rc;
@@ -346,7 +360,7 @@ run_root_rotate(struct key_work *w, struct attest_error *err)
     size_t old = w->view.at[active];
     k->when_s = w->now_s + w->s->config->root_lead_s;
     w->list.keys[old].times.retired_s = k->when_s; /* in the transaction that brings the new one */
-    return key_work_generate(w, KEY_PURPOSE_ROOT, "attestd root", err);
+    return key_work_generate(w, "root_rotate", KEY_PURPOSE_ROOT, "attestd root", err);
 }
 
 /* The loop learnt of a take-over only after its moment, and let the old key sign until then. */
@@ -355,11 +369,13 @@ run_late(struct key_work *w, struct attest_error *err)
 {
     enum attest_rc rc = key_work_find(w, w->k->kid, err);
     struct key_times *times = rc ? NULL : &w->view.keys[w->i].times;
-    if (rc || !times->retired_s || times->retired_s >= w->now_s || times->removed_s ||
+    if (rc || !times->retired_s || times->retired_s >= w->k->when_s || times->removed_s ||
         times->revoked_s)
         return rc;
-    times->retired_s = w->now_s;
-    return key_work_commit(w, "retire", w->i, err, ",\"note\":\"it signed until now\"");
+    times->retired_s = w->k->when_s;
+    return key_work_commit(w, "retire", w->i, err,
+                           ",\"when\":%lld,\"note\":\"it signed until then\"",
+                           (long long)w->k->when_s);
 }
 
 /* ---- all of them ---- */
@@ -383,13 +399,15 @@ static const struct action_row rows[] = {
 };
 
 static enum attest_rc
-may_begin(struct signer *s, bool urgent, struct attest_error *err)
+may_begin(struct signer *s, bool urgent, int64_t *now_s, struct attest_error *err)
 {
     struct issuance_log_status log;
-    enum attest_rc rc = lease_check(s, err);
+    /* A revocation asks neither the token nor the log, either of which may hang or be away. */
+    enum attest_rc rc = urgent ? lease_known(s, err) : lease_check(s, err);
+    bool believed = key_life_clock(s, now_s);
     if (rc || urgent)
         return rc;
-    if (atomic_load(&s->clock_jumped))
+    if (!believed)
         return error_set(err, ATTEST_E_DENIED,
                          "the clock jumped: set it right, or attestctl key accept-clock");
     issuance_log_status(s->log, &log);
@@ -397,7 +415,12 @@ may_begin(struct signer *s, bool urgent, struct attest_error *err)
         return error_set(err, ATTEST_E_LOG, "%s", log.why);
     if ((rc = key_events_flush(s, err)))
         return rc;
-    return key_repair(s, err);
+    key_repair(s);
+    rc = key_life_remember(s, err);
+    /* All that took its time: what follows is stamped with what the clock says now. */
+    if (!rc && !key_life_clock(s, now_s))
+        rc = error_set(err, ATTEST_E_DENIED, "the clock jumps");
+    return rc;
 }
 
 void
@@ -405,18 +428,55 @@ key_op_run(struct signer *s, struct op *op)
 {
     struct key_op *k = (struct key_op *)op;
     const struct action_row *row = &rows[k->action];
-    AUTO(key_work) struct key_work w = {.s = s, .k = k, .now_s = clock_wall_s()};
+    AUTO(key_work) struct key_work w = {.s = s, .k = k, .urgent = row->urgent};
+    pthread_mutex_lock(&s->back.lock);
+    w.policy = s->policy;
+    pthread_mutex_unlock(&s->back.lock);
     if (op->conn)
         snprintf(w.caller, sizeof(w.caller), "uid:%u", (unsigned)op->uid);
     else
         snprintf(w.caller, sizeof(w.caller), "rollover");
-    op->rc = may_begin(s, row->urgent, &op->err);
-    if (!op->rc)
-        op->rc = key_life_remember(s, &op->err);
+    op->rc = may_begin(s, row->urgent, &w.now_s, &op->err);
     if (!op->rc)
         op->rc = key_work_load(&w, &op->err);
     if (!op->rc)
         op->rc = row->run(&w, &op->err);
     k->keys = w.before;
     w.before = (struct key_list){0};
+}
+
+void
+key_op_free(struct op *op)
+{
+    key_list_done(&((struct key_op *)op)->keys);
+    free(op);
+}
+
+static void
+run_flush(struct signer *s, struct op *op)
+{
+    op->rc = key_events_flush(s, &op->err);
+}
+
+static void
+flushed(struct signer *s, struct op *op)
+{
+    s->ops_pending--;
+    if (op->rc)
+        log_event(LOG_LEVEL_ERROR, "key_event_waits",
+                  "why=%s note=\"recorded when the log is back\"",
+                  LOG_QUOTED(slice_cstr(op->err.text)));
+    free(op);
+}
+
+void
+key_events_flush_later(struct signer *s)
+{
+    struct op *op = calloc(1, sizeof(*op));
+    if (!op)
+        return;
+    op->run = run_flush;
+    op->done = flushed;
+    s->ops_pending++;
+    ops_push(s->ops, op);
 }

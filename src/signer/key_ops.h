@@ -43,20 +43,25 @@ struct key_op {
     struct key_list keys; /* all of them, for the loop to take, whatever rc says; empty: unknown */
     struct key_record key;
     char other[JWK_THUMBPRINT_LEN + 1]; /* rotate: from; activate: retired; others: active now */
-    int64_t when_s;                     /* when a planned take-over is, or a standby may sign */
+    int64_t when_s; /* when a planned take-over is, or a standby may sign; for KEY_LATE, until when
+                       it signed */
 };
 
-/* op->run of a key_op. */
+/* op->run and op->release of a key_op. */
 void key_op_run(struct signer *s, struct op *op);
+void key_op_free(struct op *op);
 
 /* Writes into the issuance log what the database says is missing there. Ops thread. */
 enum attest_rc key_events_flush(struct signer *s, struct attest_error *err);
+/* The same from the loop, after a change that did not wait for its record. */
+void key_events_flush_later(struct signer *s);
 
 /*
  * Finishes what a crash or a lost token left: a key that was being made is taken off the token, one
- * that was being destroyed is destroyed. Ops thread, or before it starts.
+ * that was being destroyed is destroyed. What the token does not let go of now is said, and tried
+ * again later. Ops thread, or before it starts.
  */
-enum attest_rc key_repair(struct signer *s, struct attest_error *err);
+void key_repair(struct signer *s);
 
 /* Says what the records and the token know differently, and changes neither. Before threads start.
  */

@@ -3,7 +3,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "signer/key_ops.h"
+#include "signer/key_life.h"
+
+enum { REPAIR_AGAIN_MS = 60000 };
 
 /* A key that was being made has no record and never had a use: whatever is there goes. */
 static enum attest_rc
@@ -43,7 +45,7 @@ finish_destroying(struct signer *s, struct key_list *list, const struct key_inte
     enum attest_rc rc = keystore_destroy(s->keystore, &key->ref, err);
     if (rc && rc != ATTEST_E_NOT_FOUND)
         return rc;
-    key->times.destroyed_s = clock_wall_s();
+    key_life_clock(s, &key->times.destroyed_s);
     if (!key->times.removed_s && !key->times.revoked_s)
         key->times.removed_s = key->times.destroyed_s;
     snprintf(event, sizeof(event),
@@ -56,19 +58,33 @@ finish_destroying(struct signer *s, struct key_list *list, const struct key_inte
     return key_records_apply(s->records, &done, err);
 }
 
-enum attest_rc
-key_repair(struct signer *s, struct attest_error *err)
+static enum attest_rc
+repair(struct signer *s, struct attest_error *err)
 {
     AUTO(mem) struct key_intent *intents = NULL;
     AUTO(key_list) struct key_list list = {0};
     size_t n = 0;
     enum attest_rc rc = key_records_intents(s->records, &intents, &n, err);
-    if (!rc && n)
-        rc = key_records_load(s->records, &list.keys, &list.n, err);
-    for (size_t i = 0; !rc && i < n; i++)
-        rc = intents[i].destroy ? finish_destroying(s, &list, &intents[i], err)
-                                : take_off(s, &intents[i], err);
+    if (rc || n == 0 || (rc = key_records_load(s->records, &list.keys, &list.n, err)))
+        return rc;
+    for (size_t i = 0; i < n; i++) {
+        enum attest_rc one = intents[i].destroy ? finish_destroying(s, &list, &intents[i], err)
+                                                : take_off(s, &intents[i], err);
+        rc = rc ? rc : one; /* the others are not to wait for it */
+    }
     return rc;
+}
+
+void
+key_repair(struct signer *s)
+{
+    struct attest_error err = {0};
+    int64_t now_ms = clock_mono_ms();
+    if (now_ms < s->repair_not_before_ms || !repair(s, &err))
+        return;
+    s->repair_not_before_ms = now_ms + REPAIR_AGAIN_MS;
+    log_event(LOG_LEVEL_ERROR, "key_repair_failed", "why=%s note=\"tried again in a minute\"",
+              LOG_QUOTED(slice_cstr(err.text)));
 }
 
 static bool

@@ -7,7 +7,10 @@
 #include "base/fault.h"
 #include "base/log.h"
 
-enum { EVENT_MAX = 2048 };
+enum {
+    EVENT_MAX = 2048,
+    PURPOSE_KEYS_MAX = 32, /* on the token: what is said of all of them fits a frame */
+};
 
 void
 key_work_done(struct key_work *w)
@@ -116,7 +119,7 @@ commit(struct key_work *w, const char *action, const struct key_record *key,
     if (rc)
         return rc;
     fault_point(action, "database");
-    if (key_events_flush(w->s, &later))
+    if (!w->urgent && key_events_flush(w->s, &later))
         log_event(LOG_LEVEL_ERROR, "key_event_waits",
                   "why=%s note=\"recorded when the log is back\"",
                   LOG_QUOTED(slice_cstr(later.text)));
@@ -146,11 +149,24 @@ key_work_commit(struct key_work *w, const char *action, size_t i, struct attest_
 
 /* ---- what both the loop and an operator do ---- */
 
+static bool
+is_full(const struct key_list *list, enum key_purpose purpose)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++)
+        n += list->keys[i].purpose == purpose && !list->keys[i].times.destroyed_s;
+    return n >= PURPOSE_KEYS_MAX;
+}
+
 enum attest_rc
-key_work_generate(struct key_work *w, enum key_purpose purpose, const char *label,
-                  struct attest_error *err)
+key_work_generate(struct key_work *w, const char *action, enum key_purpose purpose,
+                  const char *label, struct attest_error *err)
 {
     struct signer *s = w->s;
+    if (is_full(&w->list, purpose))
+        return error_set(err, ATTEST_E_LIMIT,
+                         "%d keys of this purpose are on the token: key destroy makes room",
+                         PURPOSE_KEYS_MAX);
     struct key_intent intent = {0};
     struct key_record key = {.purpose = purpose,
                              .alg = s->config->token_alg == SIGNER_ALG_ED25519 ? JWK_ALG_ED25519
@@ -176,10 +192,12 @@ key_work_generate(struct key_work *w, enum key_purpose purpose, const char *labe
         return error_set(err, ATTEST_E_NOMEM, "no memory for the key");
     w->at = w->list.n - 1;
     AUTO(buf) struct buf more;
-    buf_init(&more, 256);
+    buf_init(&more, 512);
+    if (w->k->when_s)
+        buf_printf(&more, ",\"from\":\"%s\",\"when\":%lld", w->k->other, (long long)w->k->when_s);
     buf_str(&more, ",\"label\":");
     json_put_string(&more, slice_cstr(key.label));
-    return commit(w, "generate", &key, intent.id, buf_view(&more), err);
+    return commit(w, action, &key, intent.id, buf_view(&more), err);
 }
 
 enum attest_rc

@@ -15,6 +15,8 @@ struct key_work {
     struct signer *s;
     struct key_op *k;
     int64_t now_s;
+    struct rollover_policy policy;
+    bool urgent; /* the record comes later: the keys are wanted at once */
     char caller[KEY_CALLER_MAX + 1];
     struct key_list list;   /* as the database has it, then with the change */
     struct key_list before; /* as the database has it */
@@ -43,9 +45,13 @@ enum attest_rc key_work_commit(struct key_work *w, const char *action, size_t i,
                                struct attest_error *err, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* Makes a key on the token and adds it to the list: w->at. Commits. */
-enum attest_rc key_work_generate(struct key_work *w, enum key_purpose purpose, const char *label,
-                                 struct attest_error *err);
+/*
+ * Makes a key on the token and adds it to the list: w->at. Commits, with a record of this action
+ * ("generate"; another one says from, to whom it gives way at w->k->when_s). ATTEST_E_LIMIT when
+ * there are too many of its purpose on the token.
+ */
+enum attest_rc key_work_generate(struct key_work *w, const char *action, enum key_purpose purpose,
+                                 const char *label, struct attest_error *err);
 /* Destroys the list's key number `at` on the token. Commits. */
 enum attest_rc key_work_destroy(struct key_work *w, size_t at, struct attest_error *err);
 

@@ -47,8 +47,9 @@ static void
 build_keyset(struct signer *s, struct buf *out)
 {
     const char *why;
-    int64_t now_s = clock_wall_s();
+    int64_t now_s;
     struct issuance_log_status log;
+    key_life_clock(s, &now_s);
     AUTO(buf) struct buf jwks;
     buf_init(&jwks, KEYSET_MAX);
     if (key_list_write_jwks(&s->keys, now_s, &jwks))

@@ -60,82 +60,127 @@ lease_load(struct signer *s, bool passive, struct attest_error *err)
     return ATTEST_OK;
 }
 
+/* The token is ours: written there, and in the records, with an event when it was another's. */
+static enum attest_rc
+take(struct signer *s, const struct keystore_lease *held, const char *caller,
+     struct attest_error *err)
+{
+    char event[256];
+    struct keystore_lease own = own_lease(s);
+    if (own.since_s <= held->since_s)
+        own.since_s = held->since_s + 1; /* each start has a lease of its own */
+    bool anothers = strcmp(held->instance, s->instance) != 0 && held->instance[0];
+    enum attest_rc rc = keystore_lease_set(s->keystore, held->instance[0] ? held : NULL, &own, err);
+    if (rc)
+        return rc;
+    AUTO(buf) struct buf from;
+    buf_init(&from, 128);
+    json_put_string(&from, slice_cstr(held->instance));
+    snprintf(event, sizeof(event),
+             "\"op\":\"key.take_over\",\"from\":%.*s,\"instance\":\"%s\",\"caller\":\"%s\"",
+             SLICE_ARG(buf_view(&from)), s->instance, caller);
+    struct key_change change = {.fact = "passive", .value = ""};
+    if (anothers || atomic_load(&s->passive))
+        change.event = slice_cstr(event);
+    if ((rc = key_records_apply(s->records, &change, err)))
+        return rc;
+    pthread_mutex_lock(&s->back.lock);
+    s->own_lease = own;
+    s->lease = own;
+    pthread_mutex_unlock(&s->back.lock);
+    atomic_store(&s->passive, false);
+    atomic_store(&s->lease_lost, false);
+    atomic_store(&s->refresh_wanted, true);
+    if (anothers)
+        log_event(LOG_LEVEL_WARNING, "lease_taken_over", "from=%s host=%s",
+                  LOG_QUOTED(slice_cstr(held->instance)), LOG_QUOTED(slice_cstr(held->host)));
+    return ATTEST_OK;
+}
+
 enum attest_rc
 lease_take(struct signer *s, bool take_over, struct attest_error *err)
 {
-    struct keystore_lease held, own = own_lease(s);
     char since[CLOCK_TEXT_SIZE];
+    struct keystore_lease held;
     enum attest_rc rc = look(s, &held, err);
     if (rc)
         return rc;
-    bool nobody = !held.instance[0];
-    if (!nobody)
-        set_holder(s, &held);
-    if (!nobody && strcmp(held.instance, s->instance) == 0)
-        return ATTEST_OK;
+    set_holder(s, &held);
     if (atomic_load(&s->passive) && !take_over)
         return ATTEST_OK;
-    if (!nobody && !take_over) {
+    if (held.instance[0] && strcmp(held.instance, s->instance) != 0 && !take_over) {
         clock_format(since, held.since_s);
         return error_set(err, ATTEST_E_DENIED,
                          "token held by %s on %s since %s: stop it, then --take-over; or --passive",
                          held.instance, held.host, since);
     }
-    if ((rc = keystore_lease_set(s->keystore, nobody ? NULL : &held, &own, err)) ||
-        (rc = key_records_set_fact(s->records, "passive", "", err)))
-        return rc;
-    atomic_store(&s->passive, false);
-    set_holder(s, &own);
-    if (!nobody)
-        log_event(LOG_LEVEL_WARNING, "lease_taken_over", "from=%s host=%s", held.instance,
-                  held.host);
+    return take(s, &held, "start", err);
+}
+
+enum attest_rc
+lease_known(struct signer *s, struct attest_error *err)
+{
+    if (atomic_load(&s->passive))
+        return error_set(err, ATTEST_E_DENIED,
+                         "this signer is passive: attestctl key take-over makes it the one");
+    if (atomic_load(&s->lease_lost))
+        return error_set(err, ATTEST_E_DENIED,
+                         "another attest-signer holds the token now: see attestctl status");
     return ATTEST_OK;
+}
+
+/* The same database copied to another host is another signer, so the whole is compared. */
+static bool
+is_ours(struct signer *s, const struct keystore_lease *held)
+{
+    pthread_mutex_lock(&s->back.lock);
+    bool same = strcmp(held->instance, s->own_lease.instance) == 0 &&
+                strcmp(held->host, s->own_lease.host) == 0 && held->since_s == s->own_lease.since_s;
+    pthread_mutex_unlock(&s->back.lock);
+    return same;
+}
+
+static void
+lose(struct signer *s, const char *instance, const char *host)
+{
+    if (atomic_exchange(&s->lease_lost, true))
+        return;
+    log_event(LOG_LEVEL_ERROR, "lease_lost", "holder=%s host=%s note=\"no token is made\"",
+              LOG_QUOTED(slice_cstr(instance)), LOG_QUOTED(slice_cstr(host)));
+    atomic_store(&s->refresh_wanted, true);
+    server_wake(s->server);
 }
 
 enum attest_rc
 lease_check(struct signer *s, struct attest_error *err)
 {
     struct keystore_lease held;
-    if (atomic_load(&s->passive))
-        return error_set(err, ATTEST_E_DENIED,
-                         "this signer is passive: attestctl key take-over makes it the one");
-    enum attest_rc rc = look(s, &held, err);
+    enum attest_rc rc = lease_known(s, err);
     if (rc)
         return rc;
-    bool gone = !held.instance[0];
-    if (!gone && strcmp(held.instance, s->instance) == 0)
-        return ATTEST_OK;
-    if (!gone)
-        set_holder(s, &held);
-    if (!atomic_exchange(&s->lease_lost, true)) {
-        log_event(LOG_LEVEL_ERROR, "lease_lost", "holder=%s host=%s note=\"no token is made\"",
-                  gone ? "nobody" : held.instance, gone ? "-" : held.host);
-        atomic_store(&s->refresh_wanted, true);
-        server_wake(s->server);
-    }
-    return error_set(err, ATTEST_E_DENIED, "the token is held by %s now: see attestctl status",
-                     gone ? "nobody" : held.instance);
+    rc = look(s, &held, err);
+    if (rc == ATTEST_E_CORRUPT)
+        lose(s, "unreadable", "unknown");
+    if (rc || is_ours(s, &held))
+        return rc;
+    set_holder(s, &held);
+    lose(s, held.instance[0] ? held.instance : "nobody", held.host);
+    return lease_known(s, err);
 }
 
 enum attest_rc
-lease_take_over(struct signer *s, const char *holder, struct attest_error *err)
+lease_take_over(struct signer *s, const char *holder, uid_t uid, struct attest_error *err)
 {
-    struct keystore_lease held, own = own_lease(s);
+    char caller[32];
+    struct keystore_lease held;
     enum attest_rc rc = look(s, &held, err);
     if (rc)
         return rc;
-    bool nobody = !held.instance[0];
-    if (strcmp(nobody ? "" : held.instance, holder) != 0)
+    if (strcmp(held.instance, holder) != 0)
         return error_set(err, ATTEST_E_ARGUMENT, "the holder is %s: confirm with that",
-                         nobody ? "nobody" : held.instance);
-    if ((rc = keystore_lease_set(s->keystore, nobody ? NULL : &held, &own, err)) ||
-        (rc = key_records_set_fact(s->records, "passive", "", err)))
-        return rc;
-    set_holder(s, &own);
-    atomic_store(&s->passive, false);
-    atomic_store(&s->lease_lost, false);
-    atomic_store(&s->refresh_wanted, true);
-    return ATTEST_OK;
+                         held.instance[0] ? held.instance : "nobody");
+    snprintf(caller, sizeof(caller), "uid:%u", (unsigned)uid);
+    return take(s, &held, caller, err);
 }
 
 static void
@@ -148,6 +193,9 @@ static void
 checked(struct signer *s, struct op *op)
 {
     s->lease_checking = false;
+    if (op->rc && !atomic_load(&s->lease_lost))
+        log_event(LOG_LEVEL_WARNING, "lease_unknown", "why=%s",
+                  LOG_QUOTED(slice_cstr(op->err.text)));
     free(op);
 }
 

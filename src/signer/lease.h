@@ -23,8 +23,12 @@ enum attest_rc lease_take(struct signer *s, bool take_over, struct attest_error 
  * longer made), or why it cannot be told now. */
 enum attest_rc lease_check(struct signer *s, struct attest_error *err);
 
+/* The same from memory: ATTEST_E_DENIED when passive, or known to have lost it. Any thread. */
+enum attest_rc lease_known(struct signer *s, struct attest_error *err);
+
 /* Ops thread. From whoever holds it, when that is who the operator says ("" for nobody). */
-enum attest_rc lease_take_over(struct signer *s, const char *holder, struct attest_error *err);
+enum attest_rc lease_take_over(struct signer *s, const char *holder, uid_t uid,
+                               struct attest_error *err);
 
 /* The loop: has lease_check() done every few seconds. */
 void lease_watch(struct signer *s);

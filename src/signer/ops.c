@@ -86,6 +86,18 @@ ops_push(struct ops *ops, struct op *op)
     pthread_mutex_unlock(&ops->lock);
 }
 
+void
+ops_push_urgent(struct ops *ops, struct op *op)
+{
+    pthread_mutex_lock(&ops->lock);
+    op->next = ops->first;
+    ops->first = op;
+    if (!op->next)
+        ops->last = &op->next;
+    pthread_cond_signal(&ops->more);
+    pthread_mutex_unlock(&ops->lock);
+}
+
 enum attest_rc
 ops_record(struct signer *s, const struct buf *body, struct attest_error *err)
 {

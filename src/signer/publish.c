@@ -8,12 +8,15 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "signer/signer_impl.h"
+#include "signer/key_life.h"
+#include "signer/lease.h"
+#include "signer/start.h"
 #include "token/signed_keyset.h"
 
 enum {
     REVOKED_MAX = 64,
-    IAT_AHEAD_MAX_S = 10, /* of the clock, when one change follows another */
+    LOG_KEYS_MAX = 32,
+    IAT_AHEAD_MAX_S = 10, /* of the clock, when one change follows another; beyond, it was set */
     BACK_OFF_FIRST_MS = 500,
     BACK_OFF_MOST_MS = 30000,
 };
@@ -30,8 +33,9 @@ struct publish_op {
 };
 
 static void
-publish_op_free(struct publish_op *p)
+publish_op_free(struct op *op)
 {
+    struct publish_op *p = (struct publish_op *)op;
     buf_done(&p->jwks);
     buf_done(&p->payload);
     buf_done(&p->cover);
@@ -97,6 +101,10 @@ write_payload(const struct signer *s, int64_t now_s, int64_t iat, int64_t exp, s
     };
     source.log_keys = entries + source.n_keys;
     source.n_log_keys = entries_of(keys, KEY_PURPOSE_LOG, now_s, entries + source.n_keys);
+    if (source.n_log_keys > LOG_KEYS_MAX) { /* the latest: a set must fit a frame */
+        source.log_keys += source.n_log_keys - LOG_KEYS_MAX;
+        source.n_log_keys = LOG_KEYS_MAX;
+    }
     /* The latest come first should there ever be too many. */
     for (size_t i = keys->n; i-- > 0 && source.n_revoked < REVOKED_MAX;) {
         const struct key_record *key = &keys->keys[i];
@@ -133,9 +141,7 @@ write_files(const struct signer *s, const struct publish_op *p, struct attest_er
 {
     char path[PATH_MAX];
     const char *dir = s->config->keyset_dir;
-    enum attest_rc rc = file_mkdirs(dir, 0755, err);
-    if (rc)
-        return rc;
+    enum attest_rc rc;
     if (snprintf(path, sizeof(path), "%s/jwks.json", dir) >= (int)sizeof(path))
         return error_set(err, ATTEST_E_CONFIG, "keyset_dir: name too long");
     if ((rc = file_replace(path, 0644, buf_view(&p->jwks), err)))
@@ -153,7 +159,9 @@ run_publish(struct signer *s, struct op *op)
 {
     struct publish_op *p = (struct publish_op *)op;
     struct attest_error later = {0};
-    if (p->root.kid[0])
+    char iat[24];
+    snprintf(iat, sizeof(iat), "%lld", (long long)p->iat);
+    if (p->root.kid[0] && !(op->rc = key_records_set_fact(s->records, "iat", iat, &op->err)))
         op->rc = sign(s, p);
     /* The plain set is written though the other could not be signed. */
     enum attest_rc rc = s->config->keyset_dir ? write_files(s, p, &later) : ATTEST_OK;
@@ -199,7 +207,7 @@ published(struct signer *s, struct op *op)
         pub->back_off_ms = 0;
         pub->done_once = true;
     }
-    publish_op_free(p);
+    publish_op_free(&p->op);
     signer_refresh(s);
 }
 
@@ -223,14 +231,17 @@ prepare(struct signer *s, const struct key_record *root, int64_t now_s)
         buf_init(bufs[i], SIGNED_KEYSET_TEXT_MAX);
     p->op.run = run_publish;
     p->op.done = published;
-    p->iat = now_s > pub->iat ? now_s : pub->iat + 1; /* verifiers refuse what is older */
+    p->op.release = publish_op_free;
+    /* Verifiers refuse what is older than what they saw. */
+    bool burst = pub->iat >= now_s && pub->iat <= now_s + IAT_AHEAD_MAX_S;
+    p->iat = burst ? pub->iat + 1 : now_s;
     p->exp = p->iat + s->config->signed_keyset_lifetime_s;
     if (root)
         p->root = *root;
     if (key_list_write_jwks(&s->keys, now_s, &p->jwks) ||
         write_payload(s, now_s, p->iat, p->exp, &p->payload) ||
         write_cover(s, root, now_s, &p->cover)) {
-        publish_op_free(p);
+        publish_op_free(&p->op);
         return NULL;
     }
     return p;
@@ -240,16 +251,22 @@ void
 publish_if_due(struct signer *s)
 {
     struct publication *pub = &s->publication;
-    int64_t now_s = clock_wall_s();
-    if (pub->running || s->stopping || atomic_load(&s->passive) || atomic_load(&s->lease_lost) ||
-        clock_mono_ms() < pub->not_before_ms || pub->iat >= now_s + IAT_AHEAD_MAX_S)
+    int64_t now_s;
+    struct attest_error why = {0};
+    key_life_clock(s, &now_s);
+    if (pub->running || s->stopping || lease_known(s, &why) || clock_mono_ms() < pub->not_before_ms)
         return;
+    bool burst = pub->iat >= now_s + IAT_AHEAD_MAX_S - 1 && pub->iat <= now_s + IAT_AHEAD_MAX_S;
+    if (burst)
+        return; /* the clock catches up */
     const struct key_record *root = key_list_active(&s->keys, KEY_PURPOSE_ROOT, now_s);
-    if (root && atomic_load(&s->keystore_state) != KEYSTORE_READY)
-        return;
     buf_reset(&s->scratch);
-    if (write_cover(s, root, now_s, &s->scratch))
+    enum attest_rc rc = write_cover(s, root, now_s, &s->scratch);
+    if (rc) {
+        error_set(&why, rc, "signed key set: %s", attest_strerror(rc));
+        back_off(s, &why);
         return;
+    }
     bool changed = !pub->done_once || !slice_eq(buf_view(&s->scratch), buf_view(&pub->cover));
     if (!changed && (!root || now_s < pub->renew_s))
         return;
@@ -259,4 +276,16 @@ publish_if_due(struct signer *s)
     pub->running = true;
     pub->iat = p->iat;
     ops_push(s->ops, &p->op);
+}
+
+enum attest_rc
+publish_start(struct signer *s, struct attest_error *err)
+{
+    char iat[KEY_FACT_MAX];
+    enum attest_rc rc = key_records_fact(s->records, "iat", iat, err);
+    if (!rc)
+        s->publication.iat = strtoll(iat, NULL, 10);
+    if (!rc && s->config->keyset_dir)
+        rc = start_make_dir(s->config->keyset_dir, err);
+    return rc;
 }

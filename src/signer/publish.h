@@ -19,6 +19,9 @@ struct publication {
     bool running, done_once;
 };
 
+/* Before threads start: goes on behind the last signed set that was made. */
+enum attest_rc publish_start(struct signer *s, struct attest_error *err);
+
 /* The loop's: begins a publication when one is due. */
 void publish_if_due(struct signer *s);
 

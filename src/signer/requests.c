@@ -83,7 +83,9 @@ mint_start(struct signer *s, struct server_conn *conn, const struct frame_reques
            struct mint_job *job, char *member, size_t member_size, struct attest_error *err)
 {
     const char *why;
-    int64_t now_s = clock_wall_s();
+    int64_t now_s;
+    if (!key_life_clock(s, &now_s))
+        atomic_store(&s->clock_jumped, true); /* the loop's tick would be too late for this one */
     enum attest_rc rc = signer_ready(s, now_s, &why);
     if (rc)
         return error_set(err, rc, "%s", why);
@@ -179,11 +181,15 @@ write_life(struct signer *s, struct buf *out)
     struct keystore_lease lease = s->lease;
     pthread_mutex_unlock(&s->back.lock);
     buf_printf(out, ",\"instance\":\"%s\",\"lease\":", s->instance);
-    if (lease.instance[0])
-        buf_printf(out, "{\"instance\":\"%s\",\"host\":\"%s\",\"since\":%lld}", lease.instance,
-                   lease.host, (long long)lease.since_s);
-    else
+    if (lease.instance[0]) {
+        buf_str(out, "{\"instance\":");
+        json_put_string(out, slice_cstr(lease.instance));
+        buf_str(out, ",\"host\":");
+        json_put_string(out, slice_cstr(lease.host));
+        buf_printf(out, ",\"since\":%lld}", (long long)lease.since_s);
+    } else {
         buf_str(out, "null");
+    }
     buf_printf(out, ",\"keys_unknown\":%zu,\"rollover\":", s->keys_unknown);
     key_life_write(s, now_s, true, out);
     buf_str(out, ",\"keys\":");

@@ -9,6 +9,8 @@
  * handler writes its answer to the connection now, or sees to it that it comes later.
  */
 
+enum { OPS_MAX = 16 }; /* changes that may wait for the ops thread */
+
 /* A whole answer that says no. */
 void answer_error(struct server_conn *conn, int64_t id, enum attest_rc rc, const char *text,
                   const char *member);

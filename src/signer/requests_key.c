@@ -5,8 +5,6 @@
 #include "signer/key_life.h"
 #include "signer/requests.h"
 
-enum { OPS_MAX = 16 }; /* key operations that may wait */
-
 /* The members of key requests, as bits for what each takes and needs. */
 enum member {
     M_KID = 1 << 0,
@@ -79,14 +77,18 @@ earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Until the caches have let go of the key, or its last token has expired, whichever comes first. */
+/*
+ * Until the caches have let go of the key. That its own tokens have expired by then is no comfort:
+ * who stole it makes others.
+ */
 static void
 answer_revoke(struct signer *s, const struct key_op *k, struct buf *out)
 {
-    int64_t revoked_s = k->key.times.revoked_s;
-    int64_t last_token_s = revoked_s + s->policy.lifetime_max_s + s->policy.skew_s;
-    int64_t until_s = earlier(rollover_revocation_complete_s(&s->policy, revoked_s), last_token_s);
+    int64_t until_s =
+        rollover_revocation_complete_s(&s->policy, k->key.times.revoked_s) + s->policy.skew_s;
     answer_retire(s, k, out);
+    if (k->key.purpose != KEY_PURPOSE_TOKEN)
+        return;
     buf_printf(out, ",\"accepted_until\":%lld", (long long)until_s);
     if (s->publication.exp)
         buf_printf(out, ",\"pinned_until\":%lld",
@@ -140,8 +142,9 @@ answer_done(struct signer *s, struct op *op)
         row_for(k->action)->answer(s, k, out);
         answer_close(conn, out, start, op->id);
     }
-    key_list_done(&k->keys);
-    free(op);
+    if (k->action == KEY_REVOKE)
+        key_events_flush_later(s);
+    key_op_free(op);
     key_life_tick(s);
 }
 
@@ -240,6 +243,17 @@ fill(struct key_op *k, const struct asked *a)
     k->force = a->force;
 }
 
+/* Who asks to rotate means the key that signs at this moment, and no later one. */
+static void
+expect_active(struct signer *s, struct key_op *k)
+{
+    int64_t now_s;
+    key_life_clock(s, &now_s);
+    const struct key_record *active = key_list_active(&s->keys, KEY_PURPOSE_TOKEN, now_s);
+    if (active)
+        memcpy(k->kid, active->kid, sizeof(k->kid));
+}
+
 void
 on_key_change(struct signer *s, struct server_conn *conn, const struct frame_request *r)
 {
@@ -255,21 +269,30 @@ on_key_change(struct signer *s, struct server_conn *conn, const struct frame_req
         answer_error(conn, r->id, ATTEST_E_ARGUMENT, why, member);
         return;
     }
-    struct key_op *k = s->stopping || s->ops_pending >= OPS_MAX ? NULL : calloc(1, sizeof(*k));
+    /* There is always room for a revocation. */
+    bool urgent = row->action == KEY_REVOKE;
+    bool room = s->ops_pending < (urgent ? 2 * OPS_MAX : OPS_MAX);
+    struct key_op *k = s->stopping || !room ? NULL : calloc(1, sizeof(*k));
     if (!k) {
         answer_error(conn, r->id, ATTEST_E_BUSY, NULL, NULL);
         return;
     }
     k->op.run = key_op_run;
     k->op.done = answer_done;
+    k->op.release = key_op_free;
     k->op.conn = server_conn_id(conn);
     k->op.id = r->id;
     k->op.uid = server_conn_peer(conn)->uid;
     k->action = row->action;
     k->purpose = purpose;
     fill(k, &a);
+    if (row->action == KEY_ROTATE && purpose == KEY_PURPOSE_TOKEN)
+        expect_active(s, k);
     s->ops_pending++;
-    ops_push(s->ops, &k->op);
+    if (urgent)
+        ops_push_urgent(s->ops, &k->op);
+    else
+        ops_push(s->ops, &k->op);
 }
 
 /* ---- what is there ---- */

@@ -23,10 +23,10 @@ struct move_op {
 };
 
 static void
-move_op_free(struct move_op *m)
+move_op_free(struct op *op)
 {
-    key_list_done(&m->keys);
-    free(m);
+    key_list_done(&((struct move_op *)op)->keys);
+    free(op);
 }
 
 static struct move_op *
@@ -34,13 +34,15 @@ move_op_new(struct signer *s, struct server_conn *conn, const struct frame_reque
             void (*run)(struct signer *s, struct op *op),
             void (*done)(struct signer *s, struct op *op))
 {
-    struct move_op *m = s->stopping ? NULL : calloc(1, sizeof(*m));
+    bool room = s->ops_pending < OPS_MAX;
+    struct move_op *m = s->stopping || !room ? NULL : calloc(1, sizeof(*m));
     if (!m) {
         answer_error(conn, r->id, ATTEST_E_BUSY, NULL, NULL);
         return NULL;
     }
     m->op.run = run;
     m->op.done = done;
+    m->op.release = move_op_free;
     m->op.conn = server_conn_id(conn);
     m->op.id = r->id;
     m->op.uid = server_conn_peer(conn)->uid;
@@ -185,9 +187,14 @@ run_import(struct signer *s, struct op *op)
                                 .event = slice_cstr(event),
                                 .fact = "passive",
                                 .value = "imported"};
-    op->rc = key_records_apply(s->records, &change, &op->err);
+    struct key_list there = {0};
+    op->rc = key_records_load(s->records, &there.keys, &there.n, &op->err);
+    if (!op->rc && (there.n || !atomic_load(&s->passive)))
+        op->rc =
+            error_set(&op->err, ATTEST_E_DENIED, "there are keys by now, or it is not passive");
+    key_list_done(&there);
     if (!op->rc)
-        op->rc = key_events_flush(s, &op->err);
+        op->rc = key_records_apply(s->records, &change, &op->err);
 }
 
 static void
@@ -202,6 +209,7 @@ imported(struct signer *s, struct op *op)
         s->keys = m->keys;
         m->keys = old;
         log_event(LOG_LEVEL_WARNING, "keys_imported", "n=%zu uid=%u", n, (unsigned)op->uid);
+        key_events_flush_later(s);
         signer_refresh(s);
     }
     if (conn && op->rc) {
@@ -213,7 +221,7 @@ imported(struct signer *s, struct op *op)
         buf_printf(out, ",\"received\":%zu,\"imported\":%zu", n, n);
         answer_close(conn, out, start, op->id);
     }
-    move_op_free(m);
+    move_op_free(op);
 }
 
 void
@@ -255,15 +263,7 @@ static void
 run_take_over(struct signer *s, struct op *op)
 {
     struct move_op *m = (struct move_op *)op;
-    AUTO(buf) struct buf body;
-    buf_init(&body, 512);
-    op->rc = lease_take_over(s, m->holder, &op->err);
-    if (op->rc)
-        return;
-    buf_printf(&body,
-               "\"op\":\"key.take_over\",\"from\":\"%s\",\"instance\":\"%s\",\"caller\":\"uid:%u\"",
-               m->holder, s->instance, (unsigned)op->uid);
-    op->rc = ops_record(s, &body, &op->err);
+    op->rc = lease_take_over(s, m->holder, op->uid, &op->err);
 }
 
 static void
@@ -273,8 +273,9 @@ taken_over(struct signer *s, struct op *op)
     struct server_conn *conn = server_conn_find(s->server, op->conn);
     s->ops_pending--;
     log_event(op->rc ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "take_over", "from=%s uid=%u why=%s",
-              m->holder[0] ? m->holder : "nobody", (unsigned)op->uid,
+              m->holder[0] ? "another" : "nobody", (unsigned)op->uid,
               LOG_QUOTED(slice_cstr(op->err.text)));
+    key_events_flush_later(s);
     signer_refresh(s);
     if (conn && op->rc) {
         answer_error(conn, op->id, op->rc, op->err.text, NULL);
@@ -282,10 +283,11 @@ taken_over(struct signer *s, struct op *op)
         struct buf *out = server_conn_out(conn);
         size_t start = frame_open(out);
         frame_put_ok(out, op->id);
-        buf_printf(out, ",\"instance\":\"%s\",\"from\":\"%s\"", s->instance, m->holder);
+        buf_printf(out, ",\"instance\":\"%s\",\"from\":", s->instance);
+        json_put_string(out, slice_cstr(m->holder));
         answer_close(conn, out, start, op->id);
     }
-    move_op_free(m);
+    move_op_free(op);
     key_life_tick(s);
 }
 
@@ -311,15 +313,19 @@ on_key_take_over(struct signer *s, struct server_conn *conn, const struct frame_
 static void
 run_accept_clock(struct signer *s, struct op *op)
 {
-    AUTO(buf) struct buf body;
-    buf_init(&body, 256);
-    buf_printf(&body, "\"op\":\"clock.accept\",\"by_s\":%lld,\"caller\":\"uid:%u\"",
-               (long long)(s->clock.jumped_ms / 1000), (unsigned)op->uid);
-    op->rc = ops_record(s, &body, &op->err);
-    if (op->rc)
+    char event[128];
+    pthread_mutex_lock(&s->back.lock);
+    int64_t boot_ms = clock_boot_ms(), wall_ms = clock_wall_ms();
+    struct clock_watch as_it_was = s->clock;
+    clock_watch_look(&as_it_was, wall_ms, boot_ms);
+    pthread_mutex_unlock(&s->back.lock);
+    snprintf(event, sizeof(event), "\"op\":\"clock.accept\",\"by_s\":%lld,\"caller\":\"uid:%u\"",
+             (long long)(as_it_was.jumped_ms / 1000), (unsigned)op->uid);
+    struct key_change change = {.event = slice_cstr(event)};
+    if ((op->rc = key_records_apply(s->records, &change, &op->err)))
         return;
     pthread_mutex_lock(&s->back.lock);
-    clock_watch_accept(&s->clock, clock_wall_ms(), clock_boot_ms());
+    clock_watch_accept(&s->clock, wall_ms, boot_ms);
     pthread_mutex_unlock(&s->back.lock);
     op->rc = key_life_remember(s, &op->err);
 }
@@ -329,6 +335,7 @@ clock_accepted(struct signer *s, struct op *op)
 {
     struct server_conn *conn = server_conn_find(s->server, op->conn);
     s->ops_pending--;
+    key_events_flush_later(s);
     key_life_tick(s);
     signer_refresh(s);
     if (conn && op->rc) {
@@ -340,7 +347,7 @@ clock_accepted(struct signer *s, struct op *op)
         buf_printf(out, ",\"now\":%lld", (long long)clock_wall_s());
         answer_close(conn, out, start, op->id);
     }
-    move_op_free((struct move_op *)op);
+    move_op_free(op);
 }
 
 void

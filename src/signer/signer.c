@@ -205,7 +205,6 @@ on_wake(void *ctx)
         signer_refresh(s);
     }
     checkpoint_if_due(s);
-    publish_if_due(s);
     stop_if_done(s);
 }
 
@@ -220,7 +219,6 @@ on_tick(void *ctx)
     key_life_tick(s);
     signer_refresh(s);
     checkpoint_if_due(s);
-    publish_if_due(s);
     stop_if_done(s);
     bool alive = atomic_load(&s->keystore_state) != KEYSTORE_LOST;
     if (s->watchdog_ms && alive && now_ms - s->watchdog_last_ms >= s->watchdog_ms) {
@@ -330,9 +328,9 @@ open_keystore(struct signer *s, struct attest_error *err)
 static enum attest_rc
 repair(struct signer *s, struct attest_error *err)
 {
-    enum attest_rc rc = key_repair(s, err);
+    key_repair(s);
     key_list_done(&s->keys);
-    return rc ? rc : key_records_load(s->records, &s->keys.keys, &s->keys.n, err);
+    return key_records_load(s->records, &s->keys.keys, &s->keys.n, err);
 }
 
 static enum attest_rc
@@ -341,8 +339,8 @@ start(struct signer *s, const struct signer_options *options, struct attest_erro
     rollover_policy_from(s->config, &s->policy);
     enum attest_rc rc = take_limits(s, err);
     if (rc || (rc = open_state(s, options, err)) || (rc = lease_load(s, options->passive, err)) ||
-        (rc = key_life_start(s, err)) || (rc = open_keystore(s, err)) ||
-        (rc = lease_take(s, options->take_over, err)))
+        (rc = key_life_start(s, err)) || (rc = publish_start(s, err)) ||
+        (rc = open_keystore(s, err)) || (rc = lease_take(s, options->take_over, err)))
         return rc;
     if (!atomic_load(&s->passive) && (rc = repair(s, err)))
         return rc;
@@ -373,7 +371,10 @@ end(struct signer *s)
     while (s->back.ops) {
         struct op *op = s->back.ops;
         s->back.ops = op->next;
-        free(op);
+        if (op->release)
+            op->release(op);
+        else
+            free(op);
     }
     while (s->free_jobs) {
         struct mint_job *job = s->free_jobs;

@@ -158,5 +158,11 @@ signer_config_check(const struct signer_config *config, struct attest_error *err
     rollover_policy_from(config, &policy);
     if (rollover_policy_check(&policy, &why))
         return error_set(err, ATTEST_E_CONFIG, "rollover: %s", why.text);
+    int64_t caches_s =
+        policy.jwks_max_age_s + policy.verifier_cache_max_s + policy.propagation_s + policy.skew_s;
+    if (config->root_lead_s < caches_s)
+        return error_set(err, ATTEST_E_CONFIG,
+                         "rollover: root_lead_s %lld < %lld, which caches need to learn of it",
+                         (long long)config->root_lead_s, (long long)caches_s);
     return ATTEST_OK;
 }

@@ -35,6 +35,7 @@ struct op {
     struct op *next;
     void (*run)(struct signer *s, struct op *op);  /* in the ops thread */
     void (*done)(struct signer *s, struct op *op); /* in the loop; frees the op */
+    void (*release)(struct op *op);                /* frees it undone, at the end; NULL: free() */
     uint64_t conn;                                 /* who asked, when somebody did */
     int64_t id;
     uid_t uid;
@@ -56,7 +57,7 @@ struct notice {
 
 struct signer {
     const struct signer_config *config;
-    struct rollover_policy policy;
+    struct rollover_policy policy; /* changed by the loop under back.lock */
     struct mint_limits limits;
     struct subject_name *names;
     struct key_records *records; /* the ops thread's, once it runs */
@@ -69,10 +70,11 @@ struct signer {
     atomic_bool passive;        /* the token is another's: no key changes, no token is made */
     atomic_bool lease_lost;     /* another took it */
     atomic_bool clock_jumped;
-    char instance[37];           /* ours; constant once started */
-    char boot_id[41];            /* the same */
-    struct keystore_lease lease; /* who holds the token; under back.lock */
-    struct clock_watch clock;    /* under back.lock */
+    char instance[37];                      /* ours; constant once started */
+    char boot_id[41];                       /* the same */
+    struct keystore_lease own_lease, lease; /* ours, and whose it is; under back.lock */
+    struct clock_watch clock;               /* under back.lock */
+    int64_t repair_not_before_ms;           /* the ops thread's */
 
     struct ops *ops;
 
@@ -94,6 +96,11 @@ struct signer {
     int64_t lease_checked_ms;
     bool stepping; /* the rollover loop has a step done */
     int64_t step_not_before_ms, step_back_off_ms;
+    int64_t relax_s; /* when the configuration's shorter terms begin to hold; 0: they do */
+    /* The key that signed before the last change, and until when: for KEY_LATE. */
+    char signed_by[JWK_THUMBPRINT_LEN + 1];
+    int64_t signed_last_s, correct_not_before_ms;
+    bool correcting;
     struct notice told_takeover, told_next;
     struct publication publication;
     struct key_list imported; /* what has come of an import so far */
@@ -153,8 +160,9 @@ bool signer_request_permitted(struct slice op, enum server_socket socket);
 enum attest_rc ops_start(struct signer *s, struct ops **ret, struct attest_error *err);
 /* Runs what was pushed, ends the thread. */
 void ops_stop(struct ops *ops);
-/* From the loop. */
+/* From the loop. What is urgent comes before all that waits. */
 void ops_push(struct ops *ops, struct op *op);
+void ops_push_urgent(struct ops *ops, struct op *op);
 
 /* In the ops thread: writes one record and waits until it is durable. */
 enum attest_rc ops_record(struct signer *s, const struct buf *body, struct attest_error *err);

@@ -71,6 +71,15 @@ check_apart(const struct signer_config *config, const struct start_socket socket
 
 /* ---- sockets ---- */
 
+enum attest_rc
+start_make_dir(const char *path, struct attest_error *err)
+{
+    mode_t mask = umask(022);
+    enum attest_rc rc = file_mkdirs(path, 0755, err);
+    umask(mask);
+    return rc;
+}
+
 static enum attest_rc
 make_parent(const char *path, struct attest_error *err)
 {
@@ -80,11 +89,8 @@ make_parent(const char *path, struct attest_error *err)
     AUTO(mem) char *parent = slice_dup((struct slice){path, (size_t)(slash - path)});
     if (!parent)
         return error_set(err, ATTEST_E_NOMEM, "no memory for a name");
-    /* Others pass through this directory; who may use the socket is the socket's to say. */
-    mode_t mask = umask(022);
-    enum attest_rc rc = file_mkdirs(parent, 0755, err);
-    umask(mask);
-    return rc;
+    /* Who may use the socket is the socket's to say. */
+    return start_make_dir(parent, err);
 }
 
 static enum attest_rc

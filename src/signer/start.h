@@ -15,6 +15,10 @@
 enum attest_rc start_pin(const struct signer_config *config, struct secret *ret,
                          struct attest_error *err);
 
+/* A directory that others may pass through and read, with what is missing above it. Before threads
+ * start. */
+enum attest_rc start_make_dir(const char *path, struct attest_error *err);
+
 /* One socket: the listener with its users. */
 struct start_socket {
     struct server_listener listener;

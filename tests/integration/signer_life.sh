@@ -12,7 +12,7 @@ command -v python3 >/dev/null || exit 77
 ask="$top_builddir/tests/support/signer_ask"
 
 signer_token
-destroy_grace_s=1000 rollover_config
+destroy_grace_s=1000 publish_lead_s=6 rollover_config
 signer_start || exit 1
 key_ctl list --json | grep -q '"loop":"waiting"' || complain "without a key it is not waiting"
 signer_keys || complain "keys could not be made"
@@ -45,7 +45,7 @@ expect 0
 
 # Both sets have it out at once, and the signed one says why.
 third=$(key_kid token published)
-sleep 2
+sleep 7
 run key_ctl revoke "$second" --reason 'found in a backup' --json
 expect 0
 out_has "\"active\":\"$third\""
@@ -63,8 +63,8 @@ expect 0
 until_true key_count token published 1 || complain "no new standby after the revocation"
 
 # Without a standby that is ready nobody signs, and it says so; then somebody does.
-run key_ctl retire "$third"
 fourth=$(key_kid token published)
+run key_ctl retire "$third"
 if [ "$status" = 0 ]; then
     key_state "$third" retired || complain "retired, and is not"
 else

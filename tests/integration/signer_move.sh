@@ -50,7 +50,7 @@ run key_ctl import-records "$dir/records.json"
 [ "$status" != 0 ] || complain "records were imported twice"
 run signer_load --count 1
 expect 1
-[ ! -e "$dir/keys2" ] || complain "a passive signer wrote key sets"
+[ ! -e "$dir/keys2/jwks.json" ] || complain "a passive signer wrote key sets"
 
 # What was imported stays passive without being told.
 signer_stop

@@ -91,8 +91,13 @@ remembers_across_processes(void **state)
     assert_true(next.jumped_ms == -HOUR);
 
     /* After a restart of the machine nobody knows how long it was off. */
-    clock_watch_resume(&next, text, "boot-b", WALL + 1000 * (int64_t)HOUR, 1000);
+    clock_watch_resume(&next, text, "boot-b", WALL + 500 * (int64_t)HOUR, 1000);
     assert_true(next.jumped_ms == 0);
+    clock_watch_resume(&next, text, "boot-b", WALL + 8766 * (int64_t)HOUR, 1000);
+    assert_true(next.jumped_ms > 0);
+    assert_true(clock_watch_now_ms(&next, WALL + 8766 * (int64_t)HOUR, 1000) == WALL);
+    assert_true(clock_watch_look(&next, WALL + HOUR, 31000)); /* set right by the network */
+    assert_true(clock_watch_look(&next, WALL + HOUR + 5000, 36000));
     clock_watch_resume(&next, text, "boot-b", WALL - HOUR, 1000);
     assert_true(next.jumped_ms == -HOUR);
     assert_false(clock_watch_look(&next, WALL - HOUR, 1000));
