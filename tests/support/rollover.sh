@@ -5,7 +5,8 @@
 rollover_config() {
     signer_config "$@" 'jwks_max_age_s: 1' 'lifetime_max_s: 4' 'lifetime_default_s: 3' \
         "keyset_dir: $dir/keys" 'signed_keyset_lifetime_s: 10' 'rollover:' \
-        "  active_period_s: ${active_period_s:-1000}" '  jitter_s: 0' "  publish_lead_s: ${publish_lead_s:-2}" \
+        "  active_period_s: ${active_period_s:-1000}" '  jitter_s: 0' \
+        "  publish_lead_s: ${publish_lead_s:-2}" \
         '  retire_lag_s: 5' "  destroy_grace_s: ${destroy_grace_s:-2}" '  overdue_grace_s: 60' \
         '  verifier_cache_max_s: 0' '  propagation_s: 1' '  skew_s: 0' '  root_lead_s: 3'
 }
