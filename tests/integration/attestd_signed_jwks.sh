@@ -9,8 +9,9 @@ unset ATTEST_ISSUER ATTEST_SOCKET ATTEST_KEY
 "$top_builddir/attest" verify --issuer http://127.0.0.1:1 --audience x </dev/null 2>&1 |
     grep -q "without libcurl" && exit 77
 # Long enough for a slow machine to see both sides of the change, and for the set to be renewed meanwhile.
-EXTRA_SIGNER='signed_keyset_lifetime_s: 120
-rollover: {root_lead_s: 8}'
+EXTRA_SIGNER='signed_keyset_lifetime_s: 16
+jwks_max_age_s: 9
+rollover: {root_lead_s: 11, verifier_cache_max_s: 0, propagation_s: 1, skew_s: 1}'
 start_issuer
 jwt=$ISSUER/.well-known/jwks.jwt
 audience=https://mcp.example.com
@@ -47,7 +48,7 @@ metric() {
 
 eventually curl -fs -o "$dir/set" -D "$dir/head" "$jwt" || fail "no signed set"
 [ "$(header content-type)" = application/jwk-set+jwt ] || fail "type: $(cat "$dir/head")"
-[ "$(header cache-control)" = "public, max-age=60" ] || fail "cache: $(cat "$dir/head")"
+[ "$(header cache-control)" = "public, max-age=8" ] || fail "cache: $(cat "$dir/head")"
 etag=$(header etag)
 case $(curl -s -o /dev/null -w '%{http_code}' -H "If-None-Match: $etag" "$jwt") in
     304 | 200) ;; # it may have been renewed meanwhile

@@ -22,7 +22,7 @@ trap 'kill $load_pid 2>/dev/null; signer_kill; rm -rf "$dir"' EXIT
 grep -oh 'fault_point("[a-z_]*", "[a-z_]*")' "$top_srcdir"/src/signer/*.c |
     sed 's/fault_point("\(.*\)", "\(.*\)")/\1.\2/' >"$dir/found"
 for file in "$top_srcdir"/src/signer/*.c; do tr '\n' ' ' <"$file"; done |
-    grep -o 'commit(w, *"[a-z_]*"' | sed 's/.*"\(.*\)"/\1.database\n\1.log/' >>"$dir/found"
+    grep -o '\(commit\|generate\)(w, *"[a-z_]*"' | sed 's/.*"\(.*\)"/\1.database\n\1.log/' >>"$dir/found"
 sort -u "$dir/found" >"$dir/in_source"
 sed -n 's/^\(schedule\|command\) //p' "$points" | sort -u >"$dir/in_list"
 diff "$dir/in_source" "$dir/in_list" >"$dir/out" || complain "fault points: source (<) and list (>) differ"
@@ -69,6 +69,7 @@ check_events() {
         if ($1 in op && (op[$1] != $2 || kid[$1] != $3)) wrong("event " $1 " is two")
         if (!($1 in op)) {
             op[$1] = $2; kid[$1] = $3; n[$2, $3]++
+            if ($2 == "key.root_rotate") { n["key.generate", $3]++; n["key.publish", $3]++; n["key.rotate", $3]++ }
             took_over[$4]++
             if ($1 > last) last = $1
         }
@@ -162,6 +163,8 @@ standby_ready() {
     now=$(date +%s)
     key_table "$admin_socket" | awk -v now="$now" '$2 == "token" && $3 == "published" && !$6 && $5 + 2 <= now' | grep -q .
 }
+another_signs() { [ "$(active_kid)" != "$kid" ]; }
+announces() { key_table "$admin_socket" | awk '$2 == "root" && $3 == "published"' | grep -q .; }
 active_kid() { key_table "$admin_socket" | awk '$2 == "token" && $3 == "active" { print $1 }'; }
 
 quick 3600
@@ -176,12 +179,21 @@ for point in $(sed -n 's/^command //p' "$points"); do
     rotate.*) run "$ctl" key rotate --socket "$admin_socket" ;;
     retire.*) run "$ctl" key retire --socket "$admin_socket" "$kid" ;;
     revoke.*) run "$ctl" key revoke --socket "$admin_socket" --reason 'a test' "$kid" ;;
+    root_rotate.*)
+        for announced in $(key_table "$admin_socket" | awk '$2 == "root" && $3 == "published" { print $1 }'); do
+            "$ctl" key revoke --socket "$admin_socket" --reason 'a test' "$announced" >/dev/null
+        done
+        run "$ctl" key root-rotate --socket "$admin_socket"
+        ;;
     esac
     expect 3
     killed "$point"
     check "$point"
     signer_start || exit 1
-    [ "$(active_kid)" != "$kid" ] || complain "$point: $kid signs as before"
+    case $point in
+    root_rotate.*) until_true announces || complain "$point: no root key is announced" ;;
+    *) until_true another_signs || complain "$point: $kid signs as before" ;;
+    esac
     signer_stop
 done
 audit "by hand"
