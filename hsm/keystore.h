@@ -117,7 +117,7 @@ enum attest_rc keystore_lease_get(struct keystore *ks, struct keystore_lease *re
  * that do so at once exactly one succeeds. ATTEST_E_EXISTS, and nothing has changed, when the token
  * holds another than expected or another process won; ATTEST_E_ARGUMENT for a lease that breaks
  * the rules above; ATTEST_E_CORRUPT as above; ATTEST_E_BUSY when the token is so slow that nothing
- * can be said. Takes a quarter of a second, and up to three when what a crash left has to go.
+ * can be said. Takes most of a second, and up to three more when what a crash left has to go.
  */
 enum attest_rc keystore_lease_set(struct keystore *ks, const struct keystore_lease *expected,
                                   const struct keystore_lease *lease, struct attest_error *err);

@@ -13,20 +13,30 @@
  *
  *   1. look: only what is expected may be there, else wait
  *   2. write our own beside it, at most SETTLE_MS after the look began, or withdraw and start over
- *   3. wait for SETTLE_MS, look again: whoever had looked before we wrote has written by now too
+ *   3. wait for SETTLE_MS: whoever had looked before we wrote has written by now too; then stir the
+ *      token, and look again
  *   4. the least of the new ones, by (since, instance), has won; the others remove their own
  *   5. the winner removes what was expected, and looks once more
  *
  * A crash may leave two. The lease is then the least of all, which is the old one unless clocks
  * differ. The next writer waits for PATIENCE_MS, by which time a living process is done, and
  * removes the rest.
+ *
+ * Stirring is for modules that notice the changes of other processes by a counter, as SoftHSM does:
+ * our own write moves it on, and another's of just before is then not noticed until the next one.
+ * So each makes and destroys an object of no meaning, a few times, at moments of chance, and looks
+ * before each: who wrote last sees the others' stirring, and with it their leases. One that is too
+ * late with it, STIR_BY_MS after it wrote, withdraws, since others may have stopped looking. What a
+ * kill leaves of the stirring means nothing to anyone.
  */
-enum { SETTLE_MS = 250, PATIENCE_MS = 2000, TRIES = 5 };
+enum { SETTLE_MS = 250, STIR_BY_MS = 500, LOOK_FROM_MS = 600, PATIENCE_MS = 2000, TRIES = 5 };
+enum { STIRS = 3, STIR_APART_MS = 60 };
 
 enum { VALUE_MAX = 512, OBJECTS_MAX = 16 };
 
 #define APPLICATION "attestd"
 #define LABEL "attestd lease"
+#define STIR_LABEL "attestd lease check"
 
 struct object {
     CK_OBJECT_HANDLE handle;
@@ -175,8 +185,8 @@ look(struct p11_conn *conn, struct objects *ret, CK_RV *rv, struct attest_error 
 }
 
 static enum attest_rc
-create(struct p11_conn *conn, struct slice value, CK_OBJECT_HANDLE *ret, CK_RV *rv,
-       struct attest_error *err)
+create(struct p11_conn *conn, const char *name, struct slice value, CK_OBJECT_HANDLE *ret,
+       CK_RV *rv, struct attest_error *err)
 {
     CK_OBJECT_CLASS class = CKO_DATA;
     CK_BBOOL yes = CK_TRUE;
@@ -185,7 +195,7 @@ create(struct p11_conn *conn, struct slice value, CK_OBJECT_HANDLE *ret, CK_RV *
         {CKA_TOKEN, &yes, sizeof(yes)},
         {CKA_PRIVATE, &yes, sizeof(yes)},
         {CKA_APPLICATION, (void *)APPLICATION, strlen(APPLICATION)},
-        {CKA_LABEL, (void *)LABEL, strlen(LABEL)},
+        {CKA_LABEL, (void *)name, strlen(name)},
         {CKA_VALUE, (void *)value.p, value.len},
     };
     *rv = P11_CALL(conn, C_CreateObject, conn->session, template, ARRAY_LEN(template), ret);
@@ -256,7 +266,7 @@ look_settled(struct p11_conn *conn, struct objects *seen, int64_t *at_ms, CK_RV 
 }
 
 /*
- * Steps 3 and 4; leases are known by their values, since handles are each process's own. *old is
+ * Step 4; leases are known by their values, since handles are each process's own. *old is
  * what has to go now, or CK_INVALID_HANDLE.
  */
 static enum attest_rc
@@ -267,7 +277,6 @@ judge(struct p11_conn *conn, const struct keystore_lease *expected,
     struct objects seen;
     const struct object *old = NULL, *best = NULL;
     unsigned as_ours = 0;
-    sleep_ms(SETTLE_MS);
     enum attest_rc rc = look(conn, &seen, rv, err);
     if (rc)
         return rc;
@@ -286,6 +295,32 @@ judge(struct p11_conn *conn, const struct keystore_lease *expected,
         return held(&best->lease, err);
     *ret = old ? old->handle : CK_INVALID_HANDLE;
     return ATTEST_OK;
+}
+
+/* Step 3, for what was written at written_ms. */
+static enum attest_rc
+settle(struct p11_conn *conn, int64_t written_ms, CK_RV *rv, struct attest_error *err)
+{
+    struct objects ignored;
+    CK_OBJECT_HANDLE object;
+    enum attest_rc rc = ATTEST_OK;
+    sleep_ms(SETTLE_MS);
+    for (int i = 0; !rc && i < STIRS; i++) {
+        uint8_t chance;
+        random_bytes(&chance, sizeof(chance));
+        rc = look(conn, &ignored, rv, err);
+        if (!rc)
+            rc = create(conn, STIR_LABEL, slice_cstr("-"), &object, rv, err);
+        if (!rc)
+            rc = destroy(conn, object, rv, err);
+        if (!rc && i == 0 && clock_mono_ms() - written_ms > STIR_BY_MS)
+            rc = error_set(err, ATTEST_E_BUSY, "the token is too slow to agree on a lease");
+        sleep_ms(STIR_APART_MS + chance / 4);
+    }
+    int64_t left_ms = written_ms + LOOK_FROM_MS - clock_mono_ms();
+    if (!rc && left_ms > 0)
+        sleep_ms(left_ms);
+    return rc;
 }
 
 /* Step 5. */
@@ -314,11 +349,14 @@ attempt(struct p11_conn *conn, const struct keystore_lease *expected,
     int64_t seen_ms;
     enum attest_rc rc = look_settled(conn, &seen, &seen_ms, rv, err);
     if (rc || (rc = check_expected(&seen, expected, err)) ||
-        (rc = create(conn, value, &own, rv, err)))
+        (rc = create(conn, LABEL, value, &own, rv, err)))
         return rc;
-    if (clock_mono_ms() - seen_ms >= SETTLE_MS)
+    int64_t written_ms = clock_mono_ms();
+    if (written_ms - seen_ms >= SETTLE_MS)
         rc = error_set(err, ATTEST_E_BUSY, "the token is too slow to agree on a lease");
     else
+        rc = settle(conn, written_ms, rv, err);
+    if (!rc)
         rc = judge(conn, expected, lease, &old, rv, err);
     if (!rc)
         rc = replace(conn, old, lease, rv, err);

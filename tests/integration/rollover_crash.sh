@@ -49,7 +49,7 @@ check_token() {
     cp "$dir/token" "$dir/out"
     cmp -s "$dir/private" "$dir/public" || complain "$1: half a key pair is on the token"
     diff "$dir/kids" "$dir/recorded" >"$dir/err" || complain "$1: token (<) and records (>) differ"
-    [ "$(grep -c '^data attestd lease' "$dir/token")" = 1 ] || complain "$1: not one lease"
+    [ "$(grep -c '^data attestd lease$' "$dir/token")" = 1 ] || complain "$1: not one lease"
 }
 
 one_active() { [ "$(key_table "$admin_socket" | awk '$2 == "token" && $3 == "active"' | wc -l)" = 1 ]; }
