@@ -26,6 +26,17 @@ key_state(const struct key_times *times, int64_t now_s)
     return KEY_CREATED;
 }
 
+enum key_state
+key_state_at(const struct key_times *times, int64_t when_s)
+{
+    struct key_times then = *times;
+    if (!reached(then.revoked_s, when_s))
+        then.revoked_s = 0;
+    if (!reached(then.removed_s, when_s))
+        then.removed_s = 0;
+    return key_state(&then, when_s);
+}
+
 const char *
 key_state_name(enum key_state state)
 {

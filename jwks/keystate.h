@@ -19,8 +19,10 @@ enum key_state {
     KEY_REVOKED,
 };
 
-/* Seconds since the epoch; 0 is "not yet". published_s, active_s and retired_s
- * may be planned and lie in the future. */
+/*
+ * Seconds since the epoch; 0 is "not yet". published_s, active_s and retired_s may be planned and
+ * lie in the future.
+ */
 struct key_times {
     int64_t created_s;
     int64_t published_s;
@@ -32,6 +34,10 @@ struct key_times {
 };
 
 enum key_state key_state(const struct key_times *times, int64_t now_s);
+
+/* What it was, or will be, at a moment that is not now: what came later had not happened then. */
+enum key_state key_state_at(const struct key_times *times, int64_t when_s);
+
 /* "created", "published", "active", "retired", "removed", "revoked". */
 const char *key_state_name(enum key_state state);
 

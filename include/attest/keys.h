@@ -2,6 +2,7 @@
 #ifndef ATTEST_KEYS_H
 #define ATTEST_KEYS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -69,7 +70,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
  *          by a way that you trust: it is the one thing that is not verified
  *
  * When a signed set names a next_root, that key may sign the sets that follow. The first one that
- * it does sign makes it pinned and drops the root that named it. This is remembered as long as keys
+ * it does sign makes it pinned and drops the root that named it, for good: pinning that one again
+ * is no error and changes nothing. This is remembered as long as keys
  * live, and no longer: a program that starts again needs the root of the day. Dropping a root by
  * hand is making new keys.
  *
@@ -85,21 +87,29 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
  * bytes) in the place of the last one. Its signature is verified before anything in it is believed.
  * On failure nothing has changed: the last one is good until it expires.
  *
- * A set lives an hour at most; fetch one every half of that. When it has expired, the issuer's keys
- * may not be used (1012) until the next one is there. A key that it lists as revoked is refused
- * (1011) at once. It may hold no usable key at all: then everything is.
+ * A set lives an hour at most. Fetch the next one when the HTTP answer's Cache-Control lets you, at
+ * the latest when half of the time to attest_keys_expires_at_s() is over, and go on trying. When it
+ * has expired, the issuer's keys may not be used (1012) until the next one is there. A key that it
+ * lists as revoked is refused (1011) at once. It may hold no usable key at all: then everything is.
  *
  * now_s    seconds since the Unix epoch, UTC; compared with a skew of 30 s
  *
  * ATTEST_E_MALFORMED (1008), _LIMIT (longer than ATTEST_JWKS_MAX), _KEY_UNKNOWN (1010: no pinned
  * root signed it; err says which key did), _SIGNATURE (1003), _ISSUER (1004: of another issuer),
  * _EXPIRED (1001), _NOT_YET_VALID (1002: made in the future), _REPLAY (1006: older than the last
- * one, or of the same second and revoking less), _ARGUMENT (no root of this issuer is pinned),
- * _CONFIG, _FORKED, _NOMEM. Thread-safe.
+ * one, or of the same second and revoking less), _ARGUMENT (no root of this issuer is pinned,
+ * or now_s is no time of this era), _CONFIG, _FORKED, _NOMEM. Thread-safe.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
     attest_keys_add_signed(struct attest_keys *keys, const char *issuer, const char *jwt,
                            size_t jwt_len, int64_t now_s, struct attest_error *err);
+
+/*
+ * Whether a root of this issuer is pinned, the name compared byte for byte: so that a program may
+ * refuse to start with one that should be and, for a slash more in its name, is not. Thread-safe.
+ */
+ATTEST_EXPORT ATTEST_NONNULL(1, 2) bool attest_keys_pinned(const struct attest_keys *keys,
+                                                           const char *issuer);
 
 /*
  * The exp of the issuer's signed set, seconds since the epoch; 0 when there is none. Thread-safe.

@@ -149,7 +149,7 @@ timeline_parts(const struct key_times *times, struct timeline_part parts[TIMELIN
     sort(at, n_at);
     for (size_t i = 0; i < n_at; i++) {
         int64_t to_s = i + 1 < n_at ? at[i + 1] : end_s;
-        enum key_state state = key_state(times, at[i]);
+        enum key_state state = key_state_at(times, at[i]);
         if (to_s == at[i])
             continue;
         if (n && parts[n - 1].state == state)

@@ -69,8 +69,8 @@ static const struct kind plain = {
 static const struct kind signed_kind = {
     .path = SIGNED_JWKS_PATH,
     .type = "application/jwk-set+jwt",
-    .not_there = "the issuer has no signed key set: ask its operator for one, or leave --root-key "
-                 "out and believe whoever serves the keys",
+    .not_there = "the issuer has no signed key set: somebody may withhold it; ask its "
+                 "operator",
     .no_answer = "is attestd running, or else give the signed key set by --jwks FILE",
     .add = add_signed,
 };

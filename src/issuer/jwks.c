@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "issuer/document.h"
 #include "issuer/issuer.h"
 #include "token/signed_keyset.h"
@@ -137,11 +138,14 @@ make_documents(struct next *next, const struct json *json, const struct json_nod
         return error_set(err, ATTEST_E_MALFORMED, "keyset: max_age_s: missing or out of range");
     enum attest_rc rc = document_make(&next->documents[DOCUMENT_JWKS], text, "application/json",
                                       max_age_s, INT64_MAX, err);
+    struct attest_error why = {0};
     if (rc || !json_member(json, keyset, "signed"))
         return rc;
-    if (!frame_string(json, keyset, "signed", &text))
-        return error_set(err, ATTEST_E_MALFORMED, "keyset: signed: no string");
-    return make_signed(next, text, max_age_s, err);
+    /* What is wrong with the signed set is no reason to serve a plain one that is out of date. */
+    if (!frame_string(json, keyset, "signed", &text) || make_signed(next, text, max_age_s, &why))
+        log_event(LOG_LEVEL_ERROR, "signed_keyset_refused", "why=%s",
+                  LOG_QUOTED(slice_cstr(why.rc ? why.text : "no string")));
+    return ATTEST_OK;
 }
 
 /* Leaves the old ones in next, to be freed without the lock; who still sends one holds it. */
@@ -218,6 +222,17 @@ jwks_get(struct exchange *x)
                                "Retry-After", "1");
 }
 
+static bool
+has_root(const struct jwks_status *status)
+{
+    for (size_t i = 0; i < status->n_keys; i++) {
+        const struct jwks_key *key = &status->keys[i];
+        if (strcmp(key->purpose, "root") == 0 && strcmp(key->state, "active") == 0)
+            return true;
+    }
+    return false;
+}
+
 /* An expired one, too, while the signer is away: it says better than 404 what is wrong. */
 enum MHD_Result
 jwks_get_signed(struct exchange *x)
@@ -226,15 +241,15 @@ jwks_get_signed(struct exchange *x)
     int64_t now_s = clock_wall_s();
     pthread_rwlock_rdlock(&jwks->lock);
     const struct document *document = &jwks->documents[DOCUMENT_SIGNED];
-    bool connected = jwks->status.have;
+    bool rootless = jwks->status.have && !has_root(&jwks->status);
     bool have = document->response && !(jwks->signed_withdrawn && now_s >= jwks->signed_exp_s);
     enum MHD_Result ret = have ? document_answer(document, x, now_s) : MHD_NO;
     pthread_rwlock_unlock(&jwks->lock);
     if (have)
         return ret;
-    if (!connected)
-        return http_problem(x, 503, "attest-signer has not sent a key set yet", NULL, "Retry-After",
-                            "1");
+    if (!rootless)
+        return http_problem(x, 503, "attest-signer has not sent a signed key set yet", NULL,
+                            "Retry-After", "1");
     return http_problem(x, 404,
                         "no signed key set: the issuer has no root key; attestctl key generate "
                         "--purpose root makes one",

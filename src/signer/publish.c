@@ -15,6 +15,7 @@
 
 enum {
     REVOKED_MAX = 64,
+    LIFETIME_MIN_S = 10, /* where caches are told to keep nothing */
     LOG_KEYS_MAX = 32,
     IAT_AHEAD_MAX_S = 10, /* of the clock, when one change follows another; beyond, it was set */
     BACK_OFF_FIRST_MS = 500,
@@ -219,6 +220,20 @@ write_cover(const struct signer *s, const struct key_record *root, int64_t now_s
     return write_payload(s, now_s, 0, 0, out);
 }
 
+/*
+ * A verifier that pins keeps a set until it expires, when it cannot get another. That must be no
+ * longer than what everybody else is allowed, on which leads and revocations are reckoned.
+ */
+static int64_t
+lifetime_s(const struct signer *s)
+{
+    int64_t caches_s = s->policy.jwks_max_age_s + s->policy.verifier_cache_max_s;
+    if (caches_s < LIFETIME_MIN_S)
+        caches_s = LIFETIME_MIN_S;
+    int64_t asked_s = s->config->signed_keyset_lifetime_s;
+    return asked_s < caches_s ? asked_s : caches_s;
+}
+
 static struct publish_op *
 prepare(struct signer *s, const struct key_record *root, int64_t now_s)
 {
@@ -235,7 +250,7 @@ prepare(struct signer *s, const struct key_record *root, int64_t now_s)
     /* Verifiers refuse what is older than what they saw. */
     bool burst = pub->iat >= now_s && pub->iat <= now_s + IAT_AHEAD_MAX_S;
     p->iat = burst ? pub->iat + 1 : now_s;
-    p->exp = p->iat + s->config->signed_keyset_lifetime_s;
+    p->exp = p->iat + lifetime_s(s);
     if (root)
         p->root = *root;
     if (key_list_write_jwks(&s->keys, now_s, &p->jwks) ||

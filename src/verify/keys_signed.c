@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 
+#include "token/claims.h"
 #include "verify/keys.h"
 
 /* Issuers whose root key is pinned: <attest/keys.h>, second half. */
@@ -100,6 +101,8 @@ enum attest_rc
 attest_keys_add_signed(struct attest_keys *keys, const char *issuer, const char *jwt,
                        size_t jwt_len, int64_t now_s, struct attest_error *err)
 {
+    if (now_s < 0 || now_s > CLAIMS_TIME_MAX)
+        return error_set(err, ATTEST_E_ARGUMENT, "now is no time of this era");
     enum attest_rc rc = keys_begin(keys, issuer, err);
     if (rc != ATTEST_OK)
         return rc;
@@ -113,6 +116,16 @@ pinned_entry(const struct attest_keys *keys, const char *issuer)
 {
     const struct issuer_keys *entry = keys_entry((struct attest_keys *)keys, issuer);
     return entry && entry->pinned ? entry : NULL;
+}
+
+bool
+attest_keys_pinned(const struct attest_keys *keys, const char *issuer)
+{
+    pthread_rwlock_t *lock = &((struct attest_keys *)keys)->lock;
+    pthread_rwlock_rdlock(lock);
+    bool pinned = pinned_entry(keys, issuer) != NULL;
+    pthread_rwlock_unlock(lock);
+    return pinned;
 }
 
 int64_t

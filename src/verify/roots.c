@@ -17,13 +17,24 @@ roots_has(const struct roots *roots, const struct signed_keyset_root *root)
     return false;
 }
 
+static bool
+is_gone(const struct roots *roots, const struct signed_keyset_root *root)
+{
+    size_t n = roots->n_gone < ROOTS_MAX ? roots->n_gone : ROOTS_MAX;
+    for (size_t i = 0; i < n; i++) {
+        if (same(&roots->gone[i], root))
+            return true;
+    }
+    return false;
+}
+
 enum attest_rc
 roots_pin(struct roots *roots, const struct signed_keyset_root *list, size_t n,
           struct attest_error *err)
 {
     struct roots next = *roots;
     for (size_t i = 0; i < n; i++) {
-        if (roots_has(&next, &list[i]))
+        if (roots_has(&next, &list[i]) || is_gone(&next, &list[i]))
             continue;
         if (next.n == ROOTS_MAX)
             return error_set(err, ATTEST_E_LIMIT, "keys: at most %d root keys an issuer",
@@ -54,7 +65,10 @@ succeed(struct roots *roots, const struct signed_keyset_root *signer)
         struct root_slot *slot = &roots->slot[i];
         if (!slot->has_next || !same(&slot->next, signer)) {
             i++;
-        } else if (roots_has(roots, signer)) {
+            continue;
+        }
+        roots->gone[roots->n_gone++ % ROOTS_MAX] = slot->root;
+        if (roots_has(roots, signer)) {
             *slot = roots->slot[--roots->n];
         } else {
             *slot = (struct root_slot){.root = *signer};

@@ -22,9 +22,12 @@ struct roots {
         bool has_next;
         struct signed_keyset_root next;
     } slot[ROOTS_MAX];
+    struct signed_keyset_root gone[ROOTS_MAX]; /* succeeded, the last of them */
+    size_t n_gone;                             /* ever */
 };
 
-/* Adds those that are not there yet: all or, with ATTEST_E_LIMIT, none. */
+/* Adds those that are not there yet: all or, with ATTEST_E_LIMIT, none. One that was succeeded
+ * stays gone: who reads his file of roots again must not bring it back. */
 enum attest_rc roots_pin(struct roots *roots, const struct signed_keyset_root *list, size_t n,
                          struct attest_error *err);
 

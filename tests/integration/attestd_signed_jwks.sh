@@ -48,7 +48,7 @@ metric() {
 
 eventually curl -fs -o "$dir/set" -D "$dir/head" "$jwt" || fail "no signed set"
 [ "$(header content-type)" = application/jwk-set+jwt ] || fail "type: $(cat "$dir/head")"
-[ "$(header cache-control)" = "public, max-age=8" ] || fail "cache: $(cat "$dir/head")"
+[ "$(header cache-control)" = "public, max-age=5" ] || fail "cache: $(cat "$dir/head")"
 etag=$(header etag)
 case $(curl -s -o /dev/null -w '%{http_code}' -H "If-None-Match: $etag" "$jwt") in
     304 | 200) ;; # it may have been renewed meanwhile

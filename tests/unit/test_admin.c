@@ -349,7 +349,7 @@ daemon_is_guessed_by_the_keys(void **state)
     remove_config(path);
     write_config("my.yaml", "issuer: http://ai.example.com\nlisten: []\n", path, sizeof(path));
     assert_int_equal(RUN("config", "check", path), EXIT_REFUSED);
-    assert_non_null(strstr(out, "issuer: "));
+    assert_non_null(strstr(out, "issuer 'http://ai.example.com': "));
     remove_config(path);
     write_config("my.yaml", "nothing: known\n", path, sizeof(path));
     expect_usage(RUN("config", "check", path), "--daemon attestd");

@@ -268,6 +268,10 @@ test_follows_next_root(void **state)
     assert_null(attest_keys_next_root(keys, MINT_ISSUER));
     assert_int_equal(take(keys, (struct set){.by = &root[0], .iat = 4}), ATTEST_E_KEY_UNKNOWN);
     assert_int_equal(verify(keys, &key[1], 4), ATTEST_OK);
+    /* Who reads the file of old again does not bring it back. */
+    char *old AUTO(mem) = mint_jwk(&root[0]);
+    assert_int_equal(attest_keys_pin_root(keys, MINT_ISSUER, old, strlen(old), NULL), ATTEST_OK);
+    assert_int_equal(take(keys, (struct set){.by = &root[0], .iat = 4}), ATTEST_E_KEY_UNKNOWN);
 
     /* And on to the next, as often as it takes. */
     for (size_t i = 0; i < 40; i++) {
@@ -330,6 +334,12 @@ test_pins(void **state)
             assert_int_equal(attest_keys_pin_root(keys, MINT_ISSUER, jwks, strlen(jwks), &err), 0);
         mint_key_done(&one);
     }
+    assert_true(attest_keys_pinned(keys, MINT_ISSUER));
+    assert_false(attest_keys_pinned(keys, MINT_ISSUER "/"));
+    assert_int_equal(attest_keys_add_signed(keys, MINT_ISSUER, "x", 1, INT64_MAX, &err),
+                     ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_keys_add_signed(keys, MINT_ISSUER, "x", 1, INT64_MIN, &err),
+                     ATTEST_E_ARGUMENT);
     assert_int_equal(attest_keys_pin_root(keys, "nonsense", "{}", 2, &err), ATTEST_E_MALFORMED);
     char *jwk AUTO(mem) = mint_jwk(&root[0]);
     assert_int_equal(attest_keys_pin_root(keys, "nonsense", jwk, strlen(jwk), &err),

@@ -92,14 +92,7 @@ random_policy(struct world *w)
 static enum key_state
 state_at(const struct world *w, size_t i, int64_t at_true_s)
 {
-    /* What somebody fetched then: what came later had not happened. */
-    int64_t at_s = at_true_s + w->signer_offset_s;
-    struct key_times then = w->keys[i].times;
-    if (then.revoked_s > at_s)
-        then.revoked_s = 0;
-    if (then.removed_s > at_s)
-        then.removed_s = 0;
-    return key_state(&then, at_s);
+    return key_state_at(&w->keys[i].times, at_true_s + w->signer_offset_s);
 }
 
 static bool

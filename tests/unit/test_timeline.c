@@ -319,7 +319,7 @@ parts_have_no_gaps(void **state)
             assert_true(parts[p].state != parts[p - 1].state);
         }
         for (size_t p = 0; p < n; p++)
-            assert_int_equal(parts[p].state, key_state(&t.keys[i].plan, parts[p].from_s));
+            assert_int_equal(parts[p].state, key_state_at(&t.keys[i].plan, parts[p].from_s));
         int64_t end_s = t.keys[i].plan.destroyed_s;
         assert_int_equal(parts[n - 1].to_s, end_s ? end_s : INT64_MAX);
     }
@@ -353,7 +353,7 @@ plan_never_contradicts_what_is_stored(void **state)
     for (size_t i = 0; i < t.n; i++) {
         struct timeline_key *key = &t.keys[i];
         for (int64_t at_s = NOW - 50 * DAY; at_s <= NOW; at_s += DAY / 2)
-            assert_int_equal(key_state(&key->plan, at_s), key_state(&key->times, at_s));
+            assert_int_equal(key_state_at(&key->plan, at_s), key_state_at(&key->times, at_s));
     }
     /* A rotation that an operator planned wins over the schedule. */
     struct timeline_key two[] = {lives[1], lives[2]};
