@@ -58,28 +58,56 @@ issuance_log_under_way(struct issuance_log *log, unsigned n)
     atomic_store_explicit(&log->under_way, n, memory_order_relaxed);
 }
 
+/* Held by who waits and by the log's thread, for one may give up on the other. */
 struct waiter {
     struct log_entry entry;
+    atomic_uint holders;
     sem_t done;
+    struct buf body;
 };
+
+static void
+waiter_drop(struct waiter *w)
+{
+    if (atomic_fetch_sub(&w->holders, 1) != 1)
+        return;
+    sem_destroy(&w->done);
+    buf_done(&w->body);
+    free(w);
+}
 
 static void
 waiter_done(struct log_entry *entry)
 {
     struct waiter *w = (struct waiter *)(void *)entry;
     sem_post(&w->done);
+    waiter_drop(w);
 }
 
 enum attest_rc
-issuance_log_append_wait(struct issuance_log *log, struct slice body)
+issuance_log_append_wait(struct issuance_log *log, struct slice body, int64_t timeout_ms)
 {
-    struct waiter w = {.entry = {.body = body, .done = waiter_done}};
-    sem_init(&w.done, 0, 0);
-    issuance_log_append(log, &w.entry);
-    while (sem_wait(&w.done) < 0 && errno == EINTR)
-        ;
-    sem_destroy(&w.done);
-    return w.entry.rc;
+    int64_t until_ms = clock_mono_ms() + timeout_ms;
+    struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
+    struct waiter *w = calloc(1, sizeof(*w));
+    if (!w)
+        return ATTEST_E_NOMEM;
+    buf_init(&w->body, CHAINLOG_LINE_MAX);
+    buf_slice(&w->body, body);
+    enum attest_rc rc = buf_rc(&w->body);
+    atomic_init(&w->holders, rc ? 1 : 2);
+    sem_init(&w->done, 0, 0);
+    if (!rc) {
+        int failed;
+        w->entry = (struct log_entry){
+            .body = buf_view(&w->body), .deadline_ms = until_ms, .done = waiter_done};
+        issuance_log_append(log, &w->entry);
+        while ((failed = sem_clockwait(&w->done, CLOCK_MONOTONIC, &until)) && errno == EINTR)
+            ;
+        rc = failed ? ATTEST_E_TIMEOUT : w->entry.rc;
+    }
+    waiter_drop(w);
+    return rc;
 }
 
 void

@@ -48,8 +48,12 @@ void issuance_log_append(struct issuance_log *log, struct log_entry *entry);
  * thread. When it is large the thread waits a little, at most 2 ms, so that more share one sync.
  */
 void issuance_log_under_way(struct issuance_log *log, unsigned n);
-/* issuance_log_append() and waiting: for rare records, not from the log's thread. */
-enum attest_rc issuance_log_append_wait(struct issuance_log *log, struct slice body);
+/*
+ * issuance_log_append() of a copy, and waiting: for rare records, not from the log's thread.
+ * ATTEST_E_TIMEOUT when it is not known in time whether it was written.
+ */
+enum attest_rc issuance_log_append_wait(struct issuance_log *log, struct slice body,
+                                        int64_t timeout_ms);
 
 /* Thread-safe. */
 struct issuance_log_status {

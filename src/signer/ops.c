@@ -103,6 +103,6 @@ ops_record(struct signer *s, const struct buf *body, struct attest_error *err)
 {
     enum attest_rc rc = buf_rc(body);
     if (!rc)
-        rc = issuance_log_append_wait(s->log, buf_view(body));
+        rc = issuance_log_append_wait(s->log, buf_view(body), s->config->request_timeout_ms);
     return rc ? error_set(err, rc, "%s", attest_strerror(rc)) : ATTEST_OK;
 }

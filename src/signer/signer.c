@@ -158,6 +158,7 @@ stop_if_done(struct signer *s)
     if (late && !idle) {
         log_event(LOG_LEVEL_ERROR, "stop_timeout", "in_flight=%u", s->in_flight);
         s->exit_status = STATUS_CANNOT;
+        s->abandoned = true;
     }
     if (late || (idle && server_flushed(s->server)))
         server_quit(s->server);
@@ -320,7 +321,9 @@ open_keystore(struct signer *s, struct attest_error *err)
         return rc;
     struct keystore_stats stats;
     keystore_stats(s->keystore, &stats);
-    atomic_store(&s->keystore_state, (int)stats.state);
+    /* Unless a worker has told of something newer meanwhile. */
+    int untold = KEYSTORE_READY;
+    atomic_compare_exchange_strong(&s->keystore_state, &untold, (int)stats.state);
     return ATTEST_OK;
 }
 
@@ -441,6 +444,13 @@ signer_run(const struct signer_config *config, const struct signer_options *opti
     if (!rc) {
         if (!(rc = make_server(&s, sockets, signal_fd, &err)) && !(rc = start(&s, options, &err)))
             rc = serve(&s, &err);
+        if (s.abandoned) {
+            /* Some thread hangs in the token or on the disk; waiting for it may be for ever. */
+            start_sockets_done(sockets);
+            log_event(LOG_LEVEL_ERROR, "stopped", "status=%d note=\"without what still hung\"",
+                      s.exit_status);
+            _exit(s.exit_status);
+        }
         end(&s);
         start_sockets_done(sockets);
     }

@@ -105,7 +105,7 @@ struct signer {
     struct publication publication;
     struct key_list imported; /* what has come of an import so far */
     size_t keys_unknown;      /* on the token without a record, when we started */
-    bool stopping, final_checkpoint;
+    bool stopping, final_checkpoint, abandoned;
     int64_t stop_by_ms;
     int64_t watchdog_ms, watchdog_last_ms;
     int exit_status;
@@ -164,7 +164,9 @@ void ops_stop(struct ops *ops);
 void ops_push(struct ops *ops, struct op *op);
 void ops_push_urgent(struct ops *ops, struct op *op);
 
-/* In the ops thread: writes one record and waits until it is durable. */
+/* In the ops thread: writes one record and waits until it is durable, request_timeout_ms at most. A
+ * disk that hangs must not keep those waiting who come after; whether the record was written is not
+ * known then. */
 enum attest_rc ops_record(struct signer *s, const struct buf *body, struct attest_error *err);
 
 #endif

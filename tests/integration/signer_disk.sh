@@ -72,6 +72,21 @@ run signer_load --count 1
 signer_stop
 [ "$status" = 0 ] || complain "stopped with $status on a failing disk"
 
+# A disk that does not answer at all: a revocation is carried out, and a stop has an end.
+disk ok
+signer_config 'stop_s: 1' 'request_timeout_ms: 500'
+signer_start || exit 1
+until_true status_says '"ready":true' || complain "not ready before the disk hangs"
+disk hang
+run signer_load --count 1
+expect 1
+until_true status_says 'awritehangs' || complain "a disk that hangs is not said"
+kid=$($ctl key list --socket "$admin_socket" | awk '$1 == "token" && $2 == "published" { print $3; exit }')
+run $ctl key revoke --socket "$admin_socket" --reason 'while the disk hangs' "$kid"
+expect 0
+signer_stop
+[ "$status" = 3 ] || complain "stopped with $status on a disk that hangs"
+
 disk ok
 run signer_log_verify --tokens "$dir/jtis"
 expect 0

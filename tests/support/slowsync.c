@@ -3,7 +3,8 @@
  * LD_PRELOAD: a disk that is slow, fails or is full, for tests and benches.
  *
  *   SLOWSYNC_MS=10           every fsync and fdatasync takes so much longer
- *   SLOWSYNC_CONTROL=FILE    read at each call: "ok", "fail" (fsync and fdatasync: EIO), "full"
+ *   SLOWSYNC_CONTROL=FILE    read at each call: "ok", "fail" (fsync and fdatasync: EIO), "hang"
+ *                            (they return when it says something else), "full"
  *                            (write to a regular file: ENOSPC) or "readonly" (opening a file for
  *                            writing, and writing to one: EROFS)
  *   SLOWSYNC_UNDER=DIR       only files under this directory are touched; without it, all
@@ -86,6 +87,10 @@ slow_sync(int fd, long number)
     if (told("fail")) {
         errno = EIO;
         return -1;
+    }
+    while (told("hang")) {
+        struct timespec t = {0, 20 * 1000000};
+        nanosleep(&t, NULL);
     }
     const char *ms = getenv("SLOWSYNC_MS");
     if (ms) {
