@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
@@ -62,16 +61,37 @@ issuance_log_under_way(struct issuance_log *log, unsigned n)
 struct waiter {
     struct log_entry entry;
     atomic_uint holders;
-    sem_t done;
     struct buf body;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool done; /* under lock */
 };
+
+static struct waiter *
+waiter_new(struct slice body)
+{
+    pthread_condattr_t attr;
+    struct waiter *w = calloc(1, sizeof(*w));
+    if (!w)
+        return NULL;
+    buf_init(&w->body, CHAINLOG_LINE_MAX);
+    buf_slice(&w->body, body);
+    atomic_init(&w->holders, 1);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    return w;
+}
 
 static void
 waiter_drop(struct waiter *w)
 {
     if (atomic_fetch_sub(&w->holders, 1) != 1)
         return;
-    sem_destroy(&w->done);
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->lock);
     buf_done(&w->body);
     free(w);
 }
@@ -80,31 +100,40 @@ static void
 waiter_done(struct log_entry *entry)
 {
     struct waiter *w = (struct waiter *)(void *)entry;
-    sem_post(&w->done);
+    pthread_mutex_lock(&w->lock);
+    w->done = true;
+    pthread_cond_signal(&w->changed);
+    pthread_mutex_unlock(&w->lock);
     waiter_drop(w);
+}
+
+static enum attest_rc
+waiter_wait(struct waiter *w, int64_t until_ms)
+{
+    struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
+    int failed = 0;
+    pthread_mutex_lock(&w->lock);
+    while (!w->done && failed != ETIMEDOUT)
+        failed = pthread_cond_timedwait(&w->changed, &w->lock, &until);
+    enum attest_rc rc = w->done ? w->entry.rc : ATTEST_E_TIMEOUT;
+    pthread_mutex_unlock(&w->lock);
+    return rc;
 }
 
 enum attest_rc
 issuance_log_append_wait(struct issuance_log *log, struct slice body, int64_t timeout_ms)
 {
     int64_t until_ms = clock_mono_ms() + timeout_ms;
-    struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
-    struct waiter *w = calloc(1, sizeof(*w));
+    struct waiter *w = waiter_new(body);
     if (!w)
         return ATTEST_E_NOMEM;
-    buf_init(&w->body, CHAINLOG_LINE_MAX);
-    buf_slice(&w->body, body);
     enum attest_rc rc = buf_rc(&w->body);
-    atomic_init(&w->holders, rc ? 1 : 2);
-    sem_init(&w->done, 0, 0);
     if (!rc) {
-        int failed;
         w->entry = (struct log_entry){
             .body = buf_view(&w->body), .deadline_ms = until_ms, .done = waiter_done};
+        atomic_fetch_add(&w->holders, 1);
         issuance_log_append(log, &w->entry);
-        while ((failed = sem_clockwait(&w->done, CLOCK_MONOTONIC, &until)) && errno == EINTR)
-            ;
-        rc = failed ? ATTEST_E_TIMEOUT : w->entry.rc;
+        rc = waiter_wait(w, until_ms);
     }
     waiter_drop(w);
     return rc;
