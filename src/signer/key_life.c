@@ -48,7 +48,8 @@ keep_promises(struct signer *s, struct attest_error *err)
     char text[KEY_FACT_MAX];
     long long lead_s = 0, lag_s = 0, life_s = 0, until_s = 0;
     struct rollover_policy *p = &s->policy;
-    int64_t now_s = clock_wall_s();
+    int64_t now_s;
+    key_life_clock(s, &now_s);
     enum attest_rc rc = key_records_fact(s->records, "terms", text, err);
     if (rc)
         return rc;
@@ -79,12 +80,10 @@ key_life_start(struct signer *s, struct attest_error *err)
     enum attest_rc rc = key_records_fact(s->records, "clock", text, err);
     if (rc)
         return rc;
-    if ((rc = keep_promises(s, err)))
-        return rc;
     read_boot_id(s->boot_id);
     s->clock.jump_max_ms = s->config->clock_jump_max_s * 1000;
     clock_watch_resume(&s->clock, text, s->boot_id, clock_wall_ms(), clock_boot_ms());
-    return ATTEST_OK;
+    return keep_promises(s, err);
 }
 
 static bool
@@ -114,7 +113,7 @@ key_life_remember(struct signer *s, struct attest_error *err)
 {
     int64_t wall_ms, now_ms, off_ms;
     char text[CLOCK_WATCH_TEXT_SIZE];
-    look(s, &wall_ms, &now_ms, &off_ms);
+    (void)look(s, &wall_ms, &now_ms, &off_ms);
     pthread_mutex_lock(&s->back.lock);
     clock_watch_write(&s->clock, s->boot_id, wall_ms, text);
     pthread_mutex_unlock(&s->back.lock);
@@ -269,7 +268,7 @@ corrected(struct signer *s, struct op *op)
 }
 
 static bool
-push(struct signer *s, enum key_action action, const char *kid,
+push(struct signer *s, enum key_action action, const char *kid, int64_t when_s,
      void (*done)(struct signer *s, struct op *op))
 {
     struct key_op *k = calloc(1, sizeof(*k));
@@ -280,7 +279,7 @@ push(struct signer *s, enum key_action action, const char *kid,
     k->op.release = key_op_free;
     k->action = action;
     snprintf(k->kid, sizeof(k->kid), "%s", kid);
-    k->when_s = s->signed_last_s;
+    k->when_s = when_s;
     ops_push(s->ops, &k->op);
     return true;
 }
@@ -300,7 +299,7 @@ correct(struct signer *s)
     if (!times->retired_s || times->retired_s >= s->signed_last_s || times->removed_s ||
         times->revoked_s)
         return;
-    s->correcting = push(s, KEY_LATE, s->signed_by, corrected);
+    s->correcting = push(s, KEY_LATE, s->signed_by, s->signed_last_s, corrected);
     s->ops_pending += s->correcting;
 }
 
@@ -335,7 +334,7 @@ key_life_tick(struct signer *s)
     if (!due || s->stepping || standstill(s) || clock_mono_ms() < s->step_not_before_ms ||
         atomic_load(&s->keystore_state) != KEYSTORE_READY)
         return;
-    s->stepping = push(s, KEY_STEP, "", step_done);
+    s->stepping = push(s, KEY_STEP, "", 0, step_done);
 }
 
 void

@@ -121,6 +121,7 @@ for line in open(sys.argv[1]):
     if r["op"].startswith("key."):
         events[r["event"]] += 1
         ops[r["op"], r["caller"] == "rollover"] += 1
+        assert ("when" in r) <= (r["op"] in ("key.rotate", "key.root_rotate", "key.activate", "key.retire")), r
 assert set(events.values()) == {1}, events
 assert sorted(events) == list(range(1, len(events) + 1)), events
 for op in "generate rotate revoke retire destroy root_rotate activate".split():
