@@ -73,22 +73,29 @@ key_list_new_times(const struct key_list *list, enum key_purpose purpose, int64_
     return times;
 }
 
+size_t
+key_list_entries(const struct key_list *list, enum key_purpose purpose, int64_t now_s,
+                 struct keyset_entry *entries)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct key_record *key = &list->keys[i];
+        if (key->purpose != purpose)
+            continue;
+        memcpy(entries[n].public_key, key->ref.public_key, ED25519_PUBLIC_LEN);
+        entries[n].alg = key->alg;
+        entries[n++].state = key_state(&key->times, now_s);
+    }
+    return n;
+}
+
 enum attest_rc
 key_list_write_jwks(const struct key_list *list, int64_t now_s, struct buf *out)
 {
     AUTO(mem) struct keyset_entry *entries = calloc(list->n + 1, sizeof(*entries));
     if (!entries)
         return ATTEST_E_NOMEM;
-    size_t n = 0;
-    for (size_t i = 0; i < list->n; i++) {
-        const struct key_record *key = &list->keys[i];
-        if (key->purpose != KEY_PURPOSE_TOKEN)
-            continue;
-        memcpy(entries[n].public_key, key->ref.public_key, ED25519_PUBLIC_LEN);
-        entries[n].alg = key->alg;
-        entries[n++].state = key_state(&key->times, now_s);
-    }
-    keyset_write(entries, n, out);
+    keyset_write(entries, key_list_entries(list, KEY_PURPOSE_TOKEN, now_s, entries), out);
     return buf_rc(out);
 }
 
@@ -118,22 +125,41 @@ key_list_write_short(const struct key_list *list, int64_t now_s, struct buf *out
     buf_str(out, comma == '[' ? "[]" : "]");
 }
 
+/* The names of the time stamps, for both directions. */
+static const struct {
+    const char *name;
+    size_t offset;
+} time_rows[] = {
+    {"created", offsetof(struct key_times, created_s)},
+    {"published", offsetof(struct key_times, published_s)},
+    {"active", offsetof(struct key_times, active_s)},
+    {"retired", offsetof(struct key_times, retired_s)},
+    {"removed", offsetof(struct key_times, removed_s)},
+    {"revoked", offsetof(struct key_times, revoked_s)},
+    {"destroyed", offsetof(struct key_times, destroyed_s)},
+};
+
 static void
 write_times(const struct key_times *times, struct buf *out)
 {
-    const struct {
-        const char *name;
-        int64_t at_s;
-    } rows[] = {
-        {"created", times->created_s},     {"published", times->published_s},
-        {"active", times->active_s},       {"retired", times->retired_s},
-        {"removed", times->removed_s},     {"revoked", times->revoked_s},
-        {"destroyed", times->destroyed_s},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (rows[i].at_s)
-            buf_printf(out, ",\"%s\":%lld", rows[i].name, (long long)rows[i].at_s);
+    for (size_t i = 0; i < ARRAY_LEN(time_rows); i++) {
+        int64_t at_s = *(const int64_t *)((const char *)times + time_rows[i].offset);
+        if (at_s)
+            buf_printf(out, ",\"%s\":%lld", time_rows[i].name, (long long)at_s);
     }
+}
+
+bool
+key_times_read(const struct json *j, const struct json_node *key, struct key_times *ret)
+{
+    for (size_t i = 0; i < ARRAY_LEN(time_rows); i++) {
+        int64_t *at_s = (int64_t *)((char *)ret + time_rows[i].offset);
+        const struct json_node *node = json_member(j, key, time_rows[i].name);
+        *at_s = 0;
+        if (node && (!json_int64(node, at_s) || *at_s < 1))
+            return false;
+    }
+    return ret->created_s > 0;
 }
 
 void

@@ -36,6 +36,12 @@ enum attest_rc key_list_copy(const struct key_list *list, struct key_list *ret);
 struct key_times key_list_new_times(const struct key_list *list, enum key_purpose purpose,
                                     int64_t now_s);
 
+/* The keys of one purpose as jwks/keyset.h writes them; entries has room for list->n. Returns how
+ * many. */
+struct keyset_entry;
+size_t key_list_entries(const struct key_list *list, enum key_purpose purpose, int64_t now_s,
+                        struct keyset_entry *entries);
+
 /* The key set document of the token keys (docs/protocol.md, section 3). */
 enum attest_rc key_list_write_jwks(const struct key_list *list, int64_t now_s, struct buf *out);
 
@@ -51,6 +57,8 @@ void key_list_write(const struct key_list *list, size_t from, int64_t now_s, str
 void key_record_write(const struct key_record *key, int64_t now_s, struct buf *out);
 /* The same of the last KEY_LIST_PAGE keys that are not destroyed. */
 void key_list_write_present(const struct key_list *list, int64_t now_s, struct buf *out);
+/* The time stamps of such an object; false when one is no time, or created is not there. */
+bool key_times_read(const struct json *j, const struct json_node *key, struct key_times *ret);
 /* One without the braces. */
 void key_record_write_members(const struct key_record *key, int64_t now_s, struct buf *out);
 

@@ -38,6 +38,17 @@ key_purpose_from(struct slice name, enum key_purpose *ret)
     return false;
 }
 
+bool
+key_text_ok(struct slice text, size_t max)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.p[i];
+        if (c < 0x20 || c > 0x7e || c == '"' || c == '\\')
+            return false;
+    }
+    return text.len <= max;
+}
+
 /* ---- SQLite ---- */
 
 static void

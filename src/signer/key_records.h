@@ -28,6 +28,9 @@ bool key_purpose_from(struct slice name, enum key_purpose *ret);
 #define KEY_LABEL_MAX 64   /* bytes: printable ASCII without quotes and backslashes */
 #define KEY_REASON_MAX 128 /* the same */
 #define KEY_CALLER_MAX 31
+/* Whether a label or a reason is of that form and no longer; the empty one is. It may then stand in
+ * JSON as it is. */
+bool key_text_ok(struct slice text, size_t max);
 
 struct key_record {
     struct key_ref ref;

@@ -54,22 +54,6 @@ revocation_matters(const struct signer *s, const struct key_record *key, int64_t
            now_s <= key->times.revoked_s + s->policy.lifetime_max_s + s->policy.skew_s;
 }
 
-static size_t
-entries_of(const struct key_list *keys, enum key_purpose purpose, int64_t now_s,
-           struct keyset_entry *entries)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < keys->n; i++) {
-        const struct key_record *key = &keys->keys[i];
-        if (key->purpose != purpose)
-            continue;
-        memcpy(entries[n].public_key, key->ref.public_key, ED25519_PUBLIC_LEN);
-        entries[n].alg = key->alg;
-        entries[n++].state = key_state(&key->times, now_s);
-    }
-    return n;
-}
-
 static const struct key_record *
 next_root(const struct key_list *keys, int64_t now_s)
 {
@@ -95,13 +79,13 @@ write_payload(const struct signer *s, int64_t now_s, int64_t iat, int64_t exp, s
         .iat = iat,
         .exp = exp,
         .keys = entries,
-        .n_keys = entries_of(keys, KEY_PURPOSE_TOKEN, now_s, entries),
+        .n_keys = key_list_entries(keys, KEY_PURPOSE_TOKEN, now_s, entries),
         .revoked = revoked,
         .next_root = next ? next->ref.public_key : NULL,
         .next_root_alg = next ? next->alg : JWK_ALG_NONE,
     };
     source.log_keys = entries + source.n_keys;
-    source.n_log_keys = entries_of(keys, KEY_PURPOSE_LOG, now_s, entries + source.n_keys);
+    source.n_log_keys = key_list_entries(keys, KEY_PURPOSE_LOG, now_s, entries + source.n_keys);
     if (source.n_log_keys > LOG_KEYS_MAX) { /* the latest: a set must fit a frame */
         source.log_keys += source.n_log_keys - LOG_KEYS_MAX;
         source.n_log_keys = LOG_KEYS_MAX;

@@ -29,12 +29,46 @@ answer_error(struct server_conn *conn, int64_t id, enum attest_rc rc, const char
     frame_close(out, start);
 }
 
-void
-answer_close(struct server_conn *conn, struct buf *out, size_t start, int64_t id)
+struct answer
+answer_begin(struct server_conn *conn, int64_t id)
 {
-    buf_char(out, '}');
-    if (!frame_close(out, start) && !buf_rc(out))
-        answer_error(conn, id, ATTEST_E_LIMIT, "the answer is larger than a frame", NULL);
+    struct answer a = {.conn = conn, .id = id, .out = server_conn_out(conn)};
+    a.start = frame_open(a.out);
+    frame_put_ok(a.out, id);
+    return a;
+}
+
+void
+answer_end(struct answer *a)
+{
+    buf_char(a->out, '}');
+    if (!frame_close(a->out, a->start) && !buf_rc(a->out))
+        answer_error(a->conn, a->id, ATTEST_E_LIMIT, "the answer is larger than a frame", NULL);
+}
+
+bool
+answer_begin_op(struct signer *s, const struct op *op, struct answer *ret)
+{
+    struct server_conn *conn = server_conn_find(s->server, op->conn);
+    if (conn && op->rc)
+        answer_error(conn, op->id, op->rc, op->err.text, NULL);
+    if (!conn || op->rc)
+        return false;
+    *ret = answer_begin(conn, op->id);
+    return true;
+}
+
+bool
+answer_page(struct server_conn *conn, const struct frame_request *r, size_t *from)
+{
+    int64_t n = 0;
+    if (json_member(r->json, r->root, "from") &&
+        (!frame_int64(r->json, r->root, "from", &n) || n < 0)) {
+        answer_error(conn, r->id, ATTEST_E_ARGUMENT, "from: a number of a key expected", "from");
+        return false;
+    }
+    *from = (size_t)n;
+    return true;
 }
 
 void
@@ -54,13 +88,12 @@ signer_answer(struct signer *s, const struct mint_job *job)
 static void
 on_ping(struct signer *s, struct server_conn *conn, const struct frame_request *r)
 {
-    struct buf *out = server_conn_out(conn);
-    size_t start = frame_open(out);
-    frame_put_ok(out, r->id);
+    struct answer a = answer_begin(conn, r->id);
+    struct buf *out = a.out;
     buf_printf(out, ",\"state\":\"%s\",\"now\":%lld",
                keystore_state_name((enum keystore_state)atomic_load(&s->keystore_state)),
                (long long)clock_wall_s());
-    answer_close(conn, out, start, r->id);
+    answer_end(&a);
 }
 
 /* ---- signer.sock ---- */
@@ -132,11 +165,10 @@ static void
 on_keyset(struct signer *s, struct server_conn *conn, const struct frame_request *r)
 {
     server_conn_subscribe(conn, r->id);
-    struct buf *out = server_conn_out(conn);
-    size_t start = frame_open(out);
-    frame_put_ok(out, r->id);
+    struct answer a = answer_begin(conn, r->id);
+    struct buf *out = a.out;
     signer_write_keyset(s, out);
-    answer_close(conn, out, start, r->id);
+    answer_end(&a);
 }
 
 /* ---- signer-admin.sock ---- */
@@ -199,12 +231,11 @@ write_life(struct signer *s, struct buf *out)
 static void
 on_status(struct signer *s, struct server_conn *conn, const struct frame_request *r)
 {
-    struct buf *out = server_conn_out(conn);
-    size_t start = frame_open(out);
-    frame_put_ok(out, r->id);
+    struct answer a = answer_begin(conn, r->id);
+    struct buf *out = a.out;
     write_status(s, out);
     write_life(s, out);
-    answer_close(conn, out, start, r->id);
+    answer_end(&a);
 }
 
 static void
@@ -214,12 +245,11 @@ on_audit_show(struct signer *s, struct server_conn *conn, const struct frame_req
     char hex[2 * SHA256_LEN + 1];
     issuance_log_status(s->log, &log);
     hex_encode(hex, log.head.hash, SHA256_LEN);
-    struct buf *out = server_conn_out(conn);
-    size_t start = frame_open(out);
-    frame_put_ok(out, r->id);
+    struct answer a = answer_begin(conn, r->id);
+    struct buf *out = a.out;
     buf_printf(out, ",\"segment\":%u,\"seq\":%llu,\"head\":\"%s\"", log.segment,
                (unsigned long long)log.head.seq, hex);
-    answer_close(conn, out, start, r->id);
+    answer_end(&a);
 }
 
 /* ---- the table ---- */

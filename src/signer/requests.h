@@ -14,9 +14,23 @@ enum { OPS_MAX = 16 }; /* changes that may wait for the ops thread */
 /* A whole answer that says no. */
 void answer_error(struct server_conn *conn, int64_t id, enum attest_rc rc, const char *text,
                   const char *member);
-/* Closes a good answer that frame_open() and frame_put_ok() began; one that is too long becomes an
- * error. */
-void answer_close(struct server_conn *conn, struct buf *out, size_t start, int64_t id);
+
+/* A good answer: begun with `ok`, its members appended to out, ended. One that grows too long
+ * becomes an error. */
+struct answer {
+    struct server_conn *conn;
+    int64_t id;
+    struct buf *out;
+    size_t start;
+};
+struct answer answer_begin(struct server_conn *conn, int64_t id);
+void answer_end(struct answer *a);
+/* To who asked for an op that came back. False when nobody waits any more, or when the op failed:
+ * that has been said then. */
+bool answer_begin_op(struct signer *s, const struct op *op, struct answer *ret);
+
+/* The number of the key that a page is to begin with, 0 without one; false: refused already. */
+bool answer_page(struct server_conn *conn, const struct frame_request *r, size_t *from);
 
 /* requests_key.c */
 void on_key_list(struct signer *s, struct server_conn *conn, const struct frame_request *r);

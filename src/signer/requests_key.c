@@ -132,15 +132,10 @@ answer_done(struct signer *s, struct op *op)
     struct key_op *k = (struct key_op *)op;
     s->ops_pending--;
     key_life_take(s, k);
-    struct server_conn *conn = server_conn_find(s->server, op->conn);
-    if (conn && op->rc) {
-        answer_error(conn, op->id, op->rc, op->err.text, NULL);
-    } else if (conn) {
-        struct buf *out = server_conn_out(conn);
-        size_t start = frame_open(out);
-        frame_put_ok(out, op->id);
-        row_for(k->action)->answer(s, k, out);
-        answer_close(conn, out, start, op->id);
+    struct answer a;
+    if (answer_begin_op(s, op, &a)) {
+        row_for(k->action)->answer(s, k, a.out);
+        answer_end(&a);
     }
     if (k->action == KEY_REVOKE)
         key_events_flush_later(s);
@@ -149,19 +144,6 @@ answer_done(struct signer *s, struct op *op)
 }
 
 /* ---- requests ---- */
-
-static bool
-text_ok(struct slice text, size_t max)
-{
-    if (text.len < 1 || text.len > max)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.p[i];
-        if (c < 0x20 || c > 0x7e || c == '"' || c == '\\')
-            return false;
-    }
-    return true;
-}
 
 /* Every member that is there, by name; one that does not belong is refused. */
 static const char *
@@ -215,10 +197,10 @@ check(const struct asked *a, const struct key_row *row, enum key_purpose *purpos
     if (a->purpose.p && !key_purpose_from(a->purpose, purpose))
         return "token, root or log expected";
     *member = "label";
-    if (a->label.p && !text_ok(a->label, KEY_LABEL_MAX))
+    if (a->label.p && (!a->label.len || !key_text_ok(a->label, KEY_LABEL_MAX)))
         return "1 to 64 printable ASCII characters, no quotes or backslashes";
     *member = "reason";
-    if (a->reason.p && !text_ok(a->reason, KEY_REASON_MAX))
+    if (a->reason.p && (!a->reason.len || !key_text_ok(a->reason, KEY_REASON_MAX)))
         return "1 to 128 printable ASCII characters, no quotes or backslashes";
     if (a->force && !a->reason.p)
         return "force needs a reason: it is recorded";
@@ -300,20 +282,17 @@ on_key_change(struct signer *s, struct server_conn *conn, const struct frame_req
 void
 on_key_list(struct signer *s, struct server_conn *conn, const struct frame_request *r)
 {
-    int64_t from = 0, now_s = clock_wall_s();
-    if (json_member(r->json, r->root, "from") &&
-        (!frame_int64(r->json, r->root, "from", &from) || from < 0)) {
-        answer_error(conn, r->id, ATTEST_E_ARGUMENT, "from: a number of a key expected", "from");
+    int64_t now_s = clock_wall_s();
+    size_t from;
+    if (!answer_page(conn, r, &from))
         return;
-    }
-    struct buf *out = server_conn_out(conn);
-    size_t start = frame_open(out);
-    frame_put_ok(out, r->id);
+    struct answer a = answer_begin(conn, r->id);
+    struct buf *out = a.out;
     buf_printf(out, ",\"now\":%lld,\"rollover\":", (long long)now_s);
     key_life_write(s, now_s, true, out);
     buf_str(out, ",\"keys\":");
-    key_list_write(&s->keys, (size_t)from, now_s, out);
-    if ((size_t)from + KEY_LIST_PAGE < s->keys.n)
-        buf_printf(out, ",\"next\":%zu", (size_t)from + KEY_LIST_PAGE);
-    answer_close(conn, out, start, r->id);
+    key_list_write(&s->keys, from, now_s, out);
+    if (from + KEY_LIST_PAGE < s->keys.n)
+        buf_printf(out, ",\"next\":%zu", from + KEY_LIST_PAGE);
+    answer_end(&a);
 }

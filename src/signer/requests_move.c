@@ -65,60 +65,28 @@ put_exported(const struct key_record *key, int64_t now_s, struct buf *out)
 void
 on_key_export(struct signer *s, struct server_conn *conn, const struct frame_request *r)
 {
-    int64_t from = 0, now_s = clock_wall_s();
-    if (json_member(r->json, r->root, "from") &&
-        (!frame_int64(r->json, r->root, "from", &from) || from < 0)) {
-        answer_error(conn, r->id, ATTEST_E_ARGUMENT, "from: a number of a key expected", "from");
+    int64_t now_s = clock_wall_s();
+    size_t from;
+    if (!answer_page(conn, r, &from))
         return;
-    }
-    struct buf *out = server_conn_out(conn);
-    size_t start = frame_open(out), end = (size_t)from + KEY_LIST_PAGE;
-    frame_put_ok(out, r->id);
+    struct answer a = answer_begin(conn, r->id);
+    struct buf *out = a.out;
+    size_t end = from + KEY_LIST_PAGE;
     buf_str(out, ",\"format\":\"" FORMAT "\",\"issuer\":");
     json_put_string(out, s->limits.issuer);
     buf_printf(out, ",\"instance\":\"%s\",\"total\":%zu,\"keys\":[", s->instance, s->keys.n);
-    for (size_t i = (size_t)from; i < s->keys.n && i < end; i++) {
-        if (i > (size_t)from)
+    for (size_t i = from; i < s->keys.n && i < end; i++) {
+        if (i > from)
             buf_char(out, ',');
         put_exported(&s->keys.keys[i], now_s, out);
     }
     buf_char(out, ']');
     if (end < s->keys.n)
         buf_printf(out, ",\"next\":%zu", end);
-    answer_close(conn, out, start, r->id);
+    answer_end(&a);
 }
 
 /* ---- import ---- */
-
-static bool
-read_times(const struct json *j, const struct json_node *node, struct key_times *times)
-{
-    const struct {
-        const char *name;
-        int64_t *at_s;
-    } rows[] = {
-        {"created", &times->created_s},     {"published", &times->published_s},
-        {"active", &times->active_s},       {"retired", &times->retired_s},
-        {"removed", &times->removed_s},     {"revoked", &times->revoked_s},
-        {"destroyed", &times->destroyed_s},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (json_member(j, node, rows[i].name) &&
-            (!frame_int64(j, node, rows[i].name, rows[i].at_s) || *rows[i].at_s < 1))
-            return false;
-    }
-    return times->created_s > 0;
-}
-
-static bool
-plain(struct slice text, size_t max)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.p[i] < 0x20 || text.p[i] > 0x7e || text.p[i] == '"' || text.p[i] == '\\')
-            return false;
-    }
-    return text.len <= max;
-}
 
 static bool
 read_key(const struct json *j, const struct json_node *node, struct key_record *key)
@@ -133,8 +101,8 @@ read_key(const struct json *j, const struct json_node *node, struct key_record *
     if (!hex_decode(key->ref.id, KEYSTORE_ID_LEN, id) ||
         !b64u_decode_exact(key->ref.public_key, ED25519_PUBLIC_LEN, x) ||
         !key_purpose_from(purpose, &key->purpose) || !jwk_alg_from(alg, &key->alg) ||
-        !plain(label, KEY_LABEL_MAX) || !plain(reason, KEY_REASON_MAX) ||
-        !read_times(j, node, &key->times))
+        !key_text_ok(label, KEY_LABEL_MAX) || !key_text_ok(reason, KEY_REASON_MAX) ||
+        !key_times_read(j, node, &key->times))
         return false;
     memcpy(key->label, label.p, label.len);
     memcpy(key->reason, reason.p, reason.len);
@@ -201,7 +169,7 @@ static void
 imported(struct signer *s, struct op *op)
 {
     struct move_op *m = (struct move_op *)op;
-    struct server_conn *conn = server_conn_find(s->server, op->conn);
+    struct answer a;
     size_t n = m->keys.n;
     s->ops_pending--;
     if (!op->rc) {
@@ -212,14 +180,9 @@ imported(struct signer *s, struct op *op)
         key_events_flush_later(s);
         signer_refresh(s);
     }
-    if (conn && op->rc) {
-        answer_error(conn, op->id, op->rc, op->err.text, NULL);
-    } else if (conn) {
-        struct buf *out = server_conn_out(conn);
-        size_t start = frame_open(out);
-        frame_put_ok(out, op->id);
-        buf_printf(out, ",\"received\":%zu,\"imported\":%zu", n, n);
-        answer_close(conn, out, start, op->id);
+    if (answer_begin_op(s, op, &a)) {
+        buf_printf(a.out, ",\"received\":%zu,\"imported\":%zu", n, n);
+        answer_end(&a);
     }
     move_op_free(op);
 }
@@ -242,11 +205,10 @@ on_key_import(struct signer *s, struct server_conn *conn, const struct frame_req
         return;
     }
     if ((int64_t)s->imported.n < total) {
-        struct buf *out = server_conn_out(conn);
-        size_t start = frame_open(out);
-        frame_put_ok(out, r->id);
+        struct answer a = answer_begin(conn, r->id);
+        struct buf *out = a.out;
         buf_printf(out, ",\"received\":%zu", s->imported.n);
-        answer_close(conn, out, start, r->id);
+        answer_end(&a);
         return;
     }
     struct move_op *m = move_op_new(s, conn, r, run_import, imported);
@@ -270,22 +232,17 @@ static void
 taken_over(struct signer *s, struct op *op)
 {
     struct move_op *m = (struct move_op *)op;
-    struct server_conn *conn = server_conn_find(s->server, op->conn);
+    struct answer a;
     s->ops_pending--;
     log_event(op->rc ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "take_over", "from=%s uid=%u why=%s",
               m->holder[0] ? "another" : "nobody", (unsigned)op->uid,
               LOG_QUOTED(slice_cstr(op->err.text)));
     key_events_flush_later(s);
     signer_refresh(s);
-    if (conn && op->rc) {
-        answer_error(conn, op->id, op->rc, op->err.text, NULL);
-    } else if (conn) {
-        struct buf *out = server_conn_out(conn);
-        size_t start = frame_open(out);
-        frame_put_ok(out, op->id);
-        buf_printf(out, ",\"instance\":\"%s\",\"from\":", s->instance);
-        json_put_string(out, slice_cstr(m->holder));
-        answer_close(conn, out, start, op->id);
+    if (answer_begin_op(s, op, &a)) {
+        buf_printf(a.out, ",\"instance\":\"%s\",\"from\":", s->instance);
+        json_put_string(a.out, slice_cstr(m->holder));
+        answer_end(&a);
     }
     move_op_free(op);
     key_life_tick(s);
@@ -333,19 +290,14 @@ run_accept_clock(struct signer *s, struct op *op)
 static void
 clock_accepted(struct signer *s, struct op *op)
 {
-    struct server_conn *conn = server_conn_find(s->server, op->conn);
+    struct answer a;
     s->ops_pending--;
     key_events_flush_later(s);
     key_life_tick(s);
     signer_refresh(s);
-    if (conn && op->rc) {
-        answer_error(conn, op->id, op->rc, op->err.text, NULL);
-    } else if (conn) {
-        struct buf *out = server_conn_out(conn);
-        size_t start = frame_open(out);
-        frame_put_ok(out, op->id);
-        buf_printf(out, ",\"now\":%lld", (long long)clock_wall_s());
-        answer_close(conn, out, start, op->id);
+    if (answer_begin_op(s, op, &a)) {
+        buf_printf(a.out, ",\"now\":%lld", (long long)clock_wall_s());
+        answer_end(&a);
     }
     move_op_free(op);
 }
