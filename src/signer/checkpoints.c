@@ -188,6 +188,7 @@ start_recorded(struct signer *s, struct op *op)
     free(op);
     signer_refresh(s);
     signer_say_ready(s);
+    lease_watch(s);
 }
 
 void

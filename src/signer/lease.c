@@ -108,7 +108,13 @@ lease_take(struct signer *s, bool take_over, struct attest_error *err)
     set_holder(s, &held);
     if (atomic_load(&s->passive) && !take_over)
         return ATTEST_OK;
-    if (held.instance[0] && strcmp(held.instance, s->instance) != 0 && !take_over) {
+    if (strcmp(held.instance, s->instance) == 0 && !take_over) {
+        /* Ours already; agreeing on a new one takes most of a second, and is done while serving. */
+        s->own_lease = held;
+        s->lease_renewal = true;
+        return ATTEST_OK;
+    }
+    if (held.instance[0] && !take_over) {
         clock_format(since, held.since_s);
         return error_set(err, ATTEST_E_DENIED,
                          "token held by %s on %s since %s: stop it, then --take-over; or --passive",
@@ -189,6 +195,14 @@ run_check(struct signer *s, struct op *op)
     op->rc = lease_check(s, &op->err);
 }
 
+/* So that a copy of our database that was started before finds that it is not the one. */
+static void
+run_renewal(struct signer *s, struct op *op)
+{
+    const struct keystore_lease held = s->own_lease;
+    op->rc = take(s, &held, "start", &op->err);
+}
+
 static void
 checked(struct signer *s, struct op *op)
 {
@@ -203,14 +217,15 @@ void
 lease_watch(struct signer *s)
 {
     int64_t now_ms = clock_mono_ms();
-    if (s->lease_checking || s->stopping || atomic_load(&s->passive) ||
-        now_ms - s->lease_checked_ms < WATCH_MS ||
+    if (s->lease_checking || s->stopping || atomic_load(&s->passive) || !s->start_recorded ||
+        (now_ms - s->lease_checked_ms < WATCH_MS && !s->lease_renewal) ||
         atomic_load(&s->keystore_state) != KEYSTORE_READY)
         return;
     struct op *op = calloc(1, sizeof(*op));
     if (!op)
         return;
-    op->run = run_check;
+    op->run = s->lease_renewal ? run_renewal : run_check;
+    s->lease_renewal = false;
     op->done = checked;
     s->lease_checking = true;
     s->lease_checked_ms = now_ms;

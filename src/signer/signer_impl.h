@@ -92,7 +92,7 @@ struct signer {
     bool checkpoint_running;
     uint64_t covered; /* records that a checkpoint, or a failed try at one, has taken care of */
     int64_t covered_ms;
-    bool lease_checking;
+    bool lease_checking, lease_renewal; /* it is from before this start */
     int64_t lease_checked_ms;
     bool stepping; /* the rollover loop has a step done */
     int64_t step_not_before_ms, step_back_off_ms;

@@ -78,4 +78,20 @@ signer_stop
 [ "$status" = 0 ] || complain "stopped with $status"
 run "$top_builddir/tests/support/log_verify" "$dir/state2/log" "$issuer"
 expect 0
+
+# A copied state directory is the same instance twice: one of the two finds that it is not the one,
+# which is the earlier, unless the other was started while that was still settling.
+kill -KILL "$first_pid" && wait "$first_pid" 2>/dev/null
+cp -R "$dir/state2" "$dir/state3"
+signer_start || exit 1
+first_pid=$signer_pid
+mv "$dir/signer.log" "$dir/copied.log" # it goes on writing there
+mkdir "$dir/run3"
+signer_socket=$dir/run3/signer.sock admin_socket=$dir/run3/signer-admin.sock
+sed -i "s,$dir/state2,$dir/state3,; s,$dir/run2/,$dir/run3/,; s,$dir/keys2,$dir/keys3," \
+    "$dir/signer.yaml"
+signer_start || exit 1
+lost_by() { grep -l event=lease_lost "$dir/copied.log" "$dir/signer.log" | grep -c .; }
+one_lost() { [ "$(lost_by)" = 1 ]; }
+until_true one_lost || complain "lost by $(lost_by) of two signers that have one state"
 exit $failed
