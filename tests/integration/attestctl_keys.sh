@@ -188,7 +188,7 @@ ctl key activate --force --reason "a drill" -- "$standby"
 expect 0
 out_has "^signing now: $standby"
 out_has "^retired: $active; .*until"
-grep -h '"op":"key.activate"' "$dir"/state/log/*.jsonl | grep "$standby" | grep -q '"reason":"a drill"' ||
+grep -h '"op":"key.activate"' "$dir"/state/log/*.jsonl | grep -e "$standby" | grep -q '"reason":"a drill"' ||
     complain "force and its reason are not on record"
 
 # ---- retired, revoked, destroyed

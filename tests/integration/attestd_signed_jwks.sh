@@ -96,7 +96,7 @@ eventually taken_over || said "the next root never signed"
 verify --root-key "$dir/root.jwk"
 [ $? -eq 3 ] || said "the old root still signs"
 kid=$(sed 's/.*"kid":"\([^"]*\)".*/\1/' "$dir/next.jwk")
-grep -q "$kid" "$dir/err" || said "not said who signs"
+grep -q -e "$kid" "$dir/err" || said "not said who signs"
 
 # Revoked: 1011 for who pins, with the reason. Who does not pin finds the key gone.
 active=$(ctl list --json | tr '{' '\n' | sed -n '/"purpose":"token"/{/"state":"active"/s/.*"kid":"\([^"]*\)".*/\1/p;}')

@@ -15,7 +15,7 @@ export SLOWSYNC_CONTROL SLOWSYNC_UNDER
 signer_preload=$top_builddir/tests/support/.libs/slowsync.so
 [ -r "$signer_preload" ] || exit 77
 disk() { printf '%s' "$1" >"$dir/disk.new" && mv "$dir/disk.new" "$dir/disk"; }
-status_says() { $ctl status --socket "$admin_socket" --json | tr -d ' \n' | grep -q "$1"; }
+status_says() { $ctl status --socket "$admin_socket" --json | tr -d ' \n' | grep -q -e "$1"; }
 
 disk ok
 signer_token
@@ -82,7 +82,7 @@ run signer_load --count 1
 expect 1
 until_true status_says 'awritehangs' || complain "a disk that hangs is not said"
 kid=$($ctl key list --socket "$admin_socket" | awk '$1 == "token" && $2 == "published" { print $3; exit }')
-run $ctl key revoke --socket "$admin_socket" --reason 'while the disk hangs' "$kid"
+run $ctl key revoke --socket "$admin_socket" --reason 'while the disk hangs' -- "$kid"
 expect 0
 signer_stop
 [ "$status" = 3 ] || complain "stopped with $status on a disk that hangs"

@@ -24,7 +24,7 @@ second=$(key_kid token published)
 run $ask "$admin_socket" call key.activate '"kid":"'"$second"'","force":true'
 expect 3
 out_has reason
-run key_ctl retire "$second"
+run key_ctl retire -- "$second"
 expect 1
 run $ask "$admin_socket" call key.activate '"kid":"1111111111111111111111111111111111111111111"'
 expect 5
@@ -39,23 +39,23 @@ out_has planned
 until_true key_state "$second" active || complain "the rotation did not take place"
 key_state "$first" retired || complain "two keys are active"
 until_true key_count token published 1 || complain "no new standby after the rotation"
-grep -q "$first" "$dir/keys/jwks.json" || complain "a retired key left the key set at once"
+grep -q -e "$first" "$dir/keys/jwks.json" || complain "a retired key left the key set at once"
 run signer_load --count 20 --in-flight 4
 expect 0
 
 # Both sets have it out at once, and the signed one says why.
 third=$(key_kid token published)
 sleep 7
-run key_ctl revoke "$second" --reason 'found in a backup' --json
+run key_ctl revoke --reason 'found in a backup' --json -- "$second"
 expect 0
 out_has "\"active\":\"$third\""
 out_has accepted_until
-gone() { ! grep -q "$second" "$dir/keys/jwks.json"; }
+gone() { ! grep -q -e "$second" "$dir/keys/jwks.json"; }
 until_true gone || complain "a revoked key is still in the key set"
 revoked() { signed_set "[r['reason'] for r in p['revoked'] if r['kid'] == '$second']" |
     grep -q 'found in a backup'; }
 until_true revoked || complain "the signed key set does not tell of the revocation"
-run key_ctl revoke "$second" --reason again
+run key_ctl revoke --reason again -- "$second"
 expect 1
 key_state "$third" active || complain "the standby did not take over"
 run signer_load --count 20 --in-flight 4
@@ -64,11 +64,11 @@ until_true key_count token published 1 || complain "no new standby after the rev
 
 # Without a standby that is ready nobody signs, and it says so; then somebody does.
 fourth=$(key_kid token published)
-run key_ctl retire "$third"
+run key_ctl retire -- "$third"
 if [ "$status" = 0 ]; then
     key_state "$third" retired || complain "retired, and is not"
 else
-    run key_ctl retire "$third" --force --reason 'try without'
+    run key_ctl retire --force --reason 'try without' -- "$third"
     expect 0
     run signer_load --count 1
     expect 1
@@ -102,7 +102,7 @@ announced() { [ "$(signed_set "p.get('next_root', {}).get('kid')")" = "$next" ];
 until_true announced || complain "the next root key is not announced"
 run key_ctl root-rotate
 expect 1
-by_next() { cut -d. -f1 "$dir/keys/jwks.jwt" | base64 -d 2>/dev/null | grep -q "$next"; }
+by_next() { cut -d. -f1 "$dir/keys/jwks.jwt" | base64 -d 2>/dev/null | grep -q -e "$next"; }
 until_true by_next || complain "the next root key does not sign"
 [ "$(signed_set "'next_root' in p")" = False ] || complain "it still announces"
 [ "$(key_kid root retired)" = "$root" ] || complain "the old root key is not retired"

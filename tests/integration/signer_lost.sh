@@ -17,7 +17,7 @@ P11_FAULT_DIR=$dir/objects
 P11_FAULT_CONTROL=$dir/rules
 export P11_FAULT_DIR P11_FAULT_CONTROL
 rules() { printf '%s\n' "$@" >"$dir/rules.new" && mv "$dir/rules.new" "$dir/rules"; }
-status_says() { $ctl status --socket "$admin_socket" --json | tr -d ' \n' | grep -q "$1"; }
+status_says() { $ctl status --socket "$admin_socket" --json | tr -d ' \n' | grep -q -e "$1"; }
 
 rules '# nothing'
 signer_config 'workers: 2' 'call_timeout_ms: 300' 'request_timeout_ms: 2000'

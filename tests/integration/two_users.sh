@@ -102,7 +102,7 @@ $as_keeper "$dir/bin/attestctl" hsm init --module "$module" --label attestd \
 # Waits for the line by which a daemon says that it serves.
 wait_for() {
     for _ in $(seq 300); do
-        grep -q "$1" "$2" && return 0
+        grep -q -e "$1" "$2" && return 0
         kill -0 "$3" 2>/dev/null || break
         sleep 0.1
     done
