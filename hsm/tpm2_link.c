@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+#include "hsm/tpm2_link.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <tss2/tss2_rc.h>
+#include <tss2/tss2_tctildr.h>
+
+#include "base/ed25519.h"
+
+#define RETRY_FIRST_MS 20
+
+static const TPMT_SYM_DEF session_symmetric = {
+    .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
+
+/*
+ * The storage primary of the TCG's provisioning guidance, which others derive too: the seed of the
+ * owner hierarchy and this template always give the same key, so nothing of it has to be kept.
+ */
+static const TPM2B_PUBLIC primary_template = {
+    .publicArea =
+        {
+            .type = TPM2_ALG_ECC,
+            .nameAlg = TPM2_ALG_SHA256,
+            .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
+                                TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |
+                                TPMA_OBJECT_NODA | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT,
+            .parameters.eccDetail =
+                {
+                    .symmetric = {.algorithm = TPM2_ALG_AES,
+                                  .keyBits.aes = 128,
+                                  .mode.aes = TPM2_ALG_CFB},
+                    .scheme.scheme = TPM2_ALG_NULL,
+                    .curveID = TPM2_ECC_NIST_P256,
+                    .kdf.scheme = TPM2_ALG_NULL,
+                },
+            .unique.ecc = {.x.size = 32, .y.size = 32},
+        },
+};
+
+void
+tpm2_link_beat(struct tpm2_link *link, bool command_starts)
+{
+    if (link->config.beat)
+        link->config.beat(link->config.beat_ctx, command_starts);
+}
+
+TPM2_RC
+tpm2_rc_base(TSS2_RC rv)
+{
+    uint32_t layer = rv & TSS2_RC_LAYER_MASK;
+    if (layer != TSS2_TPM_RC_LAYER && layer != TSS2_RESMGR_TPM_RC_LAYER)
+        return 0;
+    rv &= ~TSS2_RC_LAYER_MASK;
+    /* Format one: the low six bits are the error, the rest says whose parameter it is about. */
+    return rv & TPM2_RC_FMT1 ? rv & (TPM2_RC_FMT1 | 0x3f) : rv;
+}
+
+bool
+tpm2_link_again(struct tpm2_link *link, TSS2_RC rv, unsigned tried)
+{
+    static const TPM2_RC later[] = {
+        TPM2_RC_RETRY,         TPM2_RC_YIELDED,        TPM2_RC_TESTING,        TPM2_RC_NV_RATE,
+        TPM2_RC_OBJECT_MEMORY, TPM2_RC_SESSION_MEMORY, TPM2_RC_OBJECT_HANDLES,
+    };
+    if (rv == TSS2_RC_SUCCESS)
+        return false;
+    uint32_t layer = rv & TSS2_RC_LAYER_MASK;
+    if (layer == TSS2_TCTI_RC_LAYER)
+        link->broken = true;
+    if (tried >= TPM2_TRIES)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(later); i++) {
+        if (tpm2_rc_base(rv) != later[i])
+            continue;
+        long ms = (long)RETRY_FIRST_MS << (tried - 1);
+        struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+        nanosleep(&pause, NULL);
+        return true;
+    }
+    return false;
+}
+
+enum attest_rc
+tpm2_error(struct attest_error *err, const char *command, TSS2_RC rv)
+{
+    switch (tpm2_rc_base(rv)) {
+    case TPM2_RC_AUTH_FAIL:
+    case TPM2_RC_BAD_AUTH:
+        return error_set(err, ATTEST_E_PIN,
+                         "%s: the TPM refuses the authorization value (PIN); it counts wrong ones",
+                         command);
+    case TPM2_RC_LOCKOUT:
+        return error_set(err, ATTEST_E_PIN,
+                         "%s: the TPM is in lockout after wrong authorization values; it has to be "
+                         "waited for or reset by its lockout authority",
+                         command);
+    case TPM2_RC_POLICY_FAIL:
+    case TPM2_RC_PCR_CHANGED:
+        return error_set(err, ATTEST_E_DENIED, "%s: the policy is not met: %s", command,
+                         Tss2_RC_Decode(rv));
+    case TPM2_RC_INTEGRITY:
+        return error_set(err, ATTEST_E_CORRUPT, "%s: not sealed by this TPM, or damaged", command);
+    case TPM2_RC_INITIALIZE:
+        return error_set(err, ATTEST_E_KEY_OUT_OF_REACH, "%s: the TPM has not been started",
+                         command);
+    default:
+        return error_set(err, ATTEST_E_KEY_OUT_OF_REACH, "%s: %s", command, Tss2_RC_Decode(rv));
+    }
+}
+
+/* ---- handles ---- */
+
+void
+tpm2_link_keep(struct tpm2_link *link, ESYS_TR handle)
+{
+    for (size_t i = 0; i < TPM2_HANDLES_MAX; i++) {
+        if (link->handles[i] == ESYS_TR_NONE) {
+            link->handles[i] = handle;
+            return;
+        }
+    }
+    abort(); /* a place is missing in the array, which no input can bring about */
+}
+
+void
+tpm2_link_drop(struct tpm2_link *link, ESYS_TR *handle)
+{
+    if (*handle == ESYS_TR_NONE)
+        return;
+    for (size_t i = 0; i < TPM2_HANDLES_MAX; i++) {
+        if (link->handles[i] == *handle)
+            link->handles[i] = ESYS_TR_NONE;
+    }
+    if (!link->broken)
+        (void)TPM2_CALL(link, Esys_FlushContext(link->esys, *handle));
+    *handle = ESYS_TR_NONE;
+}
+
+TSS2_RC
+tpm2_link_session(struct tpm2_link *link, TPM2_SE type, ESYS_TR *ret)
+{
+    ESYS_TR session = ESYS_TR_NONE;
+    TSS2_RC rv =
+        TPM2_CALL(link, Esys_StartAuthSession(link->esys, link->primary, ESYS_TR_NONE, ESYS_TR_NONE,
+                                              ESYS_TR_NONE, ESYS_TR_NONE, NULL, type,
+                                              &session_symmetric, TPM2_ALG_SHA256, &session));
+    if (rv != TSS2_RC_SUCCESS)
+        return rv;
+    tpm2_link_keep(link, session);
+    const TPMA_SESSION attributes =
+        TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT;
+    rv = Esys_TRSess_SetAttributes(link->esys, session, attributes, 0xff);
+    *ret = session;
+    return rv;
+}
+
+/* ---- opening ---- */
+
+static TSS2_RC
+set_auth(struct tpm2_link *link, ESYS_TR handle, const struct secret *auth)
+{
+    TPM2B_AUTH value = {0};
+    if (auth && auth->len <= sizeof(value.buffer)) {
+        value.size = (UINT16)auth->len;
+        memcpy(value.buffer, auth->p, auth->len);
+    }
+    TSS2_RC rv = Esys_TR_SetAuth(link->esys, handle, &value);
+    secret_wipe(&value, sizeof(value));
+    return rv;
+}
+
+/*
+ * A password would cross the bus as it is; in a session only a MAC made with it does. That session
+ * has no salt yet, there being no key that we know: listening, one may try passwords against it.
+ */
+static TSS2_RC
+owner_session(struct tpm2_link *link, ESYS_TR *ret)
+{
+    if (!link->config.owner_auth || link->config.owner_auth->len == 0) {
+        *ret = ESYS_TR_PASSWORD;
+        return TSS2_RC_SUCCESS;
+    }
+    TSS2_RC rv = set_auth(link, ESYS_TR_RH_OWNER, link->config.owner_auth);
+    if (rv == TSS2_RC_SUCCESS)
+        rv = TPM2_CALL(link,
+                       Esys_StartAuthSession(link->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                             ESYS_TR_NONE, ESYS_TR_NONE, NULL, TPM2_SE_HMAC,
+                                             &session_symmetric, TPM2_ALG_SHA256, ret));
+    if (rv == TSS2_RC_SUCCESS)
+        tpm2_link_keep(link, *ret);
+    return rv;
+}
+
+static enum attest_rc
+create_primary(struct tpm2_link *link, struct attest_error *err)
+{
+    const TPM2B_SENSITIVE_CREATE sensitive = {0};
+    const TPM2B_DATA outside = {0};
+    const TPML_PCR_SELECTION pcrs = {0};
+    ESYS_TR session = ESYS_TR_NONE, primary = ESYS_TR_NONE;
+    TSS2_RC rv = owner_session(link, &session);
+    if (rv != TSS2_RC_SUCCESS)
+        return tpm2_error(err, "TPM2_StartAuthSession", rv);
+    rv = TPM2_CALL(link, Esys_CreatePrimary(link->esys, ESYS_TR_RH_OWNER, session, ESYS_TR_NONE,
+                                            ESYS_TR_NONE, &sensitive, &primary_template, &outside,
+                                            &pcrs, &primary, NULL, NULL, NULL, NULL));
+    (void)set_auth(link, ESYS_TR_RH_OWNER, NULL);
+    if (session != ESYS_TR_PASSWORD)
+        tpm2_link_drop(link, &session);
+    if (rv != TSS2_RC_SUCCESS)
+        return tpm2_error(err, "TPM2_CreatePrimary (owner hierarchy)", rv);
+    tpm2_link_keep(link, primary);
+    link->primary = primary;
+    return ATTEST_OK;
+}
+
+/* The name is what ESAPI computed from the public area that it got, and encrypts salts to. */
+static enum attest_rc
+check_primary(struct tpm2_link *link, struct attest_error *err)
+{
+    TPM2B_NAME *name = NULL;
+    TSS2_RC rv = Esys_TR_GetName(link->esys, link->primary, &name);
+    if (rv != TSS2_RC_SUCCESS)
+        return tpm2_error(err, "name of the primary key", rv);
+    bool fits = name->size == TPM2_NAME_LEN;
+    if (fits)
+        memcpy(link->primary_name, name->name, TPM2_NAME_LEN);
+    Esys_Free(name);
+    if (!fits)
+        return error_set(err, ATTEST_E_KEY_OUT_OF_REACH,
+                         "the TPM gave the primary key a name of another form");
+    if (link->config.primary_name &&
+        memcmp(link->primary_name, link->config.primary_name, TPM2_NAME_LEN) != 0)
+        return error_set(err, ATTEST_E_DENIED,
+                         "not the TPM that sealed the keys, or it was cleared since, or something "
+                         "stands between: its primary key has another name");
+    return ATTEST_OK;
+}
+
+static enum attest_rc
+connect_tcti(struct tpm2_link *link, const char *tcti, struct attest_error *err)
+{
+    if (!tcti || !tcti[0])
+        return error_set(err, ATTEST_E_CONFIG, "no TCTI: device:/dev/tpmrm0 is the usual one");
+    /* The libraries print to stderr, at their trace level secrets too, whatever the caller's
+       environment asks of them. They look at this once. */
+    setenv("TSS2_LOG", "all+NONE", 1);
+    TSS2_RC rv = Tss2_TctiLdr_Initialize(tcti, &link->tcti);
+    if (rv != TSS2_RC_SUCCESS) {
+        link->tcti = NULL;
+        bool unknown = (rv & ~TSS2_RC_LAYER_MASK) == TSS2_BASE_RC_NOT_SUPPORTED ||
+                       (rv & ~TSS2_RC_LAYER_MASK) == TSS2_BASE_RC_BAD_VALUE;
+        return error_set(err, unknown ? ATTEST_E_CONFIG : ATTEST_E_KEY_OUT_OF_REACH,
+                         "no TPM by TCTI '%.60s': %s", tcti, Tss2_RC_Decode(rv));
+    }
+    rv = Esys_Initialize(&link->esys, link->tcti, NULL);
+    if (rv != TSS2_RC_SUCCESS) {
+        link->esys = NULL;
+        return tpm2_error(err, "Esys_Initialize", rv);
+    }
+    return ATTEST_OK;
+}
+
+enum attest_rc
+tpm2_link_open(const struct tpm2_link_config *config, struct tpm2_link **ret,
+               struct attest_error *err)
+{
+    if (config->owner_auth && config->owner_auth->len > SHA256_LEN)
+        return error_set(err, ATTEST_E_CONFIG, "owner password: at most %d bytes", SHA256_LEN);
+    AUTO(tpm2_link) struct tpm2_link *link = calloc(1, sizeof(*link));
+    if (!link)
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    link->config = *config;
+    link->primary = link->session = ESYS_TR_NONE;
+    for (size_t i = 0; i < TPM2_HANDLES_MAX; i++)
+        link->handles[i] = ESYS_TR_NONE;
+    enum attest_rc rc = connect_tcti(link, config->tcti, err);
+    if (rc || (rc = create_primary(link, err)) || (rc = check_primary(link, err)))
+        return rc;
+    TSS2_RC rv = tpm2_link_session(link, TPM2_SE_HMAC, &link->session);
+    if (rv != TSS2_RC_SUCCESS)
+        return tpm2_error(err, "TPM2_StartAuthSession", rv);
+    link->config.primary_name = NULL; /* the caller's, and done with */
+    link->config.owner_auth = NULL;
+    *ret = STEAL(link);
+    return ATTEST_OK;
+}
+
+void
+tpm2_link_close(struct tpm2_link *link)
+{
+    if (!link)
+        return;
+    /* The last first: what was loaded under a key goes before it. */
+    for (size_t i = TPM2_HANDLES_MAX; i-- > 0;) {
+        ESYS_TR handle = link->handles[i];
+        tpm2_link_drop(link, &handle);
+    }
+    Esys_Finalize(&link->esys);
+    Tss2_TctiLdr_Finalize(&link->tcti);
+    free(link);
+}
+
+/* ---- random ---- */
+
+static enum attest_rc
+tpm_random(struct tpm2_link *link, uint8_t *out, size_t n, struct attest_error *err)
+{
+    while (n > 0) {
+        TPM2B_DIGEST *got = NULL;
+        TSS2_RC rv = TPM2_CALL(link, Esys_GetRandom(link->esys, link->session, ESYS_TR_NONE,
+                                                    ESYS_TR_NONE, (UINT16)n, &got));
+        if (rv != TSS2_RC_SUCCESS)
+            return tpm2_error(err, "TPM2_GetRandom", rv);
+        size_t take = got->size < n ? got->size : n;
+        memcpy(out, got->buffer, take);
+        secret_wipe(got, sizeof(*got));
+        Esys_Free(got);
+        if (take == 0)
+            return error_set(err, ATTEST_E_KEY_OUT_OF_REACH, "TPM2_GetRandom: gave nothing");
+        out += take;
+        n -= take;
+    }
+    return ATTEST_OK;
+}
+
+enum attest_rc
+tpm2_random(struct tpm2_link *link, struct secret *ret, size_t n, struct attest_error *err)
+{
+    if (n > SHA256_LEN)
+        return error_set(err, ATTEST_E_ARGUMENT, "random: at most %d bytes", SHA256_LEN);
+    AUTO(secret) struct secret both = secret_new(2 * SHA256_LEN);
+    AUTO(secret) struct secret digest = secret_new(SHA256_LEN);
+    enum attest_rc rc = tpm_random(link, both.p, SHA256_LEN, err);
+    if (rc)
+        return rc;
+    random_bytes(both.p + SHA256_LEN, SHA256_LEN);
+    sha256(digest.p, both.p, both.len);
+    *ret = secret_copy(digest.p, n);
+    return ATTEST_OK;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_SUPPORT_SWTPM_H
+#define TESTS_SUPPORT_SWTPM_H
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * A TPM of the test's own: swtpm on two neighbouring loopback ports, its state in a directory made
+ * by mkdtemp(). There is no resource manager: what is not flushed stays. swtpm_off() and swtpm_on()
+ * are a power cycle.
+ */
+struct swtpm {
+    char dir[128], tcti[64];
+    pid_t pid;
+    unsigned short port;
+};
+
+static inline bool
+swtpm_listening(unsigned short port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool yes = fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+/* False when it ended at once: no swtpm, or a port was taken. */
+static inline bool
+swtpm_on(struct swtpm *t)
+{
+    char server[96], ctrl[96], state[192];
+    snprintf(server, sizeof(server), "type=tcp,port=%u,bindaddr=127.0.0.1", t->port);
+    snprintf(ctrl, sizeof(ctrl), "type=tcp,port=%u,bindaddr=127.0.0.1", t->port + 1U);
+    snprintf(state, sizeof(state), "dir=%s,mode=0600", t->dir);
+    t->pid = fork();
+    if (t->pid == 0) {
+        int null = open("/dev/null", O_RDWR);
+        dup2(null, 1);
+        dup2(null, 2);
+        execlp("swtpm", "swtpm", "socket", "--tpm2", "--server", server, "--ctrl", ctrl,
+               "--tpmstate", state, "--flags", "not-need-init,startup-clear", (char *)NULL);
+        _exit(127);
+    }
+    while (t->pid > 0) {
+        int status;
+        if (waitpid(t->pid, &status, WNOHANG) == t->pid)
+            t->pid = 0;
+        else if (swtpm_listening((unsigned short)(t->port + 1)))
+            return true;
+        nanosleep(&(struct timespec){0, 20000000}, NULL);
+    }
+    return false;
+}
+
+static inline void
+swtpm_off(struct swtpm *t)
+{
+    if (t->pid > 0) {
+        kill(t->pid, SIGKILL);
+        waitpid(t->pid, NULL, 0);
+    }
+    t->pid = 0;
+}
+
+/* False when there is no swtpm here: exit 77. */
+static inline bool
+swtpm_start(struct swtpm *t)
+{
+    if (system("command -v swtpm >/dev/null") != 0)
+        return false;
+    signal(SIGPIPE, SIG_IGN);
+    const char *tmp = getenv("TMPDIR");
+    snprintf(t->dir, sizeof(t->dir), "%s/swtpm-XXXXXX", tmp ? tmp : "/tmp");
+    if (!mkdtemp(t->dir))
+        abort();
+    srandom((unsigned)getpid() ^ (unsigned)time(NULL));
+    for (int i = 0; i < 50; i++) {
+        t->port = (unsigned short)(20000 + random() % 20000);
+        if (!swtpm_listening(t->port) && !swtpm_listening((unsigned short)(t->port + 1)) &&
+            swtpm_on(t)) {
+            snprintf(t->tcti, sizeof(t->tcti), "swtpm:host=127.0.0.1,port=%u", t->port);
+            return true;
+        }
+    }
+    abort();
+}
+
+static inline int
+swtpm_remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st, (void)flag, (void)ftw;
+    return remove(path);
+}
+
+static inline void
+swtpm_stop(struct swtpm *t)
+{
+    swtpm_off(t);
+    nftw(t->dir, swtpm_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+#endif
