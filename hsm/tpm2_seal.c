@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+#include "hsm/tpm2_seal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <tss2/tss2_mu.h>
+
+#include "base/ed25519.h"
+
+/* ---- PCRs ---- */
+
+enum attest_rc
+tpm2_pcrs_parse(const char *text, uint32_t *ret, struct attest_error *err)
+{
+    static const char bank[] = "sha256:";
+    uint32_t pcrs = 0;
+    if (text[0]) {
+        if (strncmp(text, bank, strlen(bank)) != 0)
+            return error_set(err, ATTEST_E_CONFIG, "pcrs: \"sha256:0,2,7,11\" expected");
+        const char *p = text + strlen(bank);
+        for (;;) {
+            unsigned n = 0, digits = 0;
+            for (; *p >= '0' && *p <= '9' && digits < 3; p++, digits++)
+                n = n * 10 + (unsigned)(*p - '0');
+            bool padded = digits > 1 && p[-(int)digits] == '0';
+            if (digits == 0 || padded || n >= TPM2_PCR_COUNT || pcrs >> n)
+                return error_set(err, ATTEST_E_CONFIG,
+                                 "pcrs: numbers from 0 to %d, ascending, expected behind sha256:",
+                                 TPM2_PCR_COUNT - 1);
+            pcrs |= 1U << n;
+            if (!*p)
+                break;
+            if (*p++ != ',')
+                return error_set(err, ATTEST_E_CONFIG, "pcrs: a comma between numbers expected");
+        }
+    }
+    *ret = pcrs;
+    return ATTEST_OK;
+}
+
+static TPML_PCR_SELECTION
+selection_of(uint32_t pcrs)
+{
+    return (TPML_PCR_SELECTION){
+        .count = 1,
+        .pcrSelections = {{.hash = TPM2_ALG_SHA256,
+                           .sizeofSelect = 3,
+                           .pcrSelect = {(BYTE)pcrs, (BYTE)(pcrs >> 8), (BYTE)(pcrs >> 16)}}}};
+}
+
+static uint32_t
+pcrs_of(const TPML_PCR_SELECTION *s)
+{
+    if (s->count != 1 || s->pcrSelections[0].hash != TPM2_ALG_SHA256 ||
+        s->pcrSelections[0].sizeofSelect != 3)
+        return 0;
+    const BYTE *p = s->pcrSelections[0].pcrSelect;
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
+}
+
+/* Takes what one TPM2_PCR_Read gave, which may be fewer than were asked for; returns which. */
+static uint32_t
+take_values(uint32_t got, const TPML_DIGEST *digests, uint8_t values[TPM2_PCR_COUNT][SHA256_LEN])
+{
+    uint32_t at = 0;
+    for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
+        if (!(got >> i & 1))
+            continue;
+        if (at >= digests->count || digests->digests[at].size != SHA256_LEN)
+            return 0;
+        memcpy(values[i], digests->digests[at++].buffer, SHA256_LEN);
+    }
+    return at == digests->count ? got : 0;
+}
+
+enum attest_rc
+tpm2_pcrs_read(struct tpm2_link *link, uint32_t pcrs, uint8_t values[TPM2_PCR_COUNT][SHA256_LEN],
+               struct attest_error *err)
+{
+    /* Nothing of this command can be encrypted; as audit session it still gets a MAC. */
+    const TPMA_SESSION both = TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT;
+    const TPMA_SESSION all = both | TPMA_SESSION_AUDIT;
+    TSS2_RC rv = Esys_TRSess_SetAttributes(link->esys, link->session, TPMA_SESSION_AUDIT, all);
+    uint32_t missing = pcrs;
+    while (rv == TSS2_RC_SUCCESS && missing) {
+        TPML_PCR_SELECTION in = selection_of(missing), *out = NULL;
+        TPML_DIGEST *digests = NULL;
+        UINT32 counter;
+        rv = TPM2_CALL(link, Esys_PCR_Read(link->esys, link->session, ESYS_TR_NONE, ESYS_TR_NONE,
+                                           &in, &counter, &out, &digests));
+        if (rv != TSS2_RC_SUCCESS)
+            break;
+        uint32_t got = take_values(pcrs_of(out) & missing, digests, values);
+        Esys_Free(out);
+        Esys_Free(digests);
+        if (!got)
+            return error_set(err, ATTEST_E_CONFIG,
+                             "pcrs: this TPM has no SHA-256 bank, or not all of these PCRs");
+        missing &= ~got;
+    }
+    if (rv == TSS2_RC_SUCCESS)
+        rv = Esys_TRSess_SetAttributes(link->esys, link->session, both, all);
+    return rv == TSS2_RC_SUCCESS ? ATTEST_OK : tpm2_error(err, "TPM2_PCR_Read", rv);
+}
+
+/* ---- policy ---- */
+
+static void
+digest_of_values(const struct tpm2_policy *policy, uint8_t digest[SHA256_LEN])
+{
+    uint8_t all[TPM2_PCR_COUNT * SHA256_LEN];
+    size_t len = 0;
+    for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
+        if (!(policy->pcrs >> i & 1))
+            continue;
+        memcpy(all + len, policy->values[i], SHA256_LEN);
+        len += SHA256_LEN;
+    }
+    sha256(digest, all, len);
+}
+
+/* TPM 2.0 Library, part 3, sections 23.7 and 23.17: each step hashes itself onto the last. */
+void
+tpm2_policy_digest(const struct tpm2_policy *policy, uint8_t digest[SHA256_LEN])
+{
+    uint8_t step[SHA256_LEN + 4 + 10 + SHA256_LEN];
+    memset(digest, 0, SHA256_LEN);
+    if (policy->pcrs) {
+        memcpy(step, digest, SHA256_LEN);
+        be32_put(step + 32, TPM2_CC_PolicyPCR);
+        be32_put(step + 36, 1); /* one selection: its bank, three bytes of bits */
+        be32_put(step + 40, (uint32_t)TPM2_ALG_SHA256 << 16 | 3U << 8 | (policy->pcrs & 0xff));
+        step[44] = (uint8_t)(policy->pcrs >> 8);
+        step[45] = (uint8_t)(policy->pcrs >> 16);
+        digest_of_values(policy, step + 46);
+        sha256(digest, step, sizeof(step));
+    }
+    if (policy->auth) {
+        memcpy(step, digest, SHA256_LEN);
+        be32_put(step + 32, TPM2_CC_PolicyAuthValue);
+        sha256(digest, step, SHA256_LEN + 4);
+    }
+}
+
+static enum attest_rc
+check_policy(const struct tpm2_policy *policy, const struct secret *auth, struct attest_error *err)
+{
+    if (!policy->auth && !policy->pcrs)
+        return error_set(err, ATTEST_E_ARGUMENT,
+                         "a TPM policy needs PCRs, an authorization value (PIN), or both");
+    if (policy->auth && (!auth || auth->len == 0))
+        return error_set(err, ATTEST_E_PIN, "sealed with an authorization value: a PIN is needed");
+    if (policy->auth && auth->len > TPM2_AUTH_MAX)
+        return error_set(err, ATTEST_E_CONFIG, "PIN: at most %d bytes with a TPM", TPM2_AUTH_MAX);
+    return ATTEST_OK;
+}
+
+/* ---- sealing ---- */
+
+static TPM2B_PUBLIC
+template_of(const struct tpm2_policy *policy)
+{
+    /* noDA is clear too: wrong authorization values count towards lockout. */
+    TPM2B_PUBLIC t = {.publicArea = {
+                          .type = TPM2_ALG_KEYEDHASH,
+                          .nameAlg = TPM2_ALG_SHA256,
+                          .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT,
+                          .authPolicy.size = SHA256_LEN,
+                          .parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL,
+                      }};
+    tpm2_policy_digest(policy, t.publicArea.authPolicy.buffer);
+    return t;
+}
+
+/*
+ * ESAPI keeps what it was given in its context and frees that without wiping. A second command of
+ * the same kind, with nothing in it, is written over it.
+ */
+static void
+overwrite_input(struct tpm2_link *link, const TPM2B_PUBLIC *template)
+{
+    const TPM2B_SENSITIVE_CREATE nothing = {
+        .sensitive = {.userAuth.size = TPM2_AUTH_MAX, .data.size = TPM2_WRAPPING_LEN}};
+    const TPM2B_DATA outside = {0};
+    const TPML_PCR_SELECTION creation = {0};
+    (void)TPM2_CALL(link, Esys_Create(link->esys, link->primary, link->session, ESYS_TR_NONE,
+                                      ESYS_TR_NONE, &nothing, template, &outside, &creation, NULL,
+                                      NULL, NULL, NULL, NULL));
+}
+
+static TSS2_RC
+marshal(const TPM2B_PUBLIC *public_part, const TPM2B_PRIVATE *private_part, struct tpm2_sealed *ret)
+{
+    TSS2_RC rv = Tss2_MU_TPM2B_PUBLIC_Marshal(public_part, ret->public_part,
+                                              sizeof(ret->public_part), &ret->public_len);
+    if (rv == TSS2_RC_SUCCESS)
+        rv = Tss2_MU_TPM2B_PRIVATE_Marshal(private_part, ret->private_part,
+                                           sizeof(ret->private_part), &ret->private_len);
+    return rv;
+}
+
+/* Whoever sits in the bus could have changed what we asked for. */
+static bool
+same_template(const TPM2B_PUBLIC *got, const TPM2B_PUBLIC *asked)
+{
+    const TPMT_PUBLIC *a = &got->publicArea, *b = &asked->publicArea;
+    return a->type == b->type && a->nameAlg == b->nameAlg &&
+           a->objectAttributes == b->objectAttributes && a->authPolicy.size == SHA256_LEN &&
+           !memcmp(a->authPolicy.buffer, b->authPolicy.buffer, SHA256_LEN) &&
+           a->parameters.keyedHashDetail.scheme.scheme == TPM2_ALG_NULL;
+}
+
+enum attest_rc
+tpm2_seal(struct tpm2_link *link, const struct tpm2_policy *policy, const struct secret *auth,
+          const struct secret *secret, struct tpm2_sealed *ret, struct attest_error *err)
+{
+    enum attest_rc rc = check_policy(policy, auth, err);
+    if (rc)
+        return rc;
+    if (secret->len != TPM2_WRAPPING_LEN)
+        return error_set(err, ATTEST_E_ARGUMENT, "sealing: %d bytes expected", TPM2_WRAPPING_LEN);
+    AUTO(secret) struct secret room = secret_new(sizeof(TPM2B_SENSITIVE_CREATE));
+    TPM2B_SENSITIVE_CREATE *in = memset(room.p, 0, room.len);
+    in->sensitive.data.size = TPM2_WRAPPING_LEN;
+    memcpy(in->sensitive.data.buffer, secret->p, secret->len);
+    if (policy->auth) {
+        in->sensitive.userAuth.size = (UINT16)auth->len;
+        memcpy(in->sensitive.userAuth.buffer, auth->p, auth->len);
+    }
+    const TPM2B_PUBLIC template = template_of(policy);
+    const TPM2B_DATA outside = {0};
+    const TPML_PCR_SELECTION creation = {0};
+    TPM2B_PRIVATE *private_part = NULL;
+    TPM2B_PUBLIC *public_part = NULL;
+    TSS2_RC rv = TPM2_CALL(link, Esys_Create(link->esys, link->primary, link->session, ESYS_TR_NONE,
+                                             ESYS_TR_NONE, in, &template, &outside, &creation,
+                                             &private_part, &public_part, NULL, NULL, NULL));
+    overwrite_input(link, &template);
+    if (rv != TSS2_RC_SUCCESS)
+        return tpm2_error(err, "TPM2_Create", rv);
+    struct tpm2_sealed sealed = {0};
+    if (!same_template(public_part, &template))
+        rc = error_set(err, ATTEST_E_DENIED, "TPM2_Create: made another object than we asked for");
+    else if ((rv = marshal(public_part, private_part, &sealed)) != TSS2_RC_SUCCESS)
+        rc = tpm2_error(err, "sealed object", rv);
+    Esys_Free(public_part);
+    Esys_Free(private_part);
+    if (!rc)
+        *ret = sealed;
+    return rc;
+}
+
+/* ---- unsealing ---- */
+
+static bool
+unmarshal(const struct tpm2_sealed *sealed, const struct tpm2_policy *policy,
+          TPM2B_PUBLIC *public_part, TPM2B_PRIVATE *private_part)
+{
+    size_t at = 0, end = 0;
+    const TPM2B_PUBLIC wanted = template_of(policy);
+    return Tss2_MU_TPM2B_PUBLIC_Unmarshal(sealed->public_part, sealed->public_len, &at,
+                                          public_part) == TSS2_RC_SUCCESS &&
+           at == sealed->public_len &&
+           Tss2_MU_TPM2B_PRIVATE_Unmarshal(sealed->private_part, sealed->private_len, &end,
+                                           private_part) == TSS2_RC_SUCCESS &&
+           end == sealed->private_len && same_template(public_part, &wanted);
+}
+
+/* Before the TPM says no more than that: which of them are not what they were. */
+static enum attest_rc
+check_pcrs(struct tpm2_link *link, const struct tpm2_policy *policy, struct attest_error *err)
+{
+    uint8_t now[TPM2_PCR_COUNT][SHA256_LEN];
+    char moved[80] = "";
+    size_t len = 0;
+    unsigned n = 0;
+    enum attest_rc rc = tpm2_pcrs_read(link, policy->pcrs, now, err);
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
+        if (policy->pcrs >> i & 1 && memcmp(now[i], policy->values[i], SHA256_LEN) != 0) {
+            len += (size_t)snprintf(moved + len, sizeof(moved) - len, "%s%u", n ? ", " : "", i);
+            n++;
+        }
+    }
+    if (n == 0)
+        return ATTEST_OK;
+    return error_set(err, ATTEST_E_DENIED, "PCR %s (sha256) moved since the keys were sealed",
+                     moved);
+}
+
+static TSS2_RC
+run_policy(struct tpm2_link *link, const struct tpm2_policy *policy, ESYS_TR session)
+{
+    TSS2_RC rv = TSS2_RC_SUCCESS;
+    if (policy->pcrs) {
+        const TPML_PCR_SELECTION pcrs = selection_of(policy->pcrs);
+        const TPM2B_DIGEST as_they_are = {
+            0}; /* compared at TPM2_Unseal, which says what is wrong */
+        rv = TPM2_CALL(link, Esys_PolicyPCR(link->esys, session, ESYS_TR_NONE, ESYS_TR_NONE,
+                                            ESYS_TR_NONE, &as_they_are, &pcrs));
+    }
+    if (rv == TSS2_RC_SUCCESS && policy->auth)
+        rv = TPM2_CALL(link, Esys_PolicyAuthValue(link->esys, session, ESYS_TR_NONE, ESYS_TR_NONE,
+                                                  ESYS_TR_NONE));
+    return rv;
+}
+
+static TSS2_RC
+give_auth(struct tpm2_link *link, ESYS_TR object, const struct secret *auth)
+{
+    TPM2B_AUTH value = {.size = (UINT16)auth->len};
+    memcpy(value.buffer, auth->p, auth->len);
+    TSS2_RC rv = Esys_TR_SetAuth(link->esys, object, &value);
+    secret_wipe(&value, sizeof(value));
+    return rv;
+}
+
+/*
+ * The answer stays in ESAPI's buffer, decrypted, until another one is written over it: 48 random
+ * bytes, as long as what was unsealed and the length before it.
+ */
+static void
+overwrite_answer(struct tpm2_link *link)
+{
+    TPM2B_DIGEST *random = NULL;
+    if (TPM2_CALL(link, Esys_GetRandom(link->esys, link->session, ESYS_TR_NONE, ESYS_TR_NONE, 48,
+                                       &random)) == TSS2_RC_SUCCESS)
+        Esys_Free(random);
+}
+
+/*
+ * ESAPI appends the authorization value to the key of the session, and leaves both where they were
+ * when the session goes. Two sessions that would both encrypt are refused by ESAPI itself, after it
+ * has put the value of now, nothing but zeros, over the other one.
+ */
+static void
+overwrite_auth(struct tpm2_link *link, ESYS_TR object, ESYS_TR session)
+{
+    uint8_t zeros[TPM2_AUTH_MAX] = {0};
+    const struct secret nothing = {zeros, sizeof(zeros)};
+    if (session != ESYS_TR_NONE && give_auth(link, object, &nothing) == TSS2_RC_SUCCESS)
+        (void)Esys_Unseal_Async(link->esys, object, session, link->session, ESYS_TR_NONE);
+}
+
+static TSS2_RC
+unseal_object(struct tpm2_link *link, const struct tpm2_policy *policy, const struct secret *auth,
+              ESYS_TR object, struct secret *ret)
+{
+    ESYS_TR session = ESYS_TR_NONE;
+    TPM2B_SENSITIVE_DATA *data = NULL;
+    TSS2_RC rv = tpm2_link_session(link, TPM2_SE_POLICY, &session);
+    if (rv == TSS2_RC_SUCCESS)
+        rv = run_policy(link, policy, session);
+    if (rv == TSS2_RC_SUCCESS && policy->auth)
+        rv = give_auth(link, object, auth);
+    if (rv == TSS2_RC_SUCCESS)
+        rv = TPM2_CALL(link,
+                       Esys_Unseal(link->esys, object, session, ESYS_TR_NONE, ESYS_TR_NONE, &data));
+    if (rv == TSS2_RC_SUCCESS) {
+        *ret = secret_copy(data->buffer, data->size <= TPM2_WRAPPING_LEN ? data->size : 0);
+        secret_wipe(data, sizeof(*data));
+        Esys_Free(data);
+        overwrite_answer(link);
+    }
+    overwrite_auth(link, object, session);
+    tpm2_link_drop(link, &session);
+    return rv;
+}
+
+enum attest_rc
+tpm2_unseal(struct tpm2_link *link, const struct tpm2_policy *policy, const struct secret *auth,
+            const struct tpm2_sealed *sealed, struct secret *ret, struct attest_error *err)
+{
+    TPM2B_PUBLIC public_part = {0};
+    TPM2B_PRIVATE private_part = {0};
+    enum attest_rc rc = check_policy(policy, auth, err);
+    if (rc)
+        return rc;
+    if (!unmarshal(sealed, policy, &public_part, &private_part))
+        return error_set(err, ATTEST_E_CORRUPT, "the sealed key is not one under this policy");
+    if (policy->pcrs && (rc = check_pcrs(link, policy, err)))
+        return rc;
+    ESYS_TR object = ESYS_TR_NONE;
+    TSS2_RC rv = TPM2_CALL(link, Esys_Load(link->esys, link->primary, link->session, ESYS_TR_NONE,
+                                           ESYS_TR_NONE, &private_part, &public_part, &object));
+    if (rv != TSS2_RC_SUCCESS)
+        return tpm2_error(err, "TPM2_Load", rv);
+    tpm2_link_keep(link, object);
+    struct secret secret = {0};
+    rv = unseal_object(link, policy, auth, object, &secret);
+    tpm2_link_drop(link, &object);
+    if (rv != TSS2_RC_SUCCESS)
+        return tpm2_error(err, "TPM2_Unseal", rv);
+    if (secret.len != TPM2_WRAPPING_LEN) {
+        secret_free(&secret);
+        return error_set(err, ATTEST_E_CORRUPT, "what was unsealed is no wrapping key");
+    }
+    *ret = secret;
+    return ATTEST_OK;
+}
