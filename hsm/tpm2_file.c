@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+#include "hsm/tpm2_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char magic[16] = "attestd-tpm2/1\n";
+#define MAGIC_NAME_LEN 13 /* "attestd-tpm2/": any version of it */
+
+struct tpm2_file *
+tpm2_file_new(void)
+{
+    struct tpm2_file *file = calloc(1, sizeof(*file));
+    if (!file)
+        return NULL;
+    file->keys = calloc(TPM2_KEYS_MAX, sizeof(*file->keys));
+    if (file->keys)
+        return file;
+    free(file);
+    return NULL;
+}
+
+void
+tpm2_file_free(struct tpm2_file *file)
+{
+    if (file)
+        free(file->keys);
+    free(file);
+}
+
+size_t
+tpm2_file_find(const struct tpm2_file *file, const uint8_t id[KEYSTORE_ID_LEN])
+{
+    size_t i = 0;
+    while (i < file->n_keys && memcmp(file->keys[i].ref.id, id, KEYSTORE_ID_LEN) != 0)
+        i++;
+    return i;
+}
+
+static bool
+printable(const char *text, size_t least, size_t most)
+{
+    size_t len = strnlen(text, most + 1);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < 0x20 || text[i] > 0x7e)
+            return false;
+    }
+    return len >= least && len <= most;
+}
+
+bool
+tpm2_lease_ok(const struct keystore_lease *lease)
+{
+    return printable(lease->instance, 1, sizeof(lease->instance) - 1) &&
+           printable(lease->host, 0, sizeof(lease->host) - 1) && lease->since_s >= 1;
+}
+
+/* ---- reading ---- */
+
+/* What was asked for beyond the end is zeros, and `bad` stays set: one look at the end is enough.
+ */
+struct cursor {
+    const uint8_t *p;
+    size_t left;
+    bool bad;
+};
+
+static void
+take(struct cursor *c, void *out, size_t len)
+{
+    if (c->bad || len > c->left) {
+        c->bad = true;
+        memset(out, 0, len);
+        return;
+    }
+    memcpy(out, c->p, len);
+    c->p += len;
+    c->left -= len;
+}
+
+static uint64_t
+take_number(struct cursor *c, size_t len)
+{
+    uint8_t bytes[8];
+    uint64_t n = 0;
+    take(c, bytes, len);
+    for (size_t i = 0; i < len; i++)
+        n = n << 8 | bytes[i];
+    return n;
+}
+
+static bool
+take_flag(struct cursor *c)
+{
+    uint64_t n = take_number(c, 1);
+    if (n > 1)
+        c->bad = true;
+    return n == 1;
+}
+
+/* Into out, which has room for `most` bytes and a NUL when it is text. */
+static size_t
+take_run(struct cursor *c, size_t len_len, size_t most, void *out)
+{
+    size_t len = take_number(c, len_len);
+    if (len > most) {
+        c->bad = true;
+        return 0;
+    }
+    take(c, out, len);
+    return c->bad ? 0 : len;
+}
+
+static void
+take_text(struct cursor *c, size_t most, char *out)
+{
+    size_t len = take_run(c, 1, most, out);
+    out[len] = 0;
+    if (strlen(out) != len)
+        c->bad = true;
+}
+
+static void
+take_policy(struct cursor *c, struct tpm2_policy *policy)
+{
+    policy->auth = take_flag(c);
+    policy->pcrs = (uint32_t)take_number(c, 4);
+    if (policy->pcrs >> TPM2_PCR_COUNT || (!policy->pcrs && !policy->auth))
+        c->bad = true;
+    for (unsigned i = 0; i < TPM2_PCR_COUNT && !c->bad; i++) {
+        if (policy->pcrs >> i & 1)
+            take(c, policy->values[i], SHA256_LEN);
+    }
+}
+
+static void
+take_lease(struct cursor *c, struct tpm2_file *file)
+{
+    file->leased = take_flag(c);
+    if (!file->leased)
+        return;
+    take_text(c, sizeof(file->lease.instance) - 1, file->lease.instance);
+    take_text(c, sizeof(file->lease.host) - 1, file->lease.host);
+    uint64_t since_s = take_number(c, 8);
+    file->lease.since_s = since_s <= INT64_MAX ? (int64_t)since_s : 0;
+    if (!tpm2_lease_ok(&file->lease))
+        c->bad = true;
+}
+
+static void
+take_key(struct cursor *c, struct tpm2_file *file)
+{
+    struct tpm2_file_key *key = &file->keys[file->n_keys];
+    take(c, key->ref.id, sizeof(key->ref.id));
+    take(c, key->ref.public_key, sizeof(key->ref.public_key));
+    take_text(c, TPM2_PURPOSE_MAX, key->purpose);
+    take_text(c, TPM2_LABEL_MAX, key->label);
+    take(c, key->box, sizeof(key->box));
+    size_t letters = strspn(key->purpose, "abcdefghijklmnopqrstuvwxyz");
+    if (letters == 0 || key->purpose[letters] || tpm2_file_find(file, key->ref.id) < file->n_keys)
+        c->bad = true;
+    file->n_keys++;
+}
+
+enum attest_rc
+tpm2_file_read(struct slice bytes, struct tpm2_file **ret, struct attest_error *err)
+{
+    struct cursor c = {(const uint8_t *)bytes.p, bytes.len, bytes.len > TPM2_FILE_MAX};
+    AUTO(tpm2_file) struct tpm2_file *file = tpm2_file_new();
+    if (!file)
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    char start[sizeof(magic)];
+    take(&c, start, sizeof(start));
+    if (c.bad || memcmp(start, magic, MAGIC_NAME_LEN) != 0)
+        return error_set(err, ATTEST_E_CORRUPT, "not a file of sealed keys");
+    if (memcmp(start, magic, sizeof(magic)) != 0)
+        return error_set(err, ATTEST_E_UNSUPPORTED, "sealed keys in a version not known here");
+    file->serial = take_number(&c, 8);
+    take(&c, file->primary_name, sizeof(file->primary_name));
+    take_policy(&c, &file->policy);
+    file->sealed.public_len = take_run(&c, 2, TPM2_SEALED_MAX, file->sealed.public_part);
+    file->sealed.private_len = take_run(&c, 2, TPM2_SEALED_MAX, file->sealed.private_part);
+    take_lease(&c, file);
+    size_t n = take_number(&c, 2);
+    if (file->serial == 0 || n > TPM2_KEYS_MAX)
+        c.bad = true;
+    while (file->n_keys < n && !c.bad)
+        take_key(&c, file);
+    take(&c, file->seal, sizeof(file->seal));
+    if (c.bad || c.left > 0)
+        return error_set(err, ATTEST_E_CORRUPT, "the file of sealed keys is damaged or cut short");
+    *ret = STEAL(file);
+    return ATTEST_OK;
+}
+
+/* ---- writing ---- */
+
+static void
+put_number(struct buf *out, uint64_t n, size_t len)
+{
+    while (len-- > 0)
+        buf_char(out, (char)(uint8_t)(n >> (8 * len)));
+}
+
+static void
+put_run(struct buf *out, size_t len_len, const void *p, size_t len)
+{
+    put_number(out, len, len_len);
+    buf_append(out, p, len);
+}
+
+static void
+put_lease(struct buf *out, const struct tpm2_file *file)
+{
+    put_number(out, file->leased, 1);
+    if (!file->leased)
+        return;
+    put_run(out, 1, file->lease.instance, strlen(file->lease.instance));
+    put_run(out, 1, file->lease.host, strlen(file->lease.host));
+    put_number(out, (uint64_t)file->lease.since_s, 8);
+}
+
+void
+tpm2_file_write(const struct tpm2_file *file, struct buf *out)
+{
+    buf_append(out, magic, sizeof(magic));
+    put_number(out, file->serial, 8);
+    buf_append(out, file->primary_name, sizeof(file->primary_name));
+    put_number(out, file->policy.auth, 1);
+    put_number(out, file->policy.pcrs, 4);
+    for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
+        if (file->policy.pcrs >> i & 1)
+            buf_append(out, file->policy.values[i], SHA256_LEN);
+    }
+    put_run(out, 2, file->sealed.public_part, file->sealed.public_len);
+    put_run(out, 2, file->sealed.private_part, file->sealed.private_len);
+    put_lease(out, file);
+    put_number(out, file->n_keys, 2);
+    for (size_t i = 0; i < file->n_keys; i++) {
+        const struct tpm2_file_key *key = &file->keys[i];
+        buf_append(out, key->ref.id, sizeof(key->ref.id));
+        buf_append(out, key->ref.public_key, sizeof(key->ref.public_key));
+        put_run(out, 1, key->purpose, strlen(key->purpose));
+        put_run(out, 1, key->label, strlen(key->label));
+        buf_append(out, key->box, sizeof(key->box));
+    }
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HSM_TPM2_FILE_H
+#define HSM_TPM2_FILE_H
+
+#include "hsm/keystore.h"
+#include "hsm/tpm2_seal.h"
+
+/*
+ * The file that a TPM keystore keeps: a wrapping key that the TPM has sealed, and under it the
+ * seeds of the keys. Pure: bytes in and out, no I/O, no TPM, no key. Big-endian, nothing optional
+ * but the lease, no room for a byte more or less:
+ *
+ *   16  "attestd-tpm2/1", newline, NUL
+ *    8  serial: 1 or more, one more with each change
+ *   34  name of the TPM's primary key
+ *    1  policy: 1 when an authorization value has to be known, else 0
+ *    4  PCRs of the SHA-256 bank: bit n for PCR n; then 32 bytes for each, as it was
+ *    2  length, and the TPM2B_PUBLIC of the sealed wrapping key
+ *    2  length, and its TPM2B_PRIVATE
+ *    1  1 when there is a lease, else 0; then: 1 length and instance, 1 length and host, 8 since_s
+ *    2  number of keys, each:
+ *        16  id
+ *        32  public key
+ *         1  length, and purpose
+ *         1  length, and label
+ *        60  the seed in a box: 12 nonce, 32 ciphertext, 16 tag (tpm2_box.h)
+ *   28  the box of nothing that covers all bytes before: 12 nonce, 16 tag
+ */
+
+#define TPM2_FILE_MAX 131072 /* bytes */
+#define TPM2_KEYS_MAX 256
+#define TPM2_LABEL_MAX 127
+#define TPM2_PURPOSE_MAX 15
+#define TPM2_BOX_LEN 60
+#define TPM2_SEAL_LEN 28
+
+struct tpm2_file_key {
+    struct key_ref ref;
+    char purpose[TPM2_PURPOSE_MAX + 1]; /* a to z */
+    char label[TPM2_LABEL_MAX + 1];     /* no NUL within; any other byte */
+    uint8_t box[TPM2_BOX_LEN];
+};
+
+struct tpm2_file {
+    uint64_t serial;
+    uint8_t primary_name[TPM2_NAME_LEN];
+    struct tpm2_policy policy;
+    struct tpm2_sealed sealed;
+    bool leased;
+    struct keystore_lease lease;
+    size_t n_keys;
+    struct tpm2_file_key *keys; /* TPM2_KEYS_MAX places */
+    uint8_t seal[TPM2_SEAL_LEN];
+};
+
+/* Without keys or lease, serial 0; NULL when out of memory. */
+struct tpm2_file *tpm2_file_new(void);
+void tpm2_file_free(struct tpm2_file *file);
+DEFINE_AUTO(tpm2_file, struct tpm2_file *, tpm2_file_free);
+
+/* ATTEST_E_CORRUPT says what is wrong; ATTEST_E_UNSUPPORTED: a version that we do not know. */
+enum attest_rc tpm2_file_read(struct slice bytes, struct tpm2_file **ret, struct attest_error *err);
+
+/* All but the seal at the end, which is made of these bytes. What was read gives the same again. */
+void tpm2_file_write(const struct tpm2_file *file, struct buf *out);
+
+/* Position of the key with this id, n_keys when there is none. */
+size_t tpm2_file_find(const struct tpm2_file *file, const uint8_t id[KEYSTORE_ID_LEN]);
+
+/* Whether a lease keeps the rules of hsm/keystore.h. */
+bool tpm2_lease_ok(const struct keystore_lease *lease);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hsm/tpm2_box.h"
+
+static struct secret wrapping, seeds;
+
+static struct tpm2_file *
+sample(size_t n_keys)
+{
+    struct tpm2_file *file = tpm2_file_new();
+    assert_non_null(file);
+    file->serial = 41;
+    random_bytes(file->primary_name, sizeof(file->primary_name));
+    file->policy.auth = true;
+    file->policy.pcrs = 0x885;
+    for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
+        if (file->policy.pcrs >> i & 1)
+            random_bytes(file->policy.values[i], SHA256_LEN);
+    }
+    file->sealed.public_len = 78;
+    file->sealed.private_len = 160;
+    random_bytes(file->sealed.public_part, file->sealed.public_len);
+    random_bytes(file->sealed.private_part, file->sealed.private_len);
+    file->leased = true;
+    file->lease = (struct keystore_lease){"an instance", "a host", 1763700000};
+    for (size_t i = 0; i < n_keys; i++) {
+        struct tpm2_file_key *key = &file->keys[file->n_keys++];
+        const struct secret seed = {seeds.p + i * ED25519_SEED_LEN, ED25519_SEED_LEN};
+        random_bytes(key->ref.id, sizeof(key->ref.id));
+        ed25519_public_from_seed(key->ref.public_key, &seed);
+        snprintf(key->purpose, sizeof(key->purpose), "%s", i % 2 ? "token" : "log");
+        snprintf(key->label, sizeof(key->label), "key %zu", i);
+    }
+    return file;
+}
+
+static void
+close_file(struct tpm2_file *file, struct buf *out)
+{
+    struct attest_error err = {0};
+    buf_init(out, TPM2_FILE_MAX);
+    if (tpm2_box_close(file, &wrapping, &seeds, out, &err))
+        fail_msg("close: %s", err.text);
+}
+
+static enum attest_rc
+open_bytes(struct slice bytes, const struct secret *key, struct secret *back)
+{
+    AUTO(tpm2_file) struct tpm2_file *file = NULL;
+    enum attest_rc rc = tpm2_file_read(bytes, &file, NULL);
+    return rc ? rc : tpm2_box_open(file, bytes, key, back, NULL);
+}
+
+static void
+gives_back_what_was_written(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {0, 1, 3, TPM2_KEYS_MAX};
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+        AUTO(tpm2_file) struct tpm2_file *file = sample(counts[i]), *again = NULL;
+        AUTO(buf) struct buf bytes;
+        close_file(file, &bytes);
+        assert_int_equal(tpm2_file_read(buf_view(&bytes), &again, NULL), ATTEST_OK);
+        assert_int_equal(again->n_keys, counts[i]);
+        assert_int_equal(again->serial, 41);
+        assert_memory_equal(&again->policy, &file->policy, sizeof(file->policy));
+        assert_memory_equal(&again->sealed, &file->sealed, sizeof(file->sealed));
+        assert_string_equal(again->lease.instance, "an instance");
+        assert_memory_equal(again->keys, file->keys, counts[i] * sizeof(*file->keys));
+        AUTO(buf) struct buf second;
+        buf_init(&second, TPM2_FILE_MAX);
+        tpm2_file_write(again, &second);
+        buf_append(&second, again->seal, sizeof(again->seal));
+        assert_true(slice_eq(buf_view(&bytes), buf_view(&second)));
+        AUTO(secret) struct secret back = secret_new(seeds.len);
+        assert_int_equal(tpm2_box_open(again, buf_view(&bytes), &wrapping, &back, NULL), ATTEST_OK);
+        assert_memory_equal(back.p, seeds.p, counts[i] * ED25519_SEED_LEN);
+    }
+}
+
+static void
+no_byte_can_be_another(void **state)
+{
+    (void)state;
+    AUTO(tpm2_file) struct tpm2_file *file = sample(2);
+    AUTO(buf) struct buf bytes;
+    AUTO(secret) struct secret back = secret_new(seeds.len);
+    close_file(file, &bytes);
+    for (size_t i = 0; i < bytes.len; i++) {
+        bytes.p[i] ^= 1;
+        enum attest_rc rc = open_bytes(buf_view(&bytes), &wrapping, &back);
+        bytes.p[i] ^= 1;
+        if (rc != ATTEST_E_CORRUPT && rc != ATTEST_E_UNSUPPORTED)
+            fail_msg("byte %zu: %d", i, rc);
+    }
+    for (size_t len = 0; len < bytes.len; len++) {
+        const struct slice shorter = {bytes.p, len};
+        assert_int_equal(open_bytes(shorter, &wrapping, &back), ATTEST_E_CORRUPT);
+    }
+    buf_char(&bytes, 0);
+    assert_int_equal(open_bytes(buf_view(&bytes), &wrapping, &back), ATTEST_E_CORRUPT);
+    bytes.len--;
+    assert_int_equal(open_bytes(buf_view(&bytes), &wrapping, &back), ATTEST_OK);
+    AUTO(secret) struct secret other = secret_copy(wrapping.p, wrapping.len);
+    other.p[31] ^= 0x80;
+    assert_int_equal(open_bytes(buf_view(&bytes), &other, &back), ATTEST_E_CORRUPT);
+}
+
+/* Even who could make the seal of the file cannot move a seed to another name. */
+static void
+a_seed_belongs_to_its_name(void **state)
+{
+    (void)state;
+    AUTO(tpm2_file) struct tpm2_file *file = sample(3);
+    AUTO(buf) struct buf bytes;
+    AUTO(secret) struct secret back = secret_new(seeds.len);
+    close_file(file, &bytes);
+    uint8_t box[TPM2_BOX_LEN];
+    memcpy(box, file->keys[1].box, sizeof(box));
+    for (int what = 0; what < 4; what++) {
+        AUTO(tpm2_file) struct tpm2_file *changed = NULL;
+        assert_int_equal(tpm2_file_read(buf_view(&bytes), &changed, NULL), ATTEST_OK);
+        if (what == 0)
+            changed->keys[1].purpose[0] = 'x';
+        else if (what == 1)
+            changed->keys[1].label[0] = 'x';
+        else if (what == 2)
+            changed->keys[1].ref.id[0] ^= 1;
+        else
+            changed->serial++;
+        assert_int_equal(tpm2_box_open(changed, buf_view(&bytes), &wrapping, &back, NULL),
+                         ATTEST_E_CORRUPT);
+        static const uint8_t zeros[ED25519_SEED_LEN];
+        assert_memory_equal(back.p, zeros, sizeof(zeros));
+    }
+}
+
+static void
+refuses_what_makes_no_sense(void **state)
+{
+    (void)state;
+    for (int what = 0; what < 7; what++) {
+        AUTO(tpm2_file) struct tpm2_file *file = sample(2), *again = NULL;
+        AUTO(buf) struct buf bytes;
+        if (what == 0)
+            file->serial = 0;
+        else if (what == 1)
+            file->policy = (struct tpm2_policy){0};
+        else if (what == 2)
+            file->policy.pcrs |= 1U << 24;
+        else if (what == 3)
+            file->lease.since_s = 0;
+        else if (what == 4)
+            file->lease.instance[0] = 0;
+        else if (what == 5)
+            file->keys[1].ref = file->keys[0].ref;
+        else
+            file->keys[1].purpose[0] = '-';
+        close_file(file, &bytes);
+        assert_int_equal(tpm2_file_read(buf_view(&bytes), &again, NULL), ATTEST_E_CORRUPT);
+    }
+    struct attest_error err = {0};
+    AUTO(tpm2_file) struct tpm2_file *file = NULL;
+    const struct slice later = {"attestd-tpm2/2\n\0", 16};
+    assert_int_equal(tpm2_file_read(later, &file, &err), ATTEST_E_UNSUPPORTED);
+}
+
+int
+main(void)
+{
+    if (crypto_init(NULL))
+        return 1;
+    wrapping = secret_new(TPM2_WRAPPING_LEN);
+    seeds = secret_new(TPM2_KEYS_MAX * ED25519_SEED_LEN);
+    random_bytes(wrapping.p, wrapping.len);
+    random_bytes(seeds.p, seeds.len);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gives_back_what_was_written),
+        cmocka_unit_test(no_byte_can_be_another),
+        cmocka_unit_test(a_seed_belongs_to_its_name),
+        cmocka_unit_test(refuses_what_makes_no_sense),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    secret_free(&wrapping);
+    secret_free(&seeds);
+    return failed;
+}
