@@ -13,9 +13,33 @@ static const struct {
     const char *scheme;
     enum attest_rc (*open)(const struct keystore_config *config, struct keystore **ret,
                            struct attest_error *err);
+    enum attest_rc (*create)(const struct keystore_config *config, struct attest_error *err);
 } schemes[] = {
-    {"pkcs11:", pkcs11_keystore_open},
+    {"pkcs11:", pkcs11_keystore_open, NULL},
+#ifdef WITH_TPM2
+    {"tpm2:", tpm2_keystore_open, tpm2_keystore_create},
+#endif
 };
+
+/* ARRAY_LEN(schemes) when there is none. */
+static size_t
+scheme_of(const char *uri)
+{
+    size_t i = 0;
+    while (i < ARRAY_LEN(schemes) &&
+           (!uri || strncmp(uri, schemes[i].scheme, strlen(schemes[i].scheme)) != 0))
+        i++;
+    return i;
+}
+
+/* The URI is not quoted: what was meant to be one may hold a PIN. */
+static enum attest_rc
+no_scheme(struct attest_error *err)
+{
+    return error_set(
+        err, ATTEST_E_CONFIG,
+        "keystore: not a URI known here; write \"pkcs11:token=NAME\" or \"tpm2:TCTI\"");
+}
 
 const char *
 keystore_state_name(enum keystore_state state)
@@ -38,13 +62,19 @@ keystore_open(const struct keystore_config *config, struct keystore **ret, struc
         return error_set(err, ATTEST_E_CONFIG, "queue_max: from 1 to %d", KEYSTORE_QUEUE_MAX);
     if (config->call_timeout_ms < 1)
         return error_set(err, ATTEST_E_CONFIG, "call_timeout_ms: at least 1");
-    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
-        if (config->uri && !strncmp(config->uri, schemes[i].scheme, strlen(schemes[i].scheme)))
-            return schemes[i].open(config, ret, err);
-    }
-    /* The URI is not quoted: what was meant to be one may hold a PIN. */
-    return error_set(err, ATTEST_E_CONFIG,
-                     "keystore: not a URI known here; write \"pkcs11:token=NAME\"");
+    size_t i = scheme_of(config->uri);
+    return i < ARRAY_LEN(schemes) ? schemes[i].open(config, ret, err) : no_scheme(err);
+}
+
+enum attest_rc
+keystore_create(const struct keystore_config *config, struct attest_error *err)
+{
+    size_t i = scheme_of(config->uri);
+    if (i == ARRAY_LEN(schemes))
+        return no_scheme(err);
+    if (!schemes[i].create)
+        return error_set(err, ATTEST_E_UNSUPPORTED, "tokens are initialised with their own tools");
+    return schemes[i].create(config, err);
 }
 
 void
@@ -55,10 +85,10 @@ keystore_close(struct keystore *ks)
 }
 
 enum attest_rc
-keystore_generate(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN], const char *label,
-                  struct key_ref *ret, struct attest_error *err)
+keystore_generate(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN], const char *purpose,
+                  const char *label, struct key_ref *ret, struct attest_error *err)
 {
-    return ks->ops->generate(ks, id, label, ret, err);
+    return ks->ops->generate(ks, id, purpose, label, ret, err);
 }
 
 enum attest_rc

@@ -7,9 +7,13 @@
 #include "base/secret.h"
 
 /*
- * Where private keys live. A keystore generates keys that never leave it and signs with them; it
- * knows nothing of claims, key states or logs. One implementation a file (pkcs11.c; others follow),
- * chosen by the URI: "pkcs11:token=attestd" (RFC 7512).
+ * Where private keys live. A keystore generates keys and signs with them; it knows nothing of
+ * claims, key states or logs. One implementation a file, chosen by the URI:
+ *
+ *   pkcs11:token=attestd     (RFC 7512) the keys never leave the token
+ *   tpm2:device:/dev/tpmrm0  (any TCTI behind the colon; "tpm2:" is this one) the seeds are sealed
+ * by a TPM, which knows no Ed25519, and unsealed into guarded memory of this process, which signs:
+ * hardware-sealed, not hardware-resident
  *
  * It runs a pool of worker threads, each with a session of its own. Every call but
  * keystore_sign() blocks. All calls are thread-safe.
@@ -35,12 +39,14 @@ enum keystore_state {
 const char *keystore_state_name(enum keystore_state state);
 
 struct keystore_config {
-    const char *uri;           /* RFC 7512; never holds a pin-value (refused) */
-    const char *module_path;   /* NULL: the URI's module-path, else SoftHSM's usual place */
-    const struct secret *pin;  /* copied into guarded memory, may be freed after the call */
-    unsigned workers;          /* sessions signing in parallel, 1 to 64 */
-    unsigned queue_max;        /* signatures that may wait, beyond which E_BUSY */
-    unsigned call_timeout_ms;  /* a module call longer than this marks its worker lost */
+    const char *uri;          /* never holds a pin-value (refused) */
+    const char *module_path;  /* PKCS#11. NULL: the URI's module-path, else SoftHSM's usual place */
+    const char *sealed_path;  /* TPM: the file of sealed keys */
+    const char *pcrs;         /* TPM: "sha256:0,2,7,11"; the file's have to be these. NULL: any */
+    const struct secret *pin; /* copied into guarded memory, may be freed after the call */
+    unsigned workers;         /* sessions signing in parallel, 1 to 64 */
+    unsigned queue_max;       /* signatures that may wait, beyond which E_BUSY */
+    unsigned call_timeout_ms; /* a module call longer than this marks its worker lost */
     bool ec_params_name_first; /* try PrintableString "edwards25519" before the OID */
     /* Called from any thread, without a lock of the keystore held, when the state changes. */
     void (*on_state)(void *ctx, enum keystore_state state, const char *why);
@@ -52,10 +58,18 @@ struct keystore;
 /*
  * Opens, logs in once, starts the workers. On success the state is KEYSTORE_READY. Errors:
  * ATTEST_E_KEY_OUT_OF_REACH (no such token now), ATTEST_E_PIN, ATTEST_E_CONFIG (bad URI, no
- * module).
+ * module). With a TPM also ATTEST_E_DENIED (its policy is not met: the text names the PCRs; or it
+ * is another TPM), ATTEST_E_NOT_FOUND (nothing sealed yet: keystore_create()), ATTEST_E_BUSY
+ * (another process has the keys open) and ATTEST_E_CORRUPT.
  */
 enum attest_rc keystore_open(const struct keystore_config *config, struct keystore **ret,
                              struct attest_error *err);
+/*
+ * For a TPM: makes the file of sealed keys, empty, sealed to what config->pcrs hold now and to the
+ * PIN, if there is one. Uses uri, sealed_path, pcrs and pin. ATTEST_E_EXISTS when there is one,
+ * ATTEST_E_UNSUPPORTED for a PKCS#11 token, else as keystore_open().
+ */
+enum attest_rc keystore_create(const struct keystore_config *config, struct attest_error *err);
 /*
  * No other call of this keystore may run or follow, done callbacks excepted. Waits for the calls
  * that run (at most call_timeout_ms), answers what still waits with
@@ -66,12 +80,14 @@ DEFINE_AUTO(keystore, struct keystore *, keystore_close);
 
 /*
  * Makes an Ed25519 key pair on the token: private part sensitive, never extractable, sign only.
- * Serialised against signing. label is CKA_LABEL, for people. id becomes CKA_ID: random, and from
- * the caller, so that it can be written down before the key is there. ATTEST_E_EXISTS, and nothing
- * was made, when the token holds a key or half of one with this id.
+ * Serialised against signing. purpose: 1 to 15 letters a to z; bound to a sealed seed, of no
+ * concern to a token. label is CKA_LABEL, for people. With a TPM: a new seed, sealed. id becomes
+ * CKA_ID: random, and from the caller, so that it can be written down before the key is there.
+ * ATTEST_E_EXISTS, and nothing was made, when the token holds a key or half of one with this id.
  */
 enum attest_rc keystore_generate(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
-                                 const char *label, struct key_ref *ret, struct attest_error *err);
+                                 const char *purpose, const char *label, struct key_ref *ret,
+                                 struct attest_error *err);
 
 /*
  * Every private key of ours on the token, whatever record knows it. free() *ret. A private key

@@ -8,7 +8,8 @@
 struct keystore_ops {
     void (*close)(struct keystore *ks);
     enum attest_rc (*generate)(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
-                               const char *label, struct key_ref *ret, struct attest_error *err);
+                               const char *purpose, const char *label, struct key_ref *ret,
+                               struct attest_error *err);
     enum attest_rc (*list)(struct keystore *ks, struct key_ref **ret, size_t *n,
                            struct attest_error *err);
     enum attest_rc (*destroy)(struct keystore *ks, const struct key_ref *key,
@@ -31,5 +32,8 @@ struct keystore {
 
 enum attest_rc pkcs11_keystore_open(const struct keystore_config *config, struct keystore **ret,
                                     struct attest_error *err);
+enum attest_rc tpm2_keystore_open(const struct keystore_config *config, struct keystore **ret,
+                                  struct attest_error *err);
+enum attest_rc tpm2_keystore_create(const struct keystore_config *config, struct attest_error *err);
 
 #endif

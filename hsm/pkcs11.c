@@ -337,9 +337,10 @@ lease_set_run(void *ctx, struct pool_op *op)
 }
 
 static enum attest_rc
-pkcs11_generate(struct keystore *base, const uint8_t id[KEYSTORE_ID_LEN], const char *label,
-                struct key_ref *ret, struct attest_error *err)
+pkcs11_generate(struct keystore *base, const uint8_t id[KEYSTORE_ID_LEN], const char *purpose,
+                const char *label, struct key_ref *ret, struct attest_error *err)
 {
+    (void)purpose;
     struct p11_keystore *ks = (struct p11_keystore *)base;
     AUTO(operation) struct operation *o = operation_new(err);
     if (!o)

@@ -37,6 +37,13 @@ tpm2_file_find(const struct tpm2_file *file, const uint8_t id[KEYSTORE_ID_LEN])
     return i;
 }
 
+bool
+tpm2_purpose_ok(const char *purpose)
+{
+    size_t letters = strspn(purpose, "abcdefghijklmnopqrstuvwxyz");
+    return letters >= 1 && letters <= TPM2_PURPOSE_MAX && !purpose[letters];
+}
+
 static bool
 printable(const char *text, size_t least, size_t most)
 {
@@ -156,8 +163,7 @@ take_key(struct cursor *c, struct tpm2_file *file)
     take_text(c, TPM2_PURPOSE_MAX, key->purpose);
     take_text(c, TPM2_LABEL_MAX, key->label);
     take(c, key->box, sizeof(key->box));
-    size_t letters = strspn(key->purpose, "abcdefghijklmnopqrstuvwxyz");
-    if (letters == 0 || key->purpose[letters] || tpm2_file_find(file, key->ref.id) < file->n_keys)
+    if (!tpm2_purpose_ok(key->purpose) || tpm2_file_find(file, key->ref.id) < file->n_keys)
         c->bad = true;
     file->n_keys++;
 }

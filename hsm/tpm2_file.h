@@ -67,6 +67,9 @@ void tpm2_file_write(const struct tpm2_file *file, struct buf *out);
 /* Position of the key with this id, n_keys when there is none. */
 size_t tpm2_file_find(const struct tpm2_file *file, const uint8_t id[KEYSTORE_ID_LEN]);
 
+/* 1 to TPM2_PURPOSE_MAX letters a to z. */
+bool tpm2_purpose_ok(const char *purpose);
+
 /* Whether a lease keeps the rules of hsm/keystore.h. */
 bool tpm2_lease_ok(const struct keystore_lease *lease);
 

@@ -152,6 +152,8 @@ check_policy(const struct tpm2_policy *policy, const struct secret *auth, struct
         return error_set(err, ATTEST_E_PIN, "sealed with an authorization value: a PIN is needed");
     if (policy->auth && auth->len > TPM2_AUTH_MAX)
         return error_set(err, ATTEST_E_CONFIG, "PIN: at most %d bytes with a TPM", TPM2_AUTH_MAX);
+    if (policy->auth && auth->p[auth->len - 1] == 0)
+        return error_set(err, ATTEST_E_CONFIG, "PIN: ends in NUL, which a TPM does not keep");
     return ATTEST_OK;
 }
 

@@ -52,6 +52,13 @@ ed25519_sign(uint8_t sig[ED25519_SIG_LEN], const void *msg, size_t msg_len,
 }
 
 void
+ed25519_sign_pair(uint8_t sig[ED25519_SIG_LEN], const void *msg, size_t msg_len,
+                  const uint8_t pair[ED25519_PAIR_LEN])
+{
+    crypto_sign_detached(sig, NULL, msg, msg_len, pair);
+}
+
+void
 sha256(uint8_t out[SHA256_LEN], const void *p, size_t len)
 {
     crypto_hash_sha256(out, p, len);

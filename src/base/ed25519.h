@@ -34,6 +34,15 @@ void ed25519_public_from_seed(uint8_t public_key[ED25519_PUBLIC_LEN], const stru
 void ed25519_sign(uint8_t sig[ED25519_SIG_LEN], const void *msg, size_t msg_len,
                   const struct secret *seed);
 
+/*
+ * The same from seed and public key side by side, for who signs often: nothing is derived and no
+ * memory is asked for. A public key that is not the seed's makes signatures that give the seed
+ * away: only one that ed25519_public_from_seed() made.
+ */
+#define ED25519_PAIR_LEN (ED25519_SEED_LEN + ED25519_PUBLIC_LEN)
+void ed25519_sign_pair(uint8_t sig[ED25519_SIG_LEN], const void *msg, size_t msg_len,
+                       const uint8_t pair[ED25519_PAIR_LEN]);
+
 void sha256(uint8_t out[SHA256_LEN], const void *p, size_t len);
 void random_bytes(void *p, size_t len);
 /* UUID version 4 (RFC 9562) as 36 characters and NUL. */

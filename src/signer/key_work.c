@@ -179,7 +179,8 @@ key_work_generate(struct key_work *w, const char *action, enum key_purpose purpo
     if (rc)
         return rc;
     fault_point("generate", "intent");
-    if ((rc = keystore_generate(s->keystore, intent.id, key.label, &key.ref, err)))
+    if ((rc = keystore_generate(s->keystore, intent.id, key_purpose_name(purpose), key.label,
+                                &key.ref, err)))
         return rc; /* the intent stays: whatever came of it on the token is taken off again */
     fault_point("generate", "hsm");
     jwk_thumbprint(key.kid, key.ref.public_key);

@@ -153,7 +153,7 @@ generate(struct keystore *ks)
 {
     struct key_ref key;
     struct attest_error err = {0};
-    if (keystore_generate(ks, some_id(), "a key", &key, &err))
+    if (keystore_generate(ks, some_id(), "token", "a key", &key, &err))
         fail_msg("generate: %s", err.text);
     return key;
 }

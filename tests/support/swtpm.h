@@ -20,7 +20,9 @@
 /*
  * A TPM of the test's own: swtpm on two neighbouring loopback ports, its state in a directory made
  * by mkdtemp(). There is no resource manager: what is not flushed stays. swtpm_off() and swtpm_on()
- * are a power cycle.
+ * are an orderly power cycle, swtpm_cut() instead is a power cut. A TPM takes that for an attempt
+ * to get around its counting: after a protected object was used, each cut counts as one wrong
+ * value, and swtpm allows three.
  */
 struct swtpm {
     char dir[128], tcti[64];
@@ -28,16 +30,26 @@ struct swtpm {
     unsigned short port;
 };
 
-static inline bool
-swtpm_listening(unsigned short port)
+static inline int
+swtpm_dial(unsigned short port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool yes = fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static inline bool
+swtpm_listening(unsigned short port)
+{
+    int fd = swtpm_dial(port);
     if (fd >= 0)
         close(fd);
-    return yes;
+    return fd >= 0;
 }
 
 /* False when it ended at once: no swtpm, or a port was taken. */
@@ -69,13 +81,28 @@ swtpm_on(struct swtpm *t)
 }
 
 static inline void
-swtpm_off(struct swtpm *t)
+swtpm_cut(struct swtpm *t)
 {
     if (t->pid > 0) {
         kill(t->pid, SIGKILL);
         waitpid(t->pid, NULL, 0);
     }
     t->pid = 0;
+}
+
+static inline void
+swtpm_off(struct swtpm *t)
+{
+    static const unsigned char shutdown_clear[] = {0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x45, 0, 0};
+    unsigned char answer[10];
+    int fd = t->pid > 0 ? swtpm_dial(t->port) : -1;
+    if (fd >= 0) {
+        if (write(fd, shutdown_clear, sizeof(shutdown_clear)) != sizeof(shutdown_clear) ||
+            read(fd, answer, sizeof(answer)) != sizeof(answer))
+            fprintf(stderr, "swtpm: no orderly shutdown\n");
+        close(fd);
+    }
+    swtpm_cut(t);
 }
 
 /* False when there is no swtpm here: exit 77. */

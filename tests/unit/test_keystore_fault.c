@@ -141,7 +141,7 @@ test_fails_fast(void **state)
     struct attest_error err = {0};
     struct key_ref other, *list;
     size_t n;
-    assert_int_equal(keystore_generate(ks, some_id(), "x", &other, &err),
+    assert_int_equal(keystore_generate(ks, some_id(), "token", "x", &other, &err),
                      ATTEST_E_KEY_OUT_OF_REACH);
     assert_non_null(strstr(err.text, "key out of reach"));
     assert_int_equal(keystore_list(ks, &list, &n, &err), ATTEST_E_KEY_OUT_OF_REACH);
@@ -365,7 +365,7 @@ test_weak_keys(void **state)
         struct key_ref key;
         struct attest_error err = {0};
         rules(weak[i].rules);
-        enum attest_rc rc = keystore_generate(ks, some_id(), "weak", &key, &err);
+        enum attest_rc rc = keystore_generate(ks, some_id(), "token", "weak", &key, &err);
         if (rc != weak[i].rc || !strstr(err.text, weak[i].says))
             fail_msg("%s: %d %s", weak[i].rules, rc, err.text);
         rules("");

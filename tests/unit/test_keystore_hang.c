@@ -119,13 +119,13 @@ test_operation_hangs(void **state)
     struct keystore *ks = open_ks((struct options){.workers = 2, .call_timeout_ms = 300});
     key = generate(ks);
     rules("C_GenerateKeyPair hang");
-    assert_int_equal(keystore_generate(ks, some_id(), "x", &other, &err),
+    assert_int_equal(keystore_generate(ks, some_id(), "token", "x", &other, &err),
                      ATTEST_E_KEY_OUT_OF_REACH);
     assert_non_null(strstr(err.text, "hangs"));
     WAIT_FOR(told.n == 1);
     assert_int_equal(stats(ks).state, KEYSTORE_LOST);
     assert_int_equal(sign(ks, &key), ATTEST_E_KEY_OUT_OF_REACH);
-    assert_int_equal(keystore_generate(ks, some_id(), "x", &other, &err),
+    assert_int_equal(keystore_generate(ks, some_id(), "token", "x", &other, &err),
                      ATTEST_E_KEY_OUT_OF_REACH);
     rules("drop objects\ndrop module");
     keystore_close(ks);

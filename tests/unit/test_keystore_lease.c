@@ -359,10 +359,12 @@ test_halves(void **state)
         random_bytes(id, sizeof(id));
         random_bytes(other_id, sizeof(other_id));
         struct keystore *ks = open_ks();
-        assert_int_equal(keystore_generate(ks, id, "broken soon", &key, NULL), ATTEST_OK);
+        assert_int_equal(keystore_generate(ks, id, "token", "broken soon", &key, NULL), ATTEST_OK);
         assert_memory_equal(key.id, id, sizeof(id));
-        assert_int_equal(keystore_generate(ks, id, "again", &other, &err), ATTEST_E_EXISTS);
-        assert_int_equal(keystore_generate(ks, other_id, "whole", &other, NULL), ATTEST_OK);
+        assert_int_equal(keystore_generate(ks, id, "token", "again", &other, &err),
+                         ATTEST_E_EXISTS);
+        assert_int_equal(keystore_generate(ks, other_id, "token", "whole", &other, NULL),
+                         ATTEST_OK);
         assert_int_equal(count_keys(ks), 2);
         keystore_close(ks);
 
@@ -377,14 +379,15 @@ test_halves(void **state)
         if (cases[i].lost == CKO_PUBLIC_KEY || cases[i].lost_too)
             assert_int_equal(keystore_destroy(ks, &key, NULL), ATTEST_E_NOT_FOUND);
         if (!cases[i].lost_too) {
-            assert_int_equal(keystore_generate(ks, id, "again", &other, &err), ATTEST_E_EXISTS);
+            assert_int_equal(keystore_generate(ks, id, "token", "again", &other, &err),
+                             ATTEST_E_EXISTS);
             if (cases[i].lost == CKO_PRIVATE_KEY) /* killed halfway through a destruction */
                 assert_int_equal(keystore_destroy(ks, &key, NULL), ATTEST_OK);
             else
                 assert_int_equal(keystore_discard(ks, id, NULL), ATTEST_OK);
         }
         assert_int_equal(keystore_discard(ks, id, &err), ATTEST_E_NOT_FOUND);
-        assert_int_equal(keystore_generate(ks, id, "anew", &key, NULL), ATTEST_OK);
+        assert_int_equal(keystore_generate(ks, id, "token", "anew", &key, NULL), ATTEST_OK);
         assert_int_equal(keystore_discard(ks, id, NULL), ATTEST_OK); /* whole ones as well */
         assert_int_equal(count_keys(ks), 1);
         assert_int_equal(keystore_destroy(ks, &other, NULL), ATTEST_OK);

@@ -54,7 +54,7 @@ generate(struct keystore *ks, const char *label)
     struct attest_error err = {0};
     uint8_t id[KEYSTORE_ID_LEN];
     random_bytes(id, sizeof(id));
-    if (keystore_generate(ks, id, label, &key, &err))
+    if (keystore_generate(ks, id, "token", label, &key, &err))
         fail_msg("generate: %s", err.text);
     return key;
 }

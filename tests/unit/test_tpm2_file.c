@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "hsm/tpm2_box.h"
+#include "tests/support/leftovers.h"
 
 static struct secret wrapping, seeds;
 
@@ -144,6 +145,24 @@ a_seed_belongs_to_its_name(void **state)
 }
 
 static void
+memory_keeps_no_copy(void **state)
+{
+    (void)state;
+    AUTO(tpm2_file) struct tpm2_file *file = sample(3);
+    AUTO(buf) struct buf bytes;
+    AUTO(secret) struct secret back = secret_new(seeds.len);
+    close_file(file, &bytes);
+    assert_int_equal(leftovers_of(wrapping.p, 16), 0);
+    assert_int_equal(leftovers_of(seeds.p, 16), 0);
+    secret_free(&seeds);
+    assert_int_equal(open_bytes(buf_view(&bytes), &wrapping, &back), ATTEST_OK);
+    assert_int_equal(leftovers_of(wrapping.p, 16), 0);
+    assert_int_equal(leftovers_of(wrapping.p + 16, 16), 0);
+    assert_int_equal(leftovers_of(back.p + 2 * ED25519_SEED_LEN, 16), 0);
+    seeds = secret_copy(back.p, back.len);
+}
+
+static void
 refuses_what_makes_no_sense(void **state)
 {
     (void)state;
@@ -183,9 +202,8 @@ main(void)
     random_bytes(wrapping.p, wrapping.len);
     random_bytes(seeds.p, seeds.len);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gives_back_what_was_written),
-        cmocka_unit_test(no_byte_can_be_another),
-        cmocka_unit_test(a_seed_belongs_to_its_name),
+        cmocka_unit_test(gives_back_what_was_written), cmocka_unit_test(no_byte_can_be_another),
+        cmocka_unit_test(a_seed_belongs_to_its_name),  cmocka_unit_test(memory_keeps_no_copy),
         cmocka_unit_test(refuses_what_makes_no_sense),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

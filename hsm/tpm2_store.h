@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HSM_TPM2_STORE_H
+#define HSM_TPM2_STORE_H
+
+#include <pthread.h>
+
+#include "hsm/tpm2_file.h"
+
+/*
+ * A file of sealed keys and what is open of it: the seeds in guarded memory, unsealed once. Every
+ * change makes a new file and a new table first, then the file takes the place of the old one, then
+ * the table: a crash or a TPM that is gone leaves what was there.
+ *
+ * One process at a time: PATH.lock is locked from tpm2_store_open() on. One thread at a time, but
+ * for tpm2_store_sign(), which any thread may call meanwhile.
+ */
+
+struct tpm2_store_config {
+    struct tpm2_link_config link; /* primary_name is the file's */
+    const char *path;
+    const struct secret *pin; /* the authorization value; NULL or empty: none */
+};
+
+struct tpm2_store {
+    struct tpm2_store_config config; /* path, tcti and pin are the caller's and have to last */
+    int lock_fd;
+    struct secret wrapping;
+    pthread_rwlock_t lock; /* of the two below, which the changing thread alone replaces */
+    struct tpm2_file *file;
+    struct secret pairs; /* seed and public key of each key: ED25519_PAIR_LEN */
+};
+
+/*
+ * Makes a file without keys: a new wrapping key, sealed to what these PCRs hold now and to the PIN
+ * where there is one. ATTEST_E_EXISTS when there is a file; else as tpm2_link_open() and
+ * tpm2_seal().
+ */
+enum attest_rc tpm2_store_create(const struct tpm2_store_config *config, const char *pcrs,
+                                 struct attest_error *err);
+
+/*
+ * Reads and unseals. Besides what tpm2_unseal() says: ATTEST_E_NOT_FOUND (no file), ATTEST_E_BUSY
+ * (another process has it open), ATTEST_E_CORRUPT.
+ */
+enum attest_rc tpm2_store_open(struct tpm2_store *store, const struct tpm2_store_config *config,
+                               struct attest_error *err);
+void tpm2_store_close(struct tpm2_store *store); /* a zeroed one too, lock_fd excepted */
+
+/* A new key; ATTEST_E_EXISTS, ATTEST_E_LIMIT (TPM2_KEYS_MAX). Asks the TPM for random bytes. */
+enum attest_rc tpm2_store_add(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN],
+                              const char *purpose, const char *label, struct key_ref *ret,
+                              struct attest_error *err);
+
+/*
+ * Removes the key with this id, and with this public key unless that is NULL, and puts the others
+ * under a new wrapping key. ATTEST_E_NOT_FOUND. What the TPM sealed before can still be unsealed by
+ * it: who kept an older file has the key as long as the policy is met.
+ */
+enum attest_rc tpm2_store_remove(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN],
+                                 const uint8_t *public_key, struct attest_error *err);
+
+/* As keystore_lease_set(). */
+enum attest_rc tpm2_store_lease(struct tpm2_store *store, const struct keystore_lease *expected,
+                                const struct keystore_lease *lease, struct attest_error *err);
+
+/* ATTEST_E_NOT_FOUND. */
+enum attest_rc tpm2_store_sign(struct tpm2_store *store, const struct key_ref *key,
+                               struct slice msg, uint8_t sig[ED25519_SIG_LEN]);
+
+#endif
