@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "hsm/tpm2_box.h"
+#include "hsm/tpm2_store.h"
+#include "tests/support/swtpm_esys.h"
+
+/*
+ * The TPM dies before each of the commands of an operation in turn: the operation fails, the file
+ * stays as it was, and with the TPM back everything goes on. No authorization value here: cuts
+ * would count as wrong ones.
+ */
+
+static struct swtpm tpm;
+static char path[192];
+static unsigned commands, die_at; /* the die_at'th command from here meets no TPM; 0: none */
+
+static void
+count_command(void *ctx, bool command_starts)
+{
+    (void)ctx;
+    if (command_starts && ++commands == die_at)
+        swtpm_cut(&tpm);
+}
+
+static struct tpm2_store_config
+config(void)
+{
+    return (struct tpm2_store_config){
+        .link = {.tcti = tpm.tcti, .beat = count_command},
+        .path = path,
+    };
+}
+
+static enum attest_rc
+create(struct tpm2_store *store)
+{
+    (void)store;
+    const struct tpm2_store_config c = config();
+    unlink(path);
+    return tpm2_store_create(&c, "sha256:7", NULL);
+}
+
+static enum attest_rc
+reopen(struct tpm2_store *store)
+{
+    const struct tpm2_store_config c = config();
+    tpm2_store_close(store);
+    return tpm2_store_open(store, &c, NULL);
+}
+
+static struct key_ref last;
+
+static enum attest_rc
+add(struct tpm2_store *store)
+{
+    uint8_t id[KEYSTORE_ID_LEN];
+    random_bytes(id, sizeof(id));
+    return tpm2_store_add(store, id, "token", "a key", &last, NULL);
+}
+
+static enum attest_rc
+take_off(struct tpm2_store *store)
+{
+    return tpm2_store_remove(store, last.id, last.public_key, NULL);
+}
+
+static void
+read_file(struct buf *out)
+{
+    buf_init(out, TPM2_FILE_MAX);
+    file_read(path, TPM2_FILE_MAX, out, NULL);
+}
+
+/* Runs it with the TPM dying at each command, then once undisturbed. Returns how many there are. */
+static unsigned
+every_cut(struct tpm2_store *store, enum attest_rc (*operation)(struct tpm2_store *store))
+{
+    AUTO(buf) struct buf before;
+    read_file(&before);
+    unsigned failures = 0;
+    for (unsigned n = 1;; n++) {
+        commands = 0;
+        die_at = n;
+        enum attest_rc rc = operation(store);
+        bool reached = commands >= n;
+        die_at = 0;
+        if (tpm.pid == 0)
+            assert_true(swtpm_on(&tpm));
+        if (!reached) {
+            assert_int_equal(rc, ATTEST_OK);
+            assert_int_equal(swtpm_loaded(&tpm), 0);
+            return failures;
+        }
+        if (!rc)
+            return failures; /* what came after was cleaning up */
+        AUTO(buf) struct buf after;
+        read_file(&after);
+        if (operation != create)
+            assert_true(slice_eq(buf_view(&before), buf_view(&after)));
+        else
+            assert_int_equal(after.len, 0);
+        assert_int_equal(rc, ATTEST_E_KEY_OUT_OF_REACH);
+        failures++;
+    }
+}
+
+static void
+a_cut_changes_nothing(void **state)
+{
+    (void)state;
+    struct tpm2_store store = {.lock_fd = -1};
+    const struct slice msg = {"x", 1};
+    uint8_t sig[ED25519_SIG_LEN];
+    const struct tpm2_store_config c = config();
+    assert_in_range(every_cut(&store, create), 4, 20);
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    assert_int_equal(add(&store), ATTEST_OK);
+    const struct key_ref first = last;
+    assert_in_range(every_cut(&store, reopen), 6, 20);
+    assert_int_equal(tpm2_store_sign(&store, &first, msg, sig), ATTEST_OK);
+    assert_in_range(every_cut(&store, add), 2, 20);
+    assert_int_equal(tpm2_store_sign(&store, &last, msg, sig), ATTEST_OK);
+    assert_in_range(every_cut(&store, take_off), 3, 20);
+    assert_int_equal(tpm2_store_sign(&store, &last, msg, sig), ATTEST_E_NOT_FOUND);
+    assert_int_equal(tpm2_store_sign(&store, &first, msg, sig), ATTEST_OK);
+    tpm2_store_close(&store);
+}
+
+/* Without a resource manager, on a TPM that holds three objects and three sessions. */
+static void
+nothing_is_left_over_many_times(void **state)
+{
+    (void)state;
+    struct tpm2_store store;
+    const struct tpm2_store_config c = config();
+    const char *many = getenv("TPM2_MANY");
+    unsigned want = many ? (unsigned)atoi(many) : 500;
+    assert_int_equal(create(NULL), ATTEST_OK);
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    for (commands = 0; commands < want;) {
+        assert_int_equal(add(&store), ATTEST_OK);
+        assert_int_equal(take_off(&store), ATTEST_OK);
+        assert_int_equal(reopen(&store), ATTEST_OK);
+        assert_int_equal(swtpm_loaded(&tpm), 0);
+    }
+    tpm2_store_close(&store);
+}
+
+int
+main(void)
+{
+    if (crypto_init(NULL) || !swtpm_start(&tpm)) {
+        fprintf(stderr, "no swtpm here: apt-get install swtpm\n");
+        return 77;
+    }
+    snprintf(path, sizeof(path), "%s/sealed.keys", tpm.dir);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cut_changes_nothing),
+        cmocka_unit_test(nothing_is_left_over_many_times),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    swtpm_stop(&tpm);
+    return failed;
+}
