@@ -50,6 +50,8 @@ const struct command commands[] = {
     {"hsm", "info", cmd_hsm_info, "", 0, 0, OPTS_TOKEN, "what a token and its module say"},
     {"hsm", "check", cmd_hsm_check, "", 0, 0, OPTS_TOKEN | OPT_PIN_FILE,
      "do once what the signer does, with a key that vanishes"},
+    {"hsm", "seal", cmd_hsm_seal, "", 0, 0, OPT_CONFIG | OPT_PIN_FILE,
+     "make a file of keys sealed by a TPM, without a key yet"},
     {"audit", "verify", cmd_audit_verify, "[DIR]", 0, 1, OPT_CONFIG | OPT_LOG_KEY,
      "check every record and every link of an issuance log"},
     {"audit", "show", cmd_audit_show, "", 0, 0, OPTS_SIGNER, "where the issuance log stands"},

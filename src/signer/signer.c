@@ -305,9 +305,12 @@ open_keystore(struct signer *s, struct attest_error *err)
     enum attest_rc rc = start_pin(c, &pin, err);
     if (rc)
         return rc;
+    AUTO(mem) char *sealed_path = signer_config_sealed_path(c);
     struct keystore_config config = {
         .uri = c->keystore,
         .module_path = c->module,
+        .sealed_path = sealed_path,
+        .pcrs = c->pcrs,
         .pin = &pin,
         .workers = (unsigned)c->workers,
         .queue_max = (unsigned)c->queue_max,

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "signer/signer_config.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/log.h"
 #include "signer/rollover_policy.h"
 #include "token/subject.h"
@@ -22,7 +25,11 @@ static const struct config_key keys[] = {
     {"issuer", CONFIG_STRING, AT(issuer), .required = true,
      .help = "URL of the issuer: the iss of every token"},
     {"keystore", CONFIG_STRING, AT(keystore), .required = true,
-     .help = "where the keys live, as an RFC 7512 URI: pkcs11:token=attestd"},
+     .help = "where the keys live: pkcs11:token=attestd (RFC 7512), or tpm2: and a TCTI"},
+    {"sealed_keys", CONFIG_STRING, AT(sealed_keys),
+     .help = "with tpm2: the file of sealed keys; without it sealed.keys in state_dir"},
+    {"pcrs", CONFIG_STRING, AT(pcrs),
+     .help = "with tpm2: the PCRs that the keys are sealed to: sha256:0,2,7,11"},
     {"module", CONFIG_STRING, AT(module),
      .help = "path of the PKCS#11 module; without it the URI's module-path, else SoftHSM"},
     {"pin.file", CONFIG_STRING, AT(pin_file),
@@ -115,6 +122,27 @@ const struct config_schema signer_config_schema = {
     .keys = keys,
     .n_keys = ARRAY_LEN(keys),
 };
+
+char *
+signer_config_sealed_path(const struct signer_config *config)
+{
+    static const char name[] = "/sealed.keys";
+    if (config->sealed_keys)
+        return strdup(config->sealed_keys);
+    size_t len = strlen(config->state_dir);
+    char *path = malloc(len + sizeof(name));
+    if (!path)
+        return NULL;
+    memcpy(path, config->state_dir, len);
+    memcpy(path + len, name, sizeof(name));
+    return path;
+}
+
+bool
+signer_config_pin_optional(const struct signer_config *config)
+{
+    return !strncmp(config->keystore, "tpm2:", 5);
+}
 
 static enum attest_rc
 check_names(const struct config_list *names, struct attest_error *err)

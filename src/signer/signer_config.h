@@ -8,6 +8,8 @@
 struct signer_config {
     char *issuer; /* URL, the `iss` of every token */
     char *keystore, *module;
+    char *sealed_keys; /* NULL: sealed.keys in state_dir */
+    char *pcrs;        /* NULL: whichever the keys are sealed to */
     char *pin_file, *pin_credential;
     bool pin_prompt;
     char *state_dir;
@@ -37,6 +39,11 @@ enum { SIGNER_EC_PARAMS_OID, SIGNER_EC_PARAMS_NAME };
 enum { SIGNER_ALG_EDDSA, SIGNER_ALG_ED25519 };
 
 extern const struct config_schema signer_config_schema;
+
+/* Where a TPM keystore has its file; on the heap, NULL when out of memory. */
+char *signer_config_sealed_path(const struct signer_config *config);
+/* Whether the keystore can do without a PIN: a TPM may go by its PCRs alone. */
+bool signer_config_pin_optional(const struct signer_config *config);
 
 /*
  * What no single row can say: the issuer's form, a trust domain, one way to the PIN, lifetimes in

@@ -19,6 +19,8 @@ start_pin(const struct signer_config *config, struct secret *ret, struct attest_
     if (config->pin_prompt)
         return prompt_secret("PIN of the token: ", PIN_MAX, ret, err);
     AUTO(mem) char *path = service_credential_path(config->pin_credential);
+    if (!path && signer_config_pin_optional(config))
+        return ATTEST_OK;
     if (!path)
         return error_set(err, ATTEST_E_CONFIG,
                          "no way to the PIN: set pin.file or pin.prompt, or pass the credential %s",
