@@ -10,13 +10,8 @@
 #include "base/file.h"
 #include "hsm/tpm2_box.h"
 #include "hsm/tpm2_store.h"
+#include "tests/support/leftovers.h"
 #include "tests/support/swtpm_esys.h"
-
-/*
- * The TPM dies before each of the commands of an operation in turn: the operation fails, the file
- * stays as it was, and with the TPM back everything goes on. No authorization value here: cuts
- * would count as wrong ones.
- */
 
 static struct swtpm tpm;
 static char path[192];
@@ -79,7 +74,11 @@ read_file(struct buf *out)
     file_read(path, TPM2_FILE_MAX, out, NULL);
 }
 
-/* Runs it with the TPM dying at each command, then once undisturbed. Returns how many there are. */
+/*
+ * Runs it with the TPM dying before each of its commands in turn: it fails, the file stays as it
+ * was, and with the TPM back everything goes on. Then once undisturbed. Returns how often it
+ * failed. No authorization value in these tests: cuts would count as wrong ones.
+ */
 static unsigned
 every_cut(struct tpm2_store *store, enum attest_rc (*operation)(struct tpm2_store *store))
 {
@@ -134,6 +133,35 @@ a_cut_changes_nothing(void **state)
     tpm2_store_close(&store);
 }
 
+/* Seeds and wrapping key stand where they belong, once, whatever was done with them. */
+static void
+memory_keeps_one_copy(void **state)
+{
+    (void)state;
+    struct tpm2_store store;
+    const struct tpm2_store_config c = config();
+    assert_int_equal(create(NULL), ATTEST_OK);
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    for (int i = 0; i < 4; i++) {
+        if (i < 2)
+            assert_int_equal(add(&store), ATTEST_OK);
+        else if (i == 2)
+            assert_int_equal(take_off(&store), ATTEST_OK);
+        else
+            assert_int_equal(reopen(&store), ATTEST_OK);
+        uint8_t sig[ED25519_SIG_LEN];
+        const struct slice msg = {"x", 1};
+        assert_int_equal(tpm2_store_sign(&store, &store.file->keys[0].ref, msg, sig), ATTEST_OK);
+        for (size_t k = 0; k < store.file->n_keys; k++) {
+            assert_int_equal(leftovers_of(store.pairs.p + k * ED25519_PAIR_LEN, 16), 0);
+            assert_int_equal(leftovers_of(store.pairs.p + k * ED25519_PAIR_LEN + 16, 16), 0);
+        }
+        assert_int_equal(leftovers_of(store.wrapping.p, 16), 0);
+        assert_int_equal(leftovers_of(store.wrapping.p + 16, 16), 0);
+    }
+    tpm2_store_close(&store);
+}
+
 /* Without a resource manager, on a TPM that holds three objects and three sessions. */
 static void
 nothing_is_left_over_many_times(void **state)
@@ -164,6 +192,7 @@ main(void)
     snprintf(path, sizeof(path), "%s/sealed.keys", tpm.dir);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cut_changes_nothing),
+        cmocka_unit_test(memory_keeps_one_copy),
         cmocka_unit_test(nothing_is_left_over_many_times),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
