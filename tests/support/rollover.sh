@@ -11,7 +11,7 @@ rollover_config() {
         '  verifier_cache_max_s: 0' '  propagation_s: 1' '  skew_s: 0' '  root_lead_s: 3'
 }
 
-key_ctl() { "$top_builddir/attestctl" key "$@" --socket "$admin_socket"; }
+key_ctl() { ATTEST_SOCKET=$admin_socket "$top_builddir/attestctl" key "$@"; }
 
 # key_kid PURPOSE STATE: the kids of the keys in this state, the oldest first.
 key_kid() {
