@@ -6,6 +6,7 @@
 
 #include "base/secret.h"
 #include "hsm/pool.h"
+#include "hsm/tpm2_policy.h"
 
 /*
  * One connection to a TPM 2.0: the primary storage key and a session that is salted to it, so that
@@ -17,7 +18,6 @@
  * there, whatever failed before.
  */
 
-#define TPM2_NAME_LEN 34 /* of an object whose name algorithm is SHA-256: 000b and the digest */
 #define TPM2_HANDLES_MAX 4
 
 struct tpm2_link_config {

@@ -1,42 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "hsm/tpm2_seal.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <tss2/tss2_mu.h>
 
 #include "base/ed25519.h"
 
 /* ---- PCRs ---- */
-
-enum attest_rc
-tpm2_pcrs_parse(const char *text, uint32_t *ret, struct attest_error *err)
-{
-    static const char bank[] = "sha256:";
-    uint32_t pcrs = 0;
-    if (text[0]) {
-        if (strncmp(text, bank, strlen(bank)) != 0)
-            return error_set(err, ATTEST_E_CONFIG, "pcrs: \"sha256:0,2,7,11\" expected");
-        const char *p = text + strlen(bank);
-        for (;;) {
-            unsigned n = 0, digits = 0;
-            for (; *p >= '0' && *p <= '9' && digits < 3; p++, digits++)
-                n = n * 10 + (unsigned)(*p - '0');
-            bool padded = digits > 1 && p[-(int)digits] == '0';
-            if (digits == 0 || padded || n >= TPM2_PCR_COUNT || pcrs >> n)
-                return error_set(err, ATTEST_E_CONFIG,
-                                 "pcrs: numbers from 0 to %d, ascending, expected behind sha256:",
-                                 TPM2_PCR_COUNT - 1);
-            pcrs |= 1U << n;
-            if (!*p)
-                break;
-            if (*p++ != ',')
-                return error_set(err, ATTEST_E_CONFIG, "pcrs: a comma between numbers expected");
-        }
-    }
-    *ret = pcrs;
-    return ATTEST_OK;
-}
 
 static TPML_PCR_SELECTION
 selection_of(uint32_t pcrs)
@@ -60,7 +30,7 @@ pcrs_of(const TPML_PCR_SELECTION *s)
 
 /* Takes what one TPM2_PCR_Read gave, which may be fewer than were asked for; returns which. */
 static uint32_t
-take_values(uint32_t got, const TPML_DIGEST *digests, uint8_t values[TPM2_PCR_COUNT][SHA256_LEN])
+take_values(uint32_t got, const TPML_DIGEST *digests, tpm2_pcr_values values)
 {
     uint32_t at = 0;
     for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
@@ -74,7 +44,7 @@ take_values(uint32_t got, const TPML_DIGEST *digests, uint8_t values[TPM2_PCR_CO
 }
 
 enum attest_rc
-tpm2_pcrs_read(struct tpm2_link *link, uint32_t pcrs, uint8_t values[TPM2_PCR_COUNT][SHA256_LEN],
+tpm2_pcrs_read(struct tpm2_link *link, uint32_t pcrs, tpm2_pcr_values values,
                struct attest_error *err)
 {
     /* Nothing of this command can be encrypted; as audit session it still gets a MAC. */
@@ -104,43 +74,6 @@ tpm2_pcrs_read(struct tpm2_link *link, uint32_t pcrs, uint8_t values[TPM2_PCR_CO
 }
 
 /* ---- policy ---- */
-
-static void
-digest_of_values(const struct tpm2_policy *policy, uint8_t digest[SHA256_LEN])
-{
-    uint8_t all[TPM2_PCR_COUNT * SHA256_LEN];
-    size_t len = 0;
-    for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
-        if (!(policy->pcrs >> i & 1))
-            continue;
-        memcpy(all + len, policy->values[i], SHA256_LEN);
-        len += SHA256_LEN;
-    }
-    sha256(digest, all, len);
-}
-
-/* TPM 2.0 Library, part 3, sections 23.7 and 23.17: each step hashes itself onto the last. */
-void
-tpm2_policy_digest(const struct tpm2_policy *policy, uint8_t digest[SHA256_LEN])
-{
-    uint8_t step[SHA256_LEN + 4 + 10 + SHA256_LEN];
-    memset(digest, 0, SHA256_LEN);
-    if (policy->pcrs) {
-        memcpy(step, digest, SHA256_LEN);
-        be32_put(step + 32, TPM2_CC_PolicyPCR);
-        be32_put(step + 36, 1); /* one selection: its bank, three bytes of bits */
-        be32_put(step + 40, (uint32_t)TPM2_ALG_SHA256 << 16 | 3U << 8 | (policy->pcrs & 0xff));
-        step[44] = (uint8_t)(policy->pcrs >> 8);
-        step[45] = (uint8_t)(policy->pcrs >> 16);
-        digest_of_values(policy, step + 46);
-        sha256(digest, step, sizeof(step));
-    }
-    if (policy->auth) {
-        memcpy(step, digest, SHA256_LEN);
-        be32_put(step + 32, TPM2_CC_PolicyAuthValue);
-        sha256(digest, step, SHA256_LEN + 4);
-    }
-}
 
 static enum attest_rc
 check_policy(const struct tpm2_policy *policy, const struct secret *auth, struct attest_error *err)
@@ -272,23 +205,17 @@ unmarshal(const struct tpm2_sealed *sealed, const struct tpm2_policy *policy,
 static enum attest_rc
 check_pcrs(struct tpm2_link *link, const struct tpm2_policy *policy, struct attest_error *err)
 {
-    uint8_t now[TPM2_PCR_COUNT][SHA256_LEN];
-    char moved[80] = "";
-    size_t len = 0;
-    unsigned n = 0;
+    tpm2_pcr_values now;
+    char names[TPM2_PCRS_TEXT_MAX];
     enum attest_rc rc = tpm2_pcrs_read(link, policy->pcrs, now, err);
     if (rc)
         return rc;
-    for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
-        if (policy->pcrs >> i & 1 && memcmp(now[i], policy->values[i], SHA256_LEN) != 0) {
-            len += (size_t)snprintf(moved + len, sizeof(moved) - len, "%s%u", n ? ", " : "", i);
-            n++;
-        }
-    }
-    if (n == 0)
+    uint32_t moved = tpm2_pcrs_moved(policy->pcrs, policy->values, now);
+    if (!moved)
         return ATTEST_OK;
+    tpm2_pcrs_names(moved, names);
     return error_set(err, ATTEST_E_DENIED, "PCR %s (sha256) moved since the keys were sealed",
-                     moved);
+                     names);
 }
 
 static TSS2_RC

@@ -3,26 +3,19 @@
 #define HSM_TPM2_SEAL_H
 
 #include "hsm/tpm2_link.h"
+#include "hsm/tpm2_policy.h"
 
 /*
  * A secret sealed by the TPM: it gives it back only to who meets the policy, and only on the same
  * TPM. Sealed, not resident: what was unsealed is in our memory and works without the TPM.
  *
- * The policy is PolicyPCR, then PolicyAuthValue, each where it is asked for, and there is no other
- * way to the object: userWithAuth and adminWithPolicy are clear. The digest of the policy is
- * computed here and compared by the TPM.
+ * There is no other way to the object than its policy: userWithAuth and adminWithPolicy are clear.
+ * The digest of the policy is computed by us (tpm2_policy.h) and compared by the TPM.
  */
 
-#define TPM2_PCR_COUNT 24
 #define TPM2_SEALED_MAX 512 /* bytes of either part, marshalled */
 #define TPM2_WRAPPING_LEN 32
 #define TPM2_AUTH_MAX 32
-
-struct tpm2_policy {
-    uint32_t pcrs;                              /* bit n: PCR n of the SHA-256 bank */
-    uint8_t values[TPM2_PCR_COUNT][SHA256_LEN]; /* of the chosen ones, when it was sealed */
-    bool auth;                                  /* an authorization value has to be known too */
-};
 
 struct tpm2_sealed {
     uint8_t public_part[TPM2_SEALED_MAX];  /* TPM2B_PUBLIC, marshalled */
@@ -30,17 +23,9 @@ struct tpm2_sealed {
     size_t public_len, private_len;
 };
 
-/*
- * "sha256:0,2,7,11" into bits: ascending, none twice, 0 to 23; "" chooses none. ATTEST_E_CONFIG.
- */
-enum attest_rc tpm2_pcrs_parse(const char *text, uint32_t *ret, struct attest_error *err);
-
 /* Reads the chosen PCRs as they are now. */
-enum attest_rc tpm2_pcrs_read(struct tpm2_link *link, uint32_t pcrs,
-                              uint8_t values[TPM2_PCR_COUNT][SHA256_LEN], struct attest_error *err);
-
-/* What TPM2_PolicyPCR and TPM2_PolicyAuthValue make of these values. */
-void tpm2_policy_digest(const struct tpm2_policy *policy, uint8_t digest[SHA256_LEN]);
+enum attest_rc tpm2_pcrs_read(struct tpm2_link *link, uint32_t pcrs, tpm2_pcr_values values,
+                              struct attest_error *err);
 
 /*
  * Seals a secret of TPM2_WRAPPING_LEN bytes. auth: needed exactly when policy->auth, 1 to

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HSM_TPM2_POLICY_H
+#define HSM_TPM2_POLICY_H
+
+#include "base/bytes.h"
+#include "base/ed25519.h"
+
+/*
+ * What has to be so before a TPM gives a sealed secret back, and the digest that stands for it in
+ * the sealed object (TPM 2.0 Library, part 3, chapter 23). Pure: no TPM, no I/O; thread-safe.
+ *
+ * Without an approver it is PolicyPCR of the recorded values, then PolicyAuthValue, each where it
+ * is asked for.
+ */
+
+#define TPM2_PCR_COUNT 24
+#define TPM2_NAME_LEN 34 /* of an object whose name algorithm is SHA-256: 000b and the digest */
+
+typedef uint8_t tpm2_pcr_values[TPM2_PCR_COUNT][SHA256_LEN];
+
+struct tpm2_policy {
+    uint32_t pcrs;          /* bit n: PCR n of the SHA-256 bank */
+    tpm2_pcr_values values; /* of the chosen ones, when it was sealed */
+    bool auth;              /* an authorization value has to be known too */
+};
+
+/*
+ * "sha256:0,2,7,11" into bits: ascending, none twice, 0 to 23; "" chooses none. ATTEST_E_CONFIG.
+ */
+enum attest_rc tpm2_pcrs_parse(const char *text, uint32_t *ret, struct attest_error *err);
+
+/* The same the other way; out gets "" for none. */
+#define TPM2_PCRS_TEXT_MAX 80
+void tpm2_pcrs_text(uint32_t pcrs, char out[TPM2_PCRS_TEXT_MAX]);
+
+/* Those of pcrs that differ. */
+uint32_t tpm2_pcrs_moved(uint32_t pcrs, const tpm2_pcr_values a, const tpm2_pcr_values b);
+
+/* "7" or "2, 7": for a sentence. */
+void tpm2_pcrs_names(uint32_t pcrs, char out[TPM2_PCRS_TEXT_MAX]);
+
+/* What the TPM makes of the policy's commands. */
+void tpm2_policy_digest(const struct tpm2_policy *policy, uint8_t digest[SHA256_LEN]);
+
+#endif
