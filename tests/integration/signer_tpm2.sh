@@ -57,6 +57,7 @@ expect 0
 signer_stop
 run signer_log_verify
 expect 0
+swtpm_secrets_of "$keys" "$dir/pin"
 
 tpm2_pcrextend -T "$TCTI" 7:sha256=0000000000000000000000000000000000000000000000000000000000000001
 refused "with a PCR that moved" "PCR 7 (sha256) moved"
@@ -74,6 +75,7 @@ cp "$dir/good" "$keys"
 signer_start || exit 1
 run signer_load --count 20 --in-flight 4
 expect 0
+signer_stop
 left=$(tpm2_getcap -T "$TCTI" handles-transient; tpm2_getcap -T "$TCTI" handles-loaded-session)
 [ -z "$left" ] || complain "left in the TPM: $left"
 exit $failed

@@ -23,9 +23,13 @@
  * are an orderly power cycle, swtpm_cut() instead is a power cut. A TPM takes that for an attempt
  * to get around its counting: after a protected object was used, each cut counts as one wrong
  * value, and swtpm allows three.
+ *
+ * By `tcti` each byte to and from it is written down (tests/support/tcti_log.c), and swtpm_stop()
+ * ends the test with 1 when one of the secrets that swtpm_secret() was told stands in what was
+ * written. `plain` is for what the test itself does to the TPM.
  */
 struct swtpm {
-    char dir[128], tcti[64];
+    char dir[128], tcti[512], plain[64];
     pid_t pid;
     unsigned short port;
 };
@@ -121,7 +125,9 @@ swtpm_start(struct swtpm *t)
         t->port = (unsigned short)(20000 + random() % 20000);
         if (!swtpm_listening(t->port) && !swtpm_listening((unsigned short)(t->port + 1)) &&
             swtpm_on(t)) {
-            snprintf(t->tcti, sizeof(t->tcti), "swtpm:host=127.0.0.1,port=%u", t->port);
+            snprintf(t->plain, sizeof(t->plain), "swtpm:host=127.0.0.1,port=%u", t->port);
+            snprintf(t->tcti, sizeof(t->tcti),
+                     BUILD_DIR "/tests/support/.libs/tcti_log.so:%s/bus.log,%s", t->dir, t->plain);
             return true;
         }
     }
@@ -135,11 +141,43 @@ swtpm_remove_one(const char *path, const struct stat *st, int flag, struct FTW *
     return remove(path);
 }
 
+/* These bytes, eight at least, must not cross the bus. */
+static inline void
+swtpm_secret(const struct swtpm *t, const char *name, const void *p, size_t len)
+{
+    char path[192];
+    snprintf(path, sizeof(path), "%s/secrets", t->dir);
+    FILE *out = fopen(path, "a");
+    if (!out)
+        abort();
+    fprintf(out, "%s ", name);
+    for (size_t i = 0; i < len; i++)
+        fprintf(out, "%02x", ((const unsigned char *)p)[i]);
+    if (fputc('\n', out) == EOF || fclose(out) != 0)
+        abort();
+}
+
+/* Whether none of them did; false too when there is nothing to look for or in. */
+static inline bool
+swtpm_bus_clean(const struct swtpm *t)
+{
+    char command[1024];
+    snprintf(command, sizeof(command),
+             BUILD_DIR "/tests/support/find_secrets %s/secrets file %s/bus.log >&2", t->dir,
+             t->dir);
+    return system(command) == 0;
+}
+
 static inline void
 swtpm_stop(struct swtpm *t)
 {
     swtpm_off(t);
+    bool clean = swtpm_bus_clean(t);
     nftw(t->dir, swtpm_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (!clean) {
+        fprintf(stderr, "swtpm: not shown that no secret crossed the bus\n");
+        exit(1);
+    }
 }
 
 #endif

@@ -2,6 +2,10 @@
 # For shell tests, after `dir` has been set: a TPM that nobody else sees, swtpm on two neighbouring
 # loopback ports, without a resource manager. swtpm_start sets TCTI, or leaves the test with 77;
 # swtpm_off and swtpm_on are an orderly power cycle.
+#
+# By TCTI each byte to and from it goes into $dir/bus.log (tests/support/tcti_log.c). When the TPM
+# ends, what the test told swtpm_secret, and $dir/pin, must not stand there, or the test ends with 1.
+# TCTI_PLAIN is for what the test itself does to the TPM with passwords.
 
 swtpm_pid= swtpm_port=
 
@@ -12,7 +16,8 @@ swtpm_start() {
     mkdir -p "$dir/tpm"
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         swtpm_port=$(($(od -An -N2 -tu2 /dev/urandom) % 20000 + 20000))
-        TCTI=swtpm:host=127.0.0.1,port=$swtpm_port
+        TCTI_PLAIN=swtpm:host=127.0.0.1,port=$swtpm_port
+        TCTI=$top_builddir/tests/support/.libs/tcti_log.so:$dir/bus.log,$TCTI_PLAIN
         swtpm_on && return
     done
     echo "swtpm does not start"
@@ -25,7 +30,7 @@ swtpm_on() {
         --tpmstate "dir=$dir/tpm,mode=0600" --flags not-need-init,startup-clear >/dev/null 2>&1 &
     swtpm_pid=$!
     tries=0
-    until tpm2_getcap -T "$TCTI" properties-fixed >/dev/null 2>&1; do
+    until tpm2_getcap -T "$TCTI_PLAIN" properties-fixed >/dev/null 2>&1; do
         tries=$((tries + 1))
         if ! kill -0 $swtpm_pid 2>/dev/null || [ $tries -gt 200 ]; then
             swtpm_kill
@@ -40,9 +45,32 @@ swtpm_kill() {
     kill -KILL $swtpm_pid 2>/dev/null
     wait $swtpm_pid 2>/dev/null
     swtpm_pid=
+    swtpm_bus_clean && return
+    echo "FAILED: secrets crossed the bus to the TPM"
+    exit 1
 }
 
 swtpm_off() {
-    tpm2_shutdown -T "$TCTI" -c || return 1
+    tpm2_shutdown -T "$TCTI_PLAIN" -c || return 1
     swtpm_kill
+}
+
+# swtpm_secret NAME FILE: what this file holds, but for a newline at its end, is a secret.
+swtpm_secret() {
+    printf '%s %s\n' "$1" "$(printf %s "$(cat "$2")" | od -An -v -tx1 | tr -d ' \n')" >>"$dir/secrets"
+}
+
+# swtpm_secrets_of SEALED [PIN]: the seeds and the wrapping key in a file of sealed keys that nobody
+# has open; asked of the TPM by the plain way.
+swtpm_secrets_of() {
+    "$top_builddir/tests/support/sealed_secrets" "$TCTI_PLAIN" "$@" >>"$dir/secrets" ||
+        complain "$1 could not be opened for its secrets"
+}
+
+swtpm_bus_clean() {
+    [ -s "$dir/bus.log" ] || return 0
+    # What is shorter than eight characters is a wrong one.
+    [ "$(cat "$dir/pin" 2>/dev/null | wc -c)" -lt 8 ] || swtpm_secret pin "$dir/pin"
+    [ -s "$dir/secrets" ] || return 0
+    "$top_builddir/tests/support/find_secrets" "$dir/secrets" file "$dir/bus.log"
 }

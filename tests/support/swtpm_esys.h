@@ -18,7 +18,7 @@ swtpm_connect(const struct swtpm *t)
 {
     struct swtpm_direct d = {0};
     setenv("TSS2_LOG", "all+NONE", 1);
-    if (Tss2_TctiLdr_Initialize(t->tcti, &d.tcti) != TSS2_RC_SUCCESS ||
+    if (Tss2_TctiLdr_Initialize(t->plain, &d.tcti) != TSS2_RC_SUCCESS ||
         Esys_Initialize(&d.esys, d.tcti, NULL) != TSS2_RC_SUCCESS)
         abort();
     return d;

@@ -89,6 +89,8 @@ random_is_not_the_same_twice(void **state)
     AUTO(secret) struct secret a = {0}, b = {0};
     assert_int_equal(tpm2_random(link, &a, 32, NULL), ATTEST_OK);
     assert_int_equal(tpm2_random(link, &b, 32, NULL), ATTEST_OK);
+    swtpm_secret(&tpm, "random", a.p, a.len);
+    swtpm_secret(&tpm, "random", b.p, b.len);
     assert_false(secret_eq(a.p, a.len, b.p, b.len));
     assert_int_equal(tpm2_random(link, &b, 33, NULL), ATTEST_E_ARGUMENT);
 }
@@ -136,6 +138,8 @@ takes_the_password_of_the_owner(void **state)
     swtpm_own(&tpm, "landlord");
     AUTO(secret) struct secret right = secret_copy("landlord", 8);
     AUTO(secret) struct secret wrong = secret_copy("squatter", 8);
+    swtpm_secret(&tpm, "owner", right.p, right.len);
+    swtpm_secret(&tpm, "not-owner", wrong.p, wrong.len);
     struct tpm2_link_config config = {.tcti = tpm.tcti};
     struct tpm2_link *link = NULL;
     struct attest_error err = {0};

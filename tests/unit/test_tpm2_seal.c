@@ -44,6 +44,7 @@ seal(struct tpm2_link *link, const struct tpm2_policy *policy, const struct secr
      struct tpm2_sealed *ret)
 {
     struct attest_error err = {0};
+    swtpm_secret(&tpm, "sealed", secret->p, secret->len);
     if (tpm2_seal(link, policy, policy->auth ? &right : NULL, secret, ret, &err))
         fail_msg("seal: %s", err.text);
 }
@@ -240,35 +241,28 @@ holds(struct slice all, const uint8_t *p, size_t len)
     return memmem(all.p, all.len, p, len) != NULL;
 }
 
-/* Everything that crossed the bus, as the library's own recorder saw it. */
+/* What swtpm_stop() looks through at the end is what crossed the bus, so far as it may be seen. */
 static void
-the_bus_shows_no_secret(void **state)
+the_bus_is_written_down(void **state)
 {
     (void)state;
-    char file[192], tcti[96];
-    snprintf(file, sizeof(file), "%s/bus.pcap", tpm.dir);
-    snprintf(tcti, sizeof(tcti), "pcap:%s", tpm.tcti);
-    setenv("TCTI_PCAP_FILE", file, 1);
+    char file[192];
+    snprintf(file, sizeof(file), "%s/bus.log", tpm.dir);
     AUTO(secret) struct secret secret = secret_new(32), back = {0};
     random_bytes(secret.p, 32);
     struct tpm2_sealed sealed;
     struct attest_error err = {0};
-    struct tpm2_link *link = open_link(tcti);
+    struct tpm2_link *link = open_link(tpm.tcti);
     struct tpm2_policy policy = policy_now(link, "sha256:0,7", true);
     seal(link, &policy, &secret, &sealed);
     assert_int_equal(tpm2_unseal(link, &policy, &right, &sealed, &back, &err), ATTEST_OK);
     tpm2_link_close(link);
     AUTO(buf) struct buf all;
-    buf_init(&all, 1 << 20);
-    assert_int_equal(file_read(file, 1 << 20, &all, &err), ATTEST_OK);
-    uint8_t digest[SHA256_LEN];
-    tpm2_policy_digest(&policy, digest);
-    /* It saw this much, in the clear or not: */
-    assert_true(holds(buf_view(&all), digest, sizeof(digest)) ||
-                holds(buf_view(&all), sealed.private_part + 2, 32));
+    buf_init(&all, 16 << 20);
+    assert_int_equal(file_read(file, 16 << 20, &all, &err), ATTEST_OK);
+    assert_true(holds(buf_view(&all), policy.values[7], SHA256_LEN));
+    assert_true(holds(buf_view(&all), sealed.public_part, sealed.public_len));
     assert_false(holds(buf_view(&all), secret.p, 8));
-    assert_false(holds(buf_view(&all), secret.p + 24, 8));
-    assert_false(holds(buf_view(&all), right.p, right.len));
 }
 
 static void
@@ -360,11 +354,13 @@ main(void)
     random_bytes(right.p, right.len);
     right.p[right.len - 1] |= 1; /* a TPM drops zeros at the end */
     wrong = secret_copy("not the right value", 19);
+    swtpm_secret(&tpm, "right", right.p, right.len);
+    swtpm_secret(&tpm, "wrong", wrong.p, wrong.len);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_the_choice_of_pcrs),  cmocka_unit_test(gives_back_what_was_sealed),
         cmocka_unit_test(asks_for_some_policy),      cmocka_unit_test(names_the_pcr_that_moved),
         cmocka_unit_test(the_tpm_refuses_by_itself), cmocka_unit_test(refuses_what_is_damaged),
-        cmocka_unit_test(the_bus_shows_no_secret),   cmocka_unit_test(memory_keeps_no_copy),
+        cmocka_unit_test(the_bus_is_written_down),   cmocka_unit_test(memory_keeps_no_copy),
         cmocka_unit_test(tpm2_tools_see_the_policy), cmocka_unit_test(wrong_values_are_counted),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "hsm/tpm2_store.h"
+
+/*
+ * sealed_secrets TCTI FILE [PIN-FILE]: what a file of sealed keys hides, for find_secrets, one a
+ * line. For tests, on keys that are worth nothing.
+ */
+
+static void
+print_secret(const char *name, const uint8_t *p, size_t len)
+{
+    printf("%s ", name);
+    for (size_t i = 0; i < len; i++)
+        printf("%02x", p[i]);
+    putchar('\n');
+}
+
+int
+main(int argc, char **argv)
+{
+    struct attest_error err = {0};
+    AUTO(secret) struct secret pin = {0};
+    if (argc < 3 || crypto_init(&err) || (argc > 3 && secret_read_file(argv[3], 255, &pin, &err))) {
+        fprintf(stderr, "sealed_secrets: TCTI FILE [PIN-FILE] %s\n", err.text);
+        return 2;
+    }
+    const struct tpm2_store_config config = {
+        .link = {.tcti = argv[1]}, .path = argv[2], .pin = &pin};
+    struct tpm2_store store;
+    if (tpm2_store_open(&store, &config, &err)) {
+        fprintf(stderr, "sealed_secrets: %s\n", err.text);
+        return 1;
+    }
+    print_secret("wrapping-key", store.wrapping.p, store.wrapping.len);
+    for (size_t i = 0; i < store.file->n_keys; i++) {
+        char name[TPM2_PURPOSE_MAX + 32];
+        snprintf(name, sizeof(name), "seed-%zu-%s", i, store.file->keys[i].purpose);
+        print_secret(name, store.pairs.p + i * ED25519_PAIR_LEN, ED25519_SEED_LEN);
+    }
+    tpm2_store_close(&store);
+    return 0;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <tss2/tss2_tctildr.h>
+#include <unistd.h>
+
+/*
+ * A way to a TPM that writes down every byte that goes over it: a TCTI module (TCG TSS 2.0 TCTI
+ * 1.0), which the loader takes by its path: "/path/tcti_log.so:FILE,TCTI". Each message is added
+ * to FILE behind a '>' (to the TPM) or '<' and its length, four bytes, the highest first. FILE has
+ * no comma in its name. A message that cannot be written down is not sent.
+ */
+
+#define LOG_MAGIC UINT64_C(0x61747463746c6f67)
+
+struct tcti_log {
+    TSS2_TCTI_CONTEXT_COMMON_CURRENT common;
+    TSS2_TCTI_CONTEXT *inner;
+    int fd;
+};
+
+static struct tcti_log *
+log_of(TSS2_TCTI_CONTEXT *tcti)
+{
+    struct tcti_log *log = (struct tcti_log *)tcti;
+    return log && log->common.v1.magic == LOG_MAGIC ? log : NULL;
+}
+
+static TSS2_RC
+write_down(struct tcti_log *log, char direction, const uint8_t *p, size_t len)
+{
+    uint8_t head[5] = {(uint8_t)direction, (uint8_t)(len >> 24), (uint8_t)(len >> 16),
+                       (uint8_t)(len >> 8), (uint8_t)len};
+    const struct iovec both[] = {{head, sizeof(head)}, {(void *)(uintptr_t)p, len}};
+    return writev(log->fd, both, 2) == (ssize_t)(sizeof(head) + len) ? TSS2_RC_SUCCESS
+                                                                     : TSS2_TCTI_RC_IO_ERROR;
+}
+
+static TSS2_RC
+transmit(TSS2_TCTI_CONTEXT *tcti, size_t len, const uint8_t *command)
+{
+    struct tcti_log *log = log_of(tcti);
+    if (!log || !command)
+        return TSS2_TCTI_RC_BAD_REFERENCE;
+    TSS2_RC rv = write_down(log, '>', command, len);
+    return rv ? rv : Tss2_Tcti_Transmit(log->inner, len, command);
+}
+
+/* Asked without a buffer it says how much there is, and nothing has crossed yet. */
+static TSS2_RC
+receive(TSS2_TCTI_CONTEXT *tcti, size_t *len, uint8_t *answer, int32_t timeout)
+{
+    struct tcti_log *log = log_of(tcti);
+    if (!log)
+        return TSS2_TCTI_RC_BAD_REFERENCE;
+    TSS2_RC rv = Tss2_Tcti_Receive(log->inner, len, answer, timeout);
+    if (rv || !answer)
+        return rv;
+    return write_down(log, '<', answer, *len);
+}
+
+static void
+finalize(TSS2_TCTI_CONTEXT *tcti)
+{
+    struct tcti_log *log = log_of(tcti);
+    if (!log)
+        return;
+    Tss2_TctiLdr_Finalize(&log->inner);
+    close(log->fd);
+}
+
+static TSS2_RC
+cancel(TSS2_TCTI_CONTEXT *tcti)
+{
+    struct tcti_log *log = log_of(tcti);
+    return log ? Tss2_Tcti_Cancel(log->inner) : TSS2_TCTI_RC_BAD_REFERENCE;
+}
+
+static TSS2_RC
+poll_handles(TSS2_TCTI_CONTEXT *tcti, TSS2_TCTI_POLL_HANDLE *handles, size_t *n)
+{
+    struct tcti_log *log = log_of(tcti);
+    return log ? Tss2_Tcti_GetPollHandles(log->inner, handles, n) : TSS2_TCTI_RC_BAD_REFERENCE;
+}
+
+static TSS2_RC
+set_locality(TSS2_TCTI_CONTEXT *tcti, uint8_t locality)
+{
+    struct tcti_log *log = log_of(tcti);
+    return log ? Tss2_Tcti_SetLocality(log->inner, locality) : TSS2_TCTI_RC_BAD_REFERENCE;
+}
+
+static TSS2_RC
+make_sticky(TSS2_TCTI_CONTEXT *tcti, TPM2_HANDLE *handle, uint8_t sticky)
+{
+    struct tcti_log *log = log_of(tcti);
+    return log ? Tss2_Tcti_MakeSticky(log->inner, handle, sticky) : TSS2_TCTI_RC_BAD_REFERENCE;
+}
+
+static TSS2_RC
+init(TSS2_TCTI_CONTEXT *tcti, size_t *size, const char *config)
+{
+    if (!size)
+        return TSS2_TCTI_RC_BAD_VALUE;
+    if (!tcti) {
+        *size = sizeof(struct tcti_log);
+        return TSS2_RC_SUCCESS;
+    }
+    const char *comma = config ? strchr(config, ',') : NULL;
+    if (*size < sizeof(struct tcti_log) || !comma)
+        return TSS2_TCTI_RC_BAD_VALUE;
+    struct tcti_log *log = (struct tcti_log *)tcti;
+    char *path = strndup(config, (size_t)(comma - config));
+    if (!path)
+        return TSS2_TCTI_RC_MEMORY;
+    log->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    free(path);
+    if (log->fd < 0)
+        return TSS2_TCTI_RC_IO_ERROR;
+    TSS2_RC rv = Tss2_TctiLdr_Initialize(comma + 1, &log->inner);
+    if (rv) {
+        close(log->fd);
+        return rv;
+    }
+    log->common = (TSS2_TCTI_CONTEXT_COMMON_CURRENT){
+        .v1 = {.magic = LOG_MAGIC,
+               .version = 2,
+               .transmit = transmit,
+               .receive = receive,
+               .finalize = finalize,
+               .cancel = cancel,
+               .getPollHandles = poll_handles,
+               .setLocality = set_locality},
+        .makeSticky = make_sticky,
+    };
+    return TSS2_RC_SUCCESS;
+}
+
+static const TSS2_TCTI_INFO info = {
+    .version = 2,
+    .name = "tcti-log",
+    .description = "writes down what crosses another TCTI",
+    .config_help = "FILE,TCTI",
+    .init = init,
+};
+
+__attribute__((visibility("default"))) const TSS2_TCTI_INFO *Tss2_Tcti_Info(void);
+
+const TSS2_TCTI_INFO *
+Tss2_Tcti_Info(void)
+{
+    return &info;
+}
