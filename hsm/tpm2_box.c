@@ -2,13 +2,16 @@
 #include "hsm/tpm2_box.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <string.h>
 
 #define NONCE_LEN 12
 #define TAG_LEN 16
 
 static const char seed_domain[] = "attestd-tpm2-seed/1";
+static const char authority_domain[] = "attestd-tpm2-authority/1";
 static const char file_domain[] = "attestd-tpm2-file/1";
+static const char auth_domain[] = "attestd-tpm2-auth/1";
 
 DEFINE_AUTO(evp, EVP_CIPHER_CTX *, EVP_CIPHER_CTX_free);
 
@@ -63,83 +66,145 @@ box_open(const struct secret *wrapping, const struct bound *bound, const uint8_t
 }
 
 static void
-bind_seed(const struct tpm2_file *file, const struct tpm2_file_key *key, struct buf *out)
+put_serial(const struct tpm2_file *file, struct buf *out)
 {
     uint8_t serial[8];
     be32_put(serial, (uint32_t)(file->serial >> 32));
     be32_put(serial + 4, (uint32_t)file->serial);
     buf_reset(out);
     buf_append(out, serial, sizeof(serial));
-    buf_append(out, key->ref.id, sizeof(key->ref.id));
-    buf_append(out, key->ref.public_key, sizeof(key->ref.public_key));
-    buf_append(out, key->purpose, strlen(key->purpose) + 1);
-    buf_append(out, key->label, strlen(key->label) + 1);
+}
+
+static struct bound
+bind_authority(const struct tpm2_file *file, struct buf *data)
+{
+    put_serial(file, data);
+    return (struct bound){{authority_domain, sizeof(authority_domain)}, buf_view(data)};
+}
+
+static struct bound
+bind_seed(const struct tpm2_file *file, const struct tpm2_file_key *key, struct buf *data)
+{
+    put_serial(file, data);
+    buf_append(data, key->ref.id, sizeof(key->ref.id));
+    buf_append(data, key->ref.public_key, sizeof(key->ref.public_key));
+    buf_append(data, key->purpose, strlen(key->purpose) + 1);
+    buf_append(data, key->label, strlen(key->label) + 1);
+    return (struct bound){{seed_domain, sizeof(seed_domain)}, buf_view(data)};
 }
 
 static struct slice
-seed_at(const struct secret *seeds, size_t i)
+part_of(const struct secret *secret, size_t at, size_t len)
 {
-    return (struct slice){(const char *)seeds->p + i * ED25519_SEED_LEN, ED25519_SEED_LEN};
+    return (struct slice){(const char *)secret->p + at, len};
+}
+
+/* Every box but the last, of which `data` is room for what is bound. */
+static bool
+close_boxes(struct tpm2_file *file, const struct tpm2_secrets *secrets, struct buf *data)
+{
+    struct bound bound = bind_authority(file, data);
+    bool good = secrets->authority.len == TPM2_AUTHORITY_LEN &&
+                box_close(&secrets->wrapping, &bound,
+                          part_of(&secrets->authority, 0, TPM2_AUTHORITY_LEN), file->authority_box);
+    for (size_t i = 0; good && i < file->n_keys; i++) {
+        bound = bind_seed(file, &file->keys[i], data);
+        good = box_close(&secrets->wrapping, &bound,
+                         part_of(&secrets->seeds, i * ED25519_SEED_LEN, ED25519_SEED_LEN),
+                         file->keys[i].box);
+    }
+    return good && !buf_rc(data);
 }
 
 enum attest_rc
-tpm2_box_close(struct tpm2_file *file, const struct secret *wrapping, const struct secret *seeds,
-               struct buf *out, struct attest_error *err)
+tpm2_box_close(struct tpm2_file *file, const struct tpm2_secrets *secrets, struct buf *out,
+               struct attest_error *err)
 {
     AUTO(buf) struct buf data;
     buf_init(&data, 512);
-    struct bound bound = {{seed_domain, sizeof(seed_domain)}, {NULL, 0}};
-    for (size_t i = 0; i < file->n_keys; i++) {
-        bind_seed(file, &file->keys[i], &data);
-        bound.data = buf_view(&data);
-        if (buf_rc(&data) || !box_close(wrapping, &bound, seed_at(seeds, i), file->keys[i].box))
-            return error_set(err, ATTEST_E_NOMEM, "a seed could not be encrypted");
-    }
+    if (!close_boxes(file, secrets, &data))
+        return error_set(err, ATTEST_E_NOMEM, "a seed could not be encrypted");
     size_t from = out->len;
     tpm2_file_write(file, out);
     if (buf_rc(out))
         return error_set(err, buf_rc(out), "sealed keys: %s", attest_strerror(buf_rc(out)));
-    bound.domain = (struct slice){file_domain, sizeof(file_domain)};
-    bound.data = (struct slice){out->p + from, out->len - from};
-    if (!box_close(wrapping, &bound, (struct slice){NULL, 0}, file->seal))
+    const struct bound whole = {{file_domain, sizeof(file_domain)},
+                                {out->p + from, out->len - from}};
+    if (!box_close(&secrets->wrapping, &whole, (struct slice){NULL, 0}, file->seal))
         return error_set(err, ATTEST_E_NOMEM, "the sealed keys could not be authenticated");
     buf_append(out, file->seal, sizeof(file->seal));
     return buf_rc(out) ? error_set(err, buf_rc(out), "sealed keys: no room") : ATTEST_OK;
 }
 
 static bool
-open_one(const struct tpm2_file *file, size_t i, const struct secret *wrapping,
-         const struct secret *seeds, struct buf *data)
+open_seed(const struct tpm2_file *file, size_t i, struct tpm2_secrets *secrets, struct buf *data)
 {
     const struct tpm2_file_key *key = &file->keys[i];
-    const struct secret seed = {seeds->p + i * ED25519_SEED_LEN, ED25519_SEED_LEN};
+    const struct secret seed = {secrets->seeds.p + i * ED25519_SEED_LEN, ED25519_SEED_LEN};
     uint8_t public_key[ED25519_PUBLIC_LEN];
-    bind_seed(file, key, data);
-    const struct bound bound = {{seed_domain, sizeof(seed_domain)}, buf_view(data)};
-    if (buf_rc(data) || !box_open(wrapping, &bound, key->box, seed.p, seed.len))
+    const struct bound bound = bind_seed(file, key, data);
+    if (buf_rc(data) || !box_open(&secrets->wrapping, &bound, key->box, seed.p, seed.len))
         return false;
     ed25519_public_from_seed(public_key, &seed);
     return memcmp(public_key, key->ref.public_key, sizeof(public_key)) == 0;
 }
 
-enum attest_rc
-tpm2_box_open(const struct tpm2_file *file, struct slice bytes, const struct secret *wrapping,
-              struct secret *seeds, struct attest_error *err)
+static bool
+open_boxes(const struct tpm2_file *file, struct tpm2_secrets *secrets)
 {
-    if (bytes.len < TPM2_SEAL_LEN || seeds->len < file->n_keys * ED25519_SEED_LEN)
-        return error_set(err, ATTEST_E_ARGUMENT, "sealed keys: no room");
+    AUTO(buf) struct buf data;
+    buf_init(&data, 512);
+    const struct bound bound = bind_authority(file, &data);
+    bool good = !buf_rc(&data) && box_open(&secrets->wrapping, &bound, file->authority_box,
+                                           secrets->authority.p, TPM2_AUTHORITY_LEN);
+    for (size_t i = 0; good && i < file->n_keys; i++)
+        good = open_seed(file, i, secrets, &data);
+    return good;
+}
+
+enum attest_rc
+tpm2_box_open(const struct tpm2_file *file, struct slice bytes, struct tpm2_secrets *secrets,
+              struct attest_error *err)
+{
+    if (bytes.len < TPM2_SEAL_LEN)
+        return error_set(err, ATTEST_E_ARGUMENT, "sealed keys: too few bytes");
     const struct bound whole = {{file_domain, sizeof(file_domain)},
                                 {bytes.p, bytes.len - TPM2_SEAL_LEN}};
     const uint8_t *seal = (const uint8_t *)bytes.p + bytes.len - TPM2_SEAL_LEN;
-    if (!box_open(wrapping, &whole, seal, NULL, 0))
+    if (!box_open(&secrets->wrapping, &whole, seal, NULL, 0))
         return error_set(err, ATTEST_E_CORRUPT, "the file of sealed keys was changed by others");
-    AUTO(buf) struct buf data;
-    buf_init(&data, 512);
-    for (size_t i = 0; i < file->n_keys; i++) {
-        if (!open_one(file, i, wrapping, seeds, &data)) {
-            secret_wipe(seeds->p, seeds->len);
-            return error_set(err, ATTEST_E_CORRUPT, "sealed keys: a seed does not open");
-        }
-    }
-    return ATTEST_OK;
+    secrets->authority = secret_new(TPM2_AUTHORITY_LEN);
+    secrets->seeds = secret_new((file->n_keys + 1) * ED25519_SEED_LEN);
+    if (open_boxes(file, secrets))
+        return ATTEST_OK;
+    secret_free(&secrets->authority);
+    secret_free(&secrets->seeds);
+    return error_set(err, ATTEST_E_CORRUPT, "sealed keys: a seed does not open");
+}
+
+void
+tpm2_secrets_free(struct tpm2_secrets *secrets)
+{
+    secret_free(&secrets->wrapping);
+    secret_free(&secrets->authority);
+    secret_free(&secrets->seeds);
+}
+
+bool
+tpm2_auth_value(const struct secret *authority, const char *name,
+                uint8_t value[TPM2_AUTH_VALUE_LEN])
+{
+    uint8_t data[128];
+    size_t name_len = strlen(name);
+    unsigned len = 0;
+    if (authority->len != TPM2_AUTHORITY_LEN || sizeof(auth_domain) + name_len > sizeof(data))
+        return false;
+    memcpy(data, auth_domain, sizeof(auth_domain));
+    memcpy(data + sizeof(auth_domain), name, name_len);
+    if (!HMAC(EVP_sha256(), authority->p, TPM2_AUTHORITY_LEN, data, sizeof(auth_domain) + name_len,
+              value, &len) ||
+        len != TPM2_AUTH_VALUE_LEN)
+        return false;
+    value[TPM2_AUTH_VALUE_LEN - 1] |= 0x80;
+    return true;
 }

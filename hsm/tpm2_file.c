@@ -183,12 +183,15 @@ tpm2_file_read(struct slice bytes, struct tpm2_file **ret, struct attest_error *
         return error_set(err, ATTEST_E_UNSUPPORTED, "sealed keys in a version not known here");
     file->serial = take_number(&c, 8);
     take(&c, file->primary_name, sizeof(file->primary_name));
+    file->counter = (uint32_t)take_number(&c, 4);
     take_policy(&c, &file->policy);
     file->sealed.public_len = take_run(&c, 2, TPM2_SEALED_MAX, file->sealed.public_part);
     file->sealed.private_len = take_run(&c, 2, TPM2_SEALED_MAX, file->sealed.private_part);
+    take(&c, file->authority_box, sizeof(file->authority_box));
     take_lease(&c, file);
     size_t n = take_number(&c, 2);
-    if (file->serial == 0 || n > TPM2_KEYS_MAX)
+    if (file->serial == 0 || file->counter < TPM2_NV_FIRST || file->counter > TPM2_NV_LAST ||
+        n > TPM2_KEYS_MAX)
         c.bad = true;
     while (file->n_keys < n && !c.bad)
         take_key(&c, file);
@@ -232,6 +235,7 @@ tpm2_file_write(const struct tpm2_file *file, struct buf *out)
     buf_append(out, magic, sizeof(magic));
     put_number(out, file->serial, 8);
     buf_append(out, file->primary_name, sizeof(file->primary_name));
+    put_number(out, file->counter, 4);
     put_number(out, file->policy.auth, 1);
     put_number(out, file->policy.pcrs, 4);
     for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
@@ -240,6 +244,7 @@ tpm2_file_write(const struct tpm2_file *file, struct buf *out)
     }
     put_run(out, 2, file->sealed.public_part, file->sealed.public_len);
     put_run(out, 2, file->sealed.private_part, file->sealed.private_len);
+    buf_append(out, file->authority_box, sizeof(file->authority_box));
     put_lease(out, file);
     put_number(out, file->n_keys, 2);
     for (size_t i = 0; i < file->n_keys; i++) {

@@ -11,12 +11,14 @@
  * but the lease, no room for a byte more or less:
  *
  *   16  "attestd-tpm2/1", newline, NUL
- *    8  serial: 1 or more, one more with each change
+ *    8  serial: 1 or more, what the TPM's counter shows; one more with each change of the keys
  *   34  name of the TPM's primary key
+ *    4  handle of the counter (tpm2_counter.h)
  *    1  policy: 1 when an authorization value has to be known, else 0
  *    4  PCRs of the SHA-256 bank: bit n for PCR n; then 32 bytes for each, as it was
  *    2  length, and the TPM2B_PUBLIC of the sealed wrapping key
  *    2  length, and its TPM2B_PRIVATE
+ *   60  the authority in a box
  *    1  1 when there is a lease, else 0; then: 1 length and instance, 1 length and host, 8 since_s
  *    2  number of keys, each:
  *        16  id
@@ -33,6 +35,9 @@
 #define TPM2_PURPOSE_MAX 15
 #define TPM2_BOX_LEN 60
 #define TPM2_SEAL_LEN 28
+#define TPM2_AUTHORITY_LEN 32
+#define TPM2_NV_FIRST 0x01000000U /* handles of non-volatile memory are from here to … */
+#define TPM2_NV_LAST 0x01ffffffU
 
 struct tpm2_file_key {
     struct key_ref ref;
@@ -44,8 +49,10 @@ struct tpm2_file_key {
 struct tpm2_file {
     uint64_t serial;
     uint8_t primary_name[TPM2_NAME_LEN];
+    uint32_t counter;
     struct tpm2_policy policy;
     struct tpm2_sealed sealed;
+    uint8_t authority_box[TPM2_BOX_LEN];
     bool leased;
     struct keystore_lease lease;
     size_t n_keys;

@@ -5,101 +5,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 
 #include "base/file.h"
-#include "hsm/tpm2_box.h"
-
-#define FILE_MODE 0600
-
-/* ---- a change, until it is on the disk ---- */
-
-struct draft {
-    struct tpm2_file *file;
-    struct secret seeds, wrapping;
-};
-
-static void
-draft_auto(struct draft *d)
-{
-    tpm2_file_free(d->file);
-    secret_free(&d->seeds);
-    secret_free(&d->wrapping);
-}
-
-static bool
-copy_file(const struct tpm2_file *from, struct tpm2_file **ret)
-{
-    struct tpm2_file *file = tpm2_file_new();
-    if (!file)
-        return false;
-    struct tpm2_file_key *keys = file->keys;
-    *file = *from;
-    file->keys = keys;
-    memcpy(keys, from->keys, from->n_keys * sizeof(*keys));
-    *ret = file;
-    return true;
-}
-
-/* Seeds have room for one key more. */
-static enum attest_rc
-draft_of(const struct tpm2_store *store, struct draft *d, struct attest_error *err)
-{
-    if (!copy_file(store->file, &d->file))
-        return error_set(err, ATTEST_E_NOMEM, "out of memory");
-    d->wrapping = secret_copy(store->wrapping.p, store->wrapping.len);
-    d->seeds = secret_new((d->file->n_keys + 1) * ED25519_SEED_LEN);
-    for (size_t i = 0; i < d->file->n_keys; i++)
-        memcpy(d->seeds.p + i * ED25519_SEED_LEN, store->pairs.p + i * ED25519_PAIR_LEN,
-               ED25519_SEED_LEN);
-    return ATTEST_OK;
-}
-
-static struct secret
-pairs_of(const struct draft *d)
-{
-    size_t n = d->file->n_keys;
-    struct secret pairs = secret_new(n ? n * ED25519_PAIR_LEN : 1);
-    for (size_t i = 0; i < n; i++) {
-        uint8_t *pair = pairs.p + i * ED25519_PAIR_LEN;
-        memcpy(pair, d->seeds.p + i * ED25519_SEED_LEN, ED25519_SEED_LEN);
-        memcpy(pair + ED25519_SEED_LEN, d->file->keys[i].ref.public_key, ED25519_PUBLIC_LEN);
-    }
-    return pairs;
-}
-
-/* Makes the draft what signs from here on. */
-static void
-draft_take(struct tpm2_store *store, struct draft *d)
-{
-    struct secret pairs = pairs_of(d);
-    pthread_rwlock_wrlock(&store->lock);
-    struct tpm2_file *old_file = store->file;
-    struct secret old_pairs = store->pairs, old_wrapping = store->wrapping;
-    store->file = STEAL(d->file);
-    store->pairs = pairs;
-    store->wrapping = d->wrapping;
-    d->wrapping = (struct secret){0};
-    pthread_rwlock_unlock(&store->lock);
-    tpm2_file_free(old_file);
-    secret_free(&old_pairs);
-    secret_free(&old_wrapping);
-}
-
-static enum attest_rc
-draft_commit(struct tpm2_store *store, struct draft *d, struct attest_error *err)
-{
-    AUTO(buf) struct buf bytes;
-    buf_init(&bytes, TPM2_FILE_MAX);
-    d->file->serial++;
-    enum attest_rc rc = tpm2_box_close(d->file, &d->wrapping, &d->seeds, &bytes, err);
-    if (!rc)
-        rc = file_replace(store->config.path, FILE_MODE, buf_view(&bytes), err);
-    if (!rc)
-        draft_take(store, d);
-    return rc;
-}
+#include "hsm/tpm2_draft.h"
 
 /* ---- the TPM ---- */
 
@@ -119,25 +30,47 @@ auth_of(const struct tpm2_store_config *config)
 }
 
 static enum attest_rc
-seal_new_key(struct tpm2_link *link, const struct tpm2_store_config *config, struct draft *d,
+seal_new_key(struct tpm2_link *link, const struct tpm2_store_config *config, struct tpm2_draft *d,
              struct attest_error *err)
 {
     struct secret wrapping = {0};
     enum attest_rc rc = tpm2_random(link, &wrapping, TPM2_WRAPPING_LEN, err);
     if (rc)
         return rc;
-    secret_free(&d->wrapping);
-    d->wrapping = wrapping;
-    return tpm2_seal(link, &d->file->policy, auth_of(config), &d->wrapping, &d->file->sealed, err);
+    secret_free(&d->secrets.wrapping);
+    d->secrets.wrapping = wrapping;
+    return tpm2_seal(link, &d->file->policy, auth_of(config), &wrapping, &d->file->sealed, err);
 }
 
-/* ---- making and opening ---- */
+/* ---- making ---- */
+
+static enum attest_rc
+make_counter(struct tpm2_link *link, const struct tpm2_store_config *config, struct tpm2_draft *d,
+             struct attest_error *err)
+{
+    uint8_t auth[TPM2_AUTH_VALUE_LEN];
+    if (!tpm2_auth_value(&d->secrets.authority, TPM2_AUTH_COUNTER, auth))
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    enum attest_rc rc = tpm2_counter_create(link, config->link.owner_auth, auth, &d->file->counter,
+                                            &d->file->serial, err);
+    secret_wipe(auth, sizeof(auth));
+    return rc;
+}
+
+static enum attest_rc
+write_new(const struct tpm2_store_config *config, struct tpm2_draft *d, struct attest_error *err)
+{
+    AUTO(buf) struct buf bytes;
+    buf_init(&bytes, TPM2_FILE_MAX);
+    enum attest_rc rc = tpm2_box_close(d->file, &d->secrets, &bytes, err);
+    return rc ? rc : file_create(config->path, TPM2_FILE_MODE, buf_view(&bytes), err);
+}
 
 enum attest_rc
 tpm2_store_create(const struct tpm2_store_config *config, const char *pcrs,
                   struct attest_error *err)
 {
-    AUTO(draft) struct draft d = {.file = tpm2_file_new()};
+    AUTO(tpm2_draft) struct tpm2_draft d = {.file = tpm2_file_new()};
     if (!d.file)
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
     if (access(config->path, F_OK) == 0)
@@ -148,15 +81,16 @@ tpm2_store_create(const struct tpm2_store_config *config, const char *pcrs,
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
     if (rc || (rc = connect_tpm(config, NULL, &link, err)) ||
         (rc = tpm2_pcrs_read(link, policy->pcrs, policy->values, err)) ||
-        (rc = seal_new_key(link, config, &d, err)))
+        (rc = tpm2_random(link, &d.secrets.authority, TPM2_AUTHORITY_LEN, err)) ||
+        (rc = seal_new_key(link, config, &d, err)) || (rc = make_counter(link, config, &d, err)))
         return rc;
     memcpy(d.file->primary_name, link->primary_name, TPM2_NAME_LEN);
-    d.file->serial = 1;
-    AUTO(buf) struct buf bytes;
-    buf_init(&bytes, TPM2_FILE_MAX);
-    rc = tpm2_box_close(d.file, &d.wrapping, &d.seeds, &bytes, err);
-    return rc ? rc : file_create(config->path, FILE_MODE, buf_view(&bytes), err);
+    if ((rc = write_new(config, &d, err)))
+        tpm2_counter_remove(link, config->link.owner_auth, d.file->counter);
+    return rc;
 }
+
+/* ---- opening ---- */
 
 /* The lock is on a file of its own, because the one with the keys is replaced at each change. */
 static enum attest_rc
@@ -165,7 +99,7 @@ lock_path(struct tpm2_store *store, struct attest_error *err)
     char path[PATH_MAX];
     if (snprintf(path, sizeof(path), "%s.lock", store->config.path) >= (int)sizeof(path))
         return error_set(err, ATTEST_E_CONFIG, "sealed keys: the path is too long");
-    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, TPM2_FILE_MODE);
     if (store->lock_fd < 0)
         return error_errno(err, ATTEST_E_IO, errno, "%s", path);
     if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
@@ -177,35 +111,70 @@ lock_path(struct tpm2_store *store, struct attest_error *err)
 }
 
 static enum attest_rc
-unseal_file(struct tpm2_store *store, struct slice bytes, struct draft *d, struct attest_error *err)
+read_sealed(const char *path, struct buf *bytes, struct tpm2_draft *d, struct attest_error *err)
 {
-    AUTO(tpm2_link) struct tpm2_link *link = NULL;
-    enum attest_rc rc = connect_tpm(&store->config, d->file->primary_name, &link, err);
-    if (!rc)
-        rc = tpm2_unseal(link, &d->file->policy, auth_of(&store->config), &d->file->sealed,
-                         &d->wrapping, err);
+    buf_reset(bytes);
+    enum attest_rc rc = file_read(path, TPM2_FILE_MAX, bytes, err);
+    return rc ? rc : tpm2_file_read(buf_view(bytes), &d->file, err);
+}
+
+static enum attest_rc
+unseal_file(struct tpm2_store *store, struct tpm2_link *link, struct slice bytes,
+            struct tpm2_draft *d, struct attest_error *err)
+{
+    enum attest_rc rc = tpm2_unseal(link, &d->file->policy, auth_of(&store->config),
+                                    &d->file->sealed, &d->secrets.wrapping, err);
+    return rc ? rc : tpm2_box_open(d->file, bytes, &d->secrets, err);
+}
+
+/* When the counter has gone past PATH: PATH.new is what a crash kept from taking its place. */
+static enum attest_rc
+complete_change(struct tpm2_store *store, struct tpm2_link *link, uint64_t shown,
+                struct tpm2_draft *d, struct attest_error *err)
+{
+    AUTO(tpm2_draft) struct tpm2_draft next = {0};
+    AUTO(mem) char *path = NULL;
+    AUTO(buf) struct buf bytes;
+    buf_init(&bytes, TPM2_FILE_MAX);
+    enum attest_rc rc = tpm2_draft_path(store, &path, err);
     if (rc)
         return rc;
-    d->seeds = secret_new((d->file->n_keys + 1) * ED25519_SEED_LEN);
-    return tpm2_box_open(d->file, bytes, &d->wrapping, &d->seeds, err);
+    if (read_sealed(path, &bytes, &next, NULL) || next.file->serial != shown ||
+        next.file->counter != d->file->counter)
+        return error_set(err, ATTEST_E_DENIED,
+                         "%s: a copy of serial %llu, and the TPM counts %llu: put the newest back",
+                         store->config.path, (unsigned long long)d->file->serial,
+                         (unsigned long long)shown);
+    if ((rc = unseal_file(store, link, buf_view(&bytes), &next, err)) ||
+        (rc = tpm2_draft_publish(store, err)))
+        return rc;
+    tpm2_draft_free(d);
+    *d = next;
+    next = (struct tpm2_draft){0};
+    return ATTEST_OK;
 }
 
 static enum attest_rc
 open_file(struct tpm2_store *store, struct attest_error *err)
 {
-    AUTO(draft) struct draft d = {0};
+    AUTO(tpm2_draft) struct tpm2_draft d = {0};
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
     AUTO(buf) struct buf bytes;
     buf_init(&bytes, TPM2_FILE_MAX);
+    uint64_t shown;
     enum attest_rc rc = lock_path(store, err);
     if (rc)
         return rc;
     if (access(store->config.path, F_OK) != 0 && errno == ENOENT)
         return error_set(err, ATTEST_E_NOT_FOUND, "%s: no sealed keys yet", store->config.path);
-    if ((rc = file_read(store->config.path, TPM2_FILE_MAX, &bytes, err)) ||
-        (rc = tpm2_file_read(buf_view(&bytes), &d.file, err)) ||
-        (rc = unseal_file(store, buf_view(&bytes), &d, err)))
+    if ((rc = read_sealed(store->config.path, &bytes, &d, err)) ||
+        (rc = connect_tpm(&store->config, d.file->primary_name, &link, err)) ||
+        (rc = unseal_file(store, link, buf_view(&bytes), &d, err)) ||
+        (rc = tpm2_draft_shown(link, d.file, &d.secrets.authority, &shown, err)))
         return rc;
-    draft_take(store, &d);
+    if (shown != d.file->serial && (rc = complete_change(store, link, shown, &d, err)))
+        return rc;
+    tpm2_draft_take(store, &d);
     return ATTEST_OK;
 }
 
@@ -232,7 +201,12 @@ tpm2_store_close(struct tpm2_store *store)
     tpm2_file_free(store->file);
     secret_free(&store->pairs);
     secret_free(&store->wrapping);
+    secret_free(&store->authority);
+    if (store->pending)
+        tpm2_draft_free(store->pending);
+    free(store->pending);
     store->file = NULL;
+    store->pending = NULL;
     if (store->lock_fd >= 0)
         close(store->lock_fd);
     store->lock_fd = -1;
@@ -240,23 +214,35 @@ tpm2_store_close(struct tpm2_store *store)
 
 /* ---- changes ---- */
 
+/* Connects, finds out about the change before this one, and gives what there is to start from. */
+static enum attest_rc
+begin(struct tpm2_store *store, struct tpm2_link **link, struct tpm2_draft *d,
+      struct attest_error *err)
+{
+    enum attest_rc rc = connect_tpm(&store->config, store->file->primary_name, link, err);
+    if (!rc)
+        rc = tpm2_draft_settle(store, *link, err);
+    return rc ? rc : tpm2_draft_of(store, d, err);
+}
+
 enum attest_rc
 tpm2_store_add(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN], const char *purpose,
                const char *label, struct key_ref *ret, struct attest_error *err)
 {
-    AUTO(draft) struct draft d = {0};
-    size_t n = store->file->n_keys;
+    AUTO(tpm2_draft) struct tpm2_draft d = {0};
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    AUTO(secret) struct secret seed = {0};
     if (strlen(label) > TPM2_LABEL_MAX || !tpm2_purpose_ok(purpose))
         return error_set(err, ATTEST_E_ARGUMENT, "label or purpose: not fit");
-    if (tpm2_file_find(store->file, id) < n)
+    enum attest_rc rc = begin(store, &link, &d, err);
+    if (rc)
+        return rc;
+    size_t n = d.file->n_keys;
+    if (tpm2_file_find(d.file, id) < n)
         return error_set(err, ATTEST_E_EXISTS, "there is a key with this id");
     if (n >= TPM2_KEYS_MAX)
         return error_set(err, ATTEST_E_LIMIT, "%d keys are sealed already", TPM2_KEYS_MAX);
-    AUTO(tpm2_link) struct tpm2_link *link = NULL;
-    AUTO(secret) struct secret seed = {0};
-    enum attest_rc rc = draft_of(store, &d, err);
-    if (rc || (rc = connect_tpm(&store->config, d.file->primary_name, &link, err)) ||
-        (rc = tpm2_random(link, &seed, ED25519_SEED_LEN, err)))
+    if ((rc = tpm2_random(link, &seed, ED25519_SEED_LEN, err)))
         return rc;
     struct tpm2_file_key *key = &d.file->keys[d.file->n_keys++];
     *key = (struct tpm2_file_key){0};
@@ -264,9 +250,9 @@ tpm2_store_add(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN], cons
     memcpy(key->purpose, purpose, strlen(purpose));
     memcpy(key->label, label, strlen(label));
     ed25519_public_from_seed(key->ref.public_key, &seed);
-    memcpy(d.seeds.p + n * ED25519_SEED_LEN, seed.p, ED25519_SEED_LEN);
+    memcpy(d.secrets.seeds.p + n * ED25519_SEED_LEN, seed.p, ED25519_SEED_LEN);
     const struct key_ref made = key->ref;
-    rc = draft_commit(store, &d, err);
+    rc = tpm2_draft_commit(store, link, &d, err);
     if (!rc)
         *ret = made;
     return rc;
@@ -276,22 +262,23 @@ enum attest_rc
 tpm2_store_remove(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN],
                   const uint8_t *public_key, struct attest_error *err)
 {
-    AUTO(draft) struct draft d = {0};
-    size_t at = tpm2_file_find(store->file, id), n = store->file->n_keys;
-    if (at == n || (public_key && memcmp(store->file->keys[at].ref.public_key, public_key,
-                                         ED25519_PUBLIC_LEN) != 0))
-        return error_set(err, ATTEST_E_NOT_FOUND, "no such key among the sealed ones");
+    AUTO(tpm2_draft) struct tpm2_draft d = {0};
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
-    enum attest_rc rc = draft_of(store, &d, err);
-    if (rc || (rc = connect_tpm(&store->config, d.file->primary_name, &link, err)) ||
-        (rc = seal_new_key(link, &store->config, &d, err)))
+    enum attest_rc rc = begin(store, &link, &d, err);
+    if (rc)
+        return rc;
+    size_t at = tpm2_file_find(d.file, id), n = d.file->n_keys;
+    if (at == n || (public_key &&
+                    memcmp(d.file->keys[at].ref.public_key, public_key, ED25519_PUBLIC_LEN) != 0))
+        return error_set(err, ATTEST_E_NOT_FOUND, "no such key among the sealed ones");
+    if ((rc = seal_new_key(link, &store->config, &d, err)))
         return rc;
     size_t behind = n - at - 1;
+    uint8_t *seed = d.secrets.seeds.p + at * ED25519_SEED_LEN;
     memmove(&d.file->keys[at], &d.file->keys[at + 1], behind * sizeof(*d.file->keys));
-    memmove(d.seeds.p + at * ED25519_SEED_LEN, d.seeds.p + (at + 1) * ED25519_SEED_LEN,
-            behind * ED25519_SEED_LEN);
+    memmove(seed, seed + ED25519_SEED_LEN, behind * ED25519_SEED_LEN);
     d.file->n_keys--;
-    return draft_commit(store, &d, err);
+    return tpm2_draft_commit(store, link, &d, err);
 }
 
 static bool
@@ -305,20 +292,22 @@ enum attest_rc
 tpm2_store_lease(struct tpm2_store *store, const struct keystore_lease *expected,
                  const struct keystore_lease *lease, struct attest_error *err)
 {
-    AUTO(draft) struct draft d = {0};
+    AUTO(tpm2_draft) struct tpm2_draft d = {0};
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
     if (!tpm2_lease_ok(lease) || (expected && !tpm2_lease_ok(expected)))
         return error_set(err, ATTEST_E_ARGUMENT, "lease: instance, host or time is not fit");
-    const struct tpm2_file *file = store->file;
-    bool as_expected =
-        expected ? file->leased && same_lease(&file->lease, expected) : !file->leased;
-    if (!as_expected)
-        return error_set(err, ATTEST_E_EXISTS, "another lease than expected is there");
-    enum attest_rc rc = draft_of(store, &d, err);
+    /* The TPM has no part in it, but for a change before that is not settled. */
+    enum attest_rc rc =
+        store->pending ? begin(store, &link, &d, err) : tpm2_draft_of(store, &d, err);
     if (rc)
         return rc;
+    bool as_expected =
+        expected ? d.file->leased && same_lease(&d.file->lease, expected) : !d.file->leased;
+    if (!as_expected)
+        return error_set(err, ATTEST_E_EXISTS, "another lease than expected is there");
     d.file->leased = true;
     d.file->lease = *lease;
-    return draft_commit(store, &d, err);
+    return tpm2_draft_replace(store, &d, err);
 }
 
 /* ---- signing ---- */

@@ -4,16 +4,19 @@
 
 #include <pthread.h>
 
-#include "hsm/tpm2_file.h"
+#include "hsm/tpm2_box.h"
 
 /*
  * A file of sealed keys and what is open of it: the seeds in guarded memory, unsealed once. Every
- * change makes a new file and a new table first, then the file takes the place of the old one, then
- * the table: a crash or a TPM that is gone leaves what was there.
+ * change makes a new file and a new table first (tpm2_draft.h), and a counter in the TPM says which
+ * file is the newest: a crash or a TPM that is gone leaves what was there, and an older copy is
+ * refused.
  *
  * One process at a time: PATH.lock is locked from tpm2_store_open() on. One thread at a time, but
  * for tpm2_store_sign(), which any thread may call meanwhile.
  */
+
+#define TPM2_FILE_MODE 0600
 
 struct tpm2_store_config {
     struct tpm2_link_config link; /* primary_name is the file's */
@@ -22,10 +25,11 @@ struct tpm2_store_config {
 };
 
 struct tpm2_store {
-    struct tpm2_store_config config; /* path, tcti and pin are the caller's and have to last */
+    struct tpm2_store_config config; /* paths and secrets are the caller's and have to last */
     int lock_fd;
-    struct secret wrapping;
-    pthread_rwlock_t lock; /* of the two below, which the changing thread alone replaces */
+    struct secret wrapping, authority;
+    struct tpm2_draft *pending; /* NULL, or a change of which nobody knows whether it happened */
+    pthread_rwlock_t lock;      /* of the two below, which the changing thread alone replaces */
     struct tpm2_file *file;
     struct secret pairs; /* seed and public key of each key: ED25519_PAIR_LEN */
 };
@@ -39,8 +43,9 @@ enum attest_rc tpm2_store_create(const struct tpm2_store_config *config, const c
                                  struct attest_error *err);
 
 /*
- * Reads and unseals. Besides what tpm2_unseal() says: ATTEST_E_NOT_FOUND (no file), ATTEST_E_BUSY
- * (another process has it open), ATTEST_E_CORRUPT.
+ * Reads and unseals, and completes a change that a crash has interrupted. Besides what
+ * tpm2_unseal() says: ATTEST_E_NOT_FOUND (no file), ATTEST_E_BUSY (another process has it open),
+ * ATTEST_E_CORRUPT, ATTEST_E_DENIED (an older copy, by the TPM's counter).
  */
 enum attest_rc tpm2_store_open(struct tpm2_store *store, const struct tpm2_store_config *config,
                                struct attest_error *err);
@@ -53,8 +58,8 @@ enum attest_rc tpm2_store_add(struct tpm2_store *store, const uint8_t id[KEYSTOR
 
 /*
  * Removes the key with this id, and with this public key unless that is NULL, and puts the others
- * under a new wrapping key. ATTEST_E_NOT_FOUND. What the TPM sealed before can still be unsealed by
- * it: who kept an older file has the key as long as the policy is met.
+ * under a new wrapping key. ATTEST_E_NOT_FOUND. Who kept an older file and meets the policy can
+ * still have the TPM unseal it: that we refuse older files keeps us from using it, not him.
  */
 enum attest_rc tpm2_store_remove(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN],
                                  const uint8_t *public_key, struct attest_error *err);

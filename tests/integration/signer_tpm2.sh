@@ -71,6 +71,8 @@ printf '1234abcd\n' >"$dir/pin"
 cp "$keys" "$dir/good"
 head -c 200 "$dir/good" >"$keys"
 refused "with a file that was cut short" "damaged or cut short"
+cp "$dir/first" "$keys"
+refused "with a copy from before the keys" "put the newest back"
 cp "$dir/good" "$keys"
 signer_start || exit 1
 run signer_load --count 20 --in-flight 4

@@ -78,4 +78,34 @@ swtpm_own(const struct swtpm *t, const char *password)
     swtpm_disconnect(&d);
 }
 
+/* Takes the counter at this handle away, or makes one there that has an empty value. */
+static inline void
+swtpm_counter(const struct swtpm *t, uint32_t index, bool make)
+{
+    struct swtpm_direct d = swtpm_connect(t);
+    ESYS_TR nv = ESYS_TR_NONE;
+    TSS2_RC rv;
+    if (make) {
+        const TPM2B_AUTH none = {0};
+        const TPM2B_NV_PUBLIC template = {
+            .nvPublic = {.nvIndex = index,
+                         .nameAlg = TPM2_ALG_SHA256,
+                         .attributes = TPMA_NV_AUTHREAD | TPMA_NV_AUTHWRITE | TPMA_NV_NO_DA |
+                                       (TPM2_NT_COUNTER << TPMA_NV_TPM2_NT_SHIFT),
+                         .dataSize = 8}};
+        rv = Esys_NV_DefineSpace(d.esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                 ESYS_TR_NONE, &none, &template, &nv);
+        if (rv == TSS2_RC_SUCCESS)
+            rv = Esys_NV_Increment(d.esys, nv, nv, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE);
+    } else {
+        rv = Esys_TR_FromTPMPublic(d.esys, index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &nv);
+        if (rv == TSS2_RC_SUCCESS)
+            rv = Esys_NV_UndefineSpace(d.esys, ESYS_TR_RH_OWNER, nv, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                       ESYS_TR_NONE);
+    }
+    if (rv != TSS2_RC_SUCCESS)
+        abort();
+    swtpm_disconnect(&d);
+}
+
 #endif

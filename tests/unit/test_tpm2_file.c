@@ -11,7 +11,7 @@
 #include "hsm/tpm2_box.h"
 #include "tests/support/leftovers.h"
 
-static struct secret wrapping, seeds;
+static struct tpm2_secrets secrets;
 
 static struct tpm2_file *
 sample(size_t n_keys)
@@ -19,6 +19,7 @@ sample(size_t n_keys)
     struct tpm2_file *file = tpm2_file_new();
     assert_non_null(file);
     file->serial = 41;
+    file->counter = 0x01a77e05;
     random_bytes(file->primary_name, sizeof(file->primary_name));
     file->policy.auth = true;
     file->policy.pcrs = 0x885;
@@ -34,7 +35,7 @@ sample(size_t n_keys)
     file->lease = (struct keystore_lease){"an instance", "a host", 1763700000};
     for (size_t i = 0; i < n_keys; i++) {
         struct tpm2_file_key *key = &file->keys[file->n_keys++];
-        const struct secret seed = {seeds.p + i * ED25519_SEED_LEN, ED25519_SEED_LEN};
+        const struct secret seed = {secrets.seeds.p + i * ED25519_SEED_LEN, ED25519_SEED_LEN};
         random_bytes(key->ref.id, sizeof(key->ref.id));
         ed25519_public_from_seed(key->ref.public_key, &seed);
         snprintf(key->purpose, sizeof(key->purpose), "%s", i % 2 ? "token" : "log");
@@ -48,16 +49,31 @@ close_file(struct tpm2_file *file, struct buf *out)
 {
     struct attest_error err = {0};
     buf_init(out, TPM2_FILE_MAX);
-    if (tpm2_box_close(file, &wrapping, &seeds, out, &err))
+    if (tpm2_box_close(file, &secrets, out, &err))
         fail_msg("close: %s", err.text);
 }
 
+/* Wrapping key and what it opened; free with tpm2_secrets_free(). */
 static enum attest_rc
-open_bytes(struct slice bytes, const struct secret *key, struct secret *back)
+open_with(const struct tpm2_file *file, struct slice bytes, const struct secret *key,
+          struct tpm2_secrets *back)
+{
+    *back = (struct tpm2_secrets){.wrapping = secret_copy(key->p, key->len)};
+    return tpm2_box_open(file, bytes, back, NULL);
+}
+
+static enum attest_rc
+open_bytes(struct slice bytes, const struct secret *key)
 {
     AUTO(tpm2_file) struct tpm2_file *file = NULL;
+    struct tpm2_secrets back = {0};
     enum attest_rc rc = tpm2_file_read(bytes, &file, NULL);
-    return rc ? rc : tpm2_box_open(file, bytes, key, back, NULL);
+    if (!rc)
+        rc = open_with(file, bytes, key, &back);
+    if (!rc)
+        assert_memory_equal(back.authority.p, secrets.authority.p, TPM2_AUTHORITY_LEN);
+    tpm2_secrets_free(&back);
+    return rc;
 }
 
 static void
@@ -81,9 +97,10 @@ gives_back_what_was_written(void **state)
         tpm2_file_write(again, &second);
         buf_append(&second, again->seal, sizeof(again->seal));
         assert_true(slice_eq(buf_view(&bytes), buf_view(&second)));
-        AUTO(secret) struct secret back = secret_new(seeds.len);
-        assert_int_equal(tpm2_box_open(again, buf_view(&bytes), &wrapping, &back, NULL), ATTEST_OK);
-        assert_memory_equal(back.p, seeds.p, counts[i] * ED25519_SEED_LEN);
+        struct tpm2_secrets back;
+        assert_int_equal(open_with(again, buf_view(&bytes), &secrets.wrapping, &back), ATTEST_OK);
+        assert_memory_equal(back.seeds.p, secrets.seeds.p, counts[i] * ED25519_SEED_LEN);
+        tpm2_secrets_free(&back);
     }
 }
 
@@ -93,41 +110,38 @@ no_byte_can_be_another(void **state)
     (void)state;
     AUTO(tpm2_file) struct tpm2_file *file = sample(2);
     AUTO(buf) struct buf bytes;
-    AUTO(secret) struct secret back = secret_new(seeds.len);
     close_file(file, &bytes);
     for (size_t i = 0; i < bytes.len; i++) {
         bytes.p[i] ^= 1;
-        enum attest_rc rc = open_bytes(buf_view(&bytes), &wrapping, &back);
+        enum attest_rc rc = open_bytes(buf_view(&bytes), &secrets.wrapping);
         bytes.p[i] ^= 1;
         if (rc != ATTEST_E_CORRUPT && rc != ATTEST_E_UNSUPPORTED)
             fail_msg("byte %zu: %d", i, rc);
     }
     for (size_t len = 0; len < bytes.len; len++) {
         const struct slice shorter = {bytes.p, len};
-        assert_int_equal(open_bytes(shorter, &wrapping, &back), ATTEST_E_CORRUPT);
+        assert_int_equal(open_bytes(shorter, &secrets.wrapping), ATTEST_E_CORRUPT);
     }
     buf_char(&bytes, 0);
-    assert_int_equal(open_bytes(buf_view(&bytes), &wrapping, &back), ATTEST_E_CORRUPT);
+    assert_int_equal(open_bytes(buf_view(&bytes), &secrets.wrapping), ATTEST_E_CORRUPT);
     bytes.len--;
-    assert_int_equal(open_bytes(buf_view(&bytes), &wrapping, &back), ATTEST_OK);
-    AUTO(secret) struct secret other = secret_copy(wrapping.p, wrapping.len);
+    assert_int_equal(open_bytes(buf_view(&bytes), &secrets.wrapping), ATTEST_OK);
+    AUTO(secret) struct secret other = secret_copy(secrets.wrapping.p, secrets.wrapping.len);
     other.p[31] ^= 0x80;
-    assert_int_equal(open_bytes(buf_view(&bytes), &other, &back), ATTEST_E_CORRUPT);
+    assert_int_equal(open_bytes(buf_view(&bytes), &other), ATTEST_E_CORRUPT);
 }
 
-/* Even who could make the seal of the file cannot move a seed to another name. */
+/* Even who could make the seal of the file cannot move a secret to another name. */
 static void
-a_seed_belongs_to_its_name(void **state)
+a_secret_belongs_to_its_name(void **state)
 {
     (void)state;
     AUTO(tpm2_file) struct tpm2_file *file = sample(3);
     AUTO(buf) struct buf bytes;
-    AUTO(secret) struct secret back = secret_new(seeds.len);
     close_file(file, &bytes);
-    uint8_t box[TPM2_BOX_LEN];
-    memcpy(box, file->keys[1].box, sizeof(box));
-    for (int what = 0; what < 4; what++) {
+    for (int what = 0; what < 5; what++) {
         AUTO(tpm2_file) struct tpm2_file *changed = NULL;
+        struct tpm2_secrets back;
         assert_int_equal(tpm2_file_read(buf_view(&bytes), &changed, NULL), ATTEST_OK);
         if (what == 0)
             changed->keys[1].purpose[0] = 'x';
@@ -135,12 +149,15 @@ a_seed_belongs_to_its_name(void **state)
             changed->keys[1].label[0] = 'x';
         else if (what == 2)
             changed->keys[1].ref.id[0] ^= 1;
-        else
+        else if (what == 3)
             changed->serial++;
-        assert_int_equal(tpm2_box_open(changed, buf_view(&bytes), &wrapping, &back, NULL),
+        else
+            changed->authority_box[20] ^= 1;
+        assert_int_equal(open_with(changed, buf_view(&bytes), &secrets.wrapping, &back),
                          ATTEST_E_CORRUPT);
-        static const uint8_t zeros[ED25519_SEED_LEN];
-        assert_memory_equal(back.p, zeros, sizeof(zeros));
+        assert_null(back.seeds.p);
+        assert_null(back.authority.p);
+        tpm2_secrets_free(&back);
     }
 }
 
@@ -150,23 +167,40 @@ memory_keeps_no_copy(void **state)
     (void)state;
     AUTO(tpm2_file) struct tpm2_file *file = sample(3);
     AUTO(buf) struct buf bytes;
-    AUTO(secret) struct secret back = secret_new(seeds.len);
     close_file(file, &bytes);
-    assert_int_equal(leftovers_of(wrapping.p, 16), 0);
-    assert_int_equal(leftovers_of(seeds.p, 16), 0);
-    secret_free(&seeds);
-    assert_int_equal(open_bytes(buf_view(&bytes), &wrapping, &back), ATTEST_OK);
-    assert_int_equal(leftovers_of(wrapping.p, 16), 0);
-    assert_int_equal(leftovers_of(wrapping.p + 16, 16), 0);
-    assert_int_equal(leftovers_of(back.p + 2 * ED25519_SEED_LEN, 16), 0);
-    seeds = secret_copy(back.p, back.len);
+    assert_int_equal(leftovers_of(secrets.wrapping.p, 16), 0);
+    assert_int_equal(leftovers_of(secrets.seeds.p, 16), 0);
+    struct tpm2_secrets back = {.wrapping = secrets.wrapping};
+    secret_free(&secrets.seeds);
+    secret_free(&secrets.authority);
+    assert_int_equal(tpm2_box_open(file, buf_view(&bytes), &back, NULL), ATTEST_OK);
+    assert_int_equal(leftovers_of(back.wrapping.p, 16), 0);
+    assert_int_equal(leftovers_of(back.wrapping.p + 16, 16), 0);
+    assert_int_equal(leftovers_of(back.authority.p, 16), 0);
+    assert_int_equal(leftovers_of(back.seeds.p + 2 * ED25519_SEED_LEN, 16), 0);
+    secrets = back;
+}
+
+static void
+auth_values_differ(void **state)
+{
+    (void)state;
+    uint8_t one[TPM2_AUTH_VALUE_LEN], again[TPM2_AUTH_VALUE_LEN], other[TPM2_AUTH_VALUE_LEN];
+    assert_true(tpm2_auth_value(&secrets.authority, "counter", one));
+    assert_true(tpm2_auth_value(&secrets.authority, "counter", again));
+    assert_true(tpm2_auth_value(&secrets.authority, "counte", other));
+    assert_memory_equal(one, again, sizeof(one));
+    assert_memory_not_equal(one, other, sizeof(one));
+    assert_true(one[31] & 0x80 && other[31] & 0x80);
+    assert_true(tpm2_auth_value(&secrets.wrapping, "counter", other));
+    assert_memory_not_equal(one, other, sizeof(one));
 }
 
 static void
 refuses_what_makes_no_sense(void **state)
 {
     (void)state;
-    for (int what = 0; what < 7; what++) {
+    for (int what = 0; what < 9; what++) {
         AUTO(tpm2_file) struct tpm2_file *file = sample(2), *again = NULL;
         AUTO(buf) struct buf bytes;
         if (what == 0)
@@ -180,6 +214,10 @@ refuses_what_makes_no_sense(void **state)
         else if (what == 4)
             file->lease.instance[0] = 0;
         else if (what == 5)
+            file->counter = TPM2_NV_LAST + 1;
+        else if (what == 6)
+            file->counter = TPM2_NV_FIRST - 1;
+        else if (what == 7)
             file->keys[1].ref = file->keys[0].ref;
         else
             file->keys[1].purpose[0] = '-';
@@ -197,17 +235,21 @@ main(void)
 {
     if (crypto_init(NULL))
         return 1;
-    wrapping = secret_new(TPM2_WRAPPING_LEN);
-    seeds = secret_new(TPM2_KEYS_MAX * ED25519_SEED_LEN);
-    random_bytes(wrapping.p, wrapping.len);
-    random_bytes(seeds.p, seeds.len);
+    secrets.wrapping = secret_new(TPM2_WRAPPING_LEN);
+    secrets.authority = secret_new(TPM2_AUTHORITY_LEN);
+    secrets.seeds = secret_new(TPM2_KEYS_MAX * ED25519_SEED_LEN);
+    random_bytes(secrets.wrapping.p, secrets.wrapping.len);
+    random_bytes(secrets.authority.p, secrets.authority.len);
+    random_bytes(secrets.seeds.p, secrets.seeds.len);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gives_back_what_was_written), cmocka_unit_test(no_byte_can_be_another),
-        cmocka_unit_test(a_seed_belongs_to_its_name),  cmocka_unit_test(memory_keeps_no_copy),
+        cmocka_unit_test(gives_back_what_was_written),
+        cmocka_unit_test(no_byte_can_be_another),
+        cmocka_unit_test(a_secret_belongs_to_its_name),
+        cmocka_unit_test(memory_keeps_no_copy),
+        cmocka_unit_test(auth_values_differ),
         cmocka_unit_test(refuses_what_makes_no_sense),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    secret_free(&wrapping);
-    secret_free(&seeds);
+    tpm2_secrets_free(&secrets);
     return failed;
 }

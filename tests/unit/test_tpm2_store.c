@@ -169,6 +169,7 @@ memory_keeps_one_copy(void **state)
             assert_int_equal(leftovers_of(store.pairs.p + k * ED25519_PAIR_LEN, 16), 0);
             assert_int_equal(leftovers_of(store.pairs.p + k * ED25519_PAIR_LEN + 16, 16), 0);
         }
+        assert_int_equal(leftovers_of(store.authority.p, 16), 0);
         assert_int_equal(leftovers_of(store.wrapping.p, 16), 0);
         assert_int_equal(leftovers_of(store.wrapping.p + 16, 16), 0);
     }
@@ -196,6 +197,121 @@ nothing_is_left_over_many_times(void **state)
     tpm2_store_close(&store);
 }
 
+static void
+put_file(const char *name, const struct buf *bytes)
+{
+    assert_int_equal(file_replace(name, TPM2_FILE_MODE, buf_view(bytes), NULL), ATTEST_OK);
+}
+
+static enum attest_rc
+open_now(struct attest_error *err)
+{
+    struct tpm2_store store;
+    const struct tpm2_store_config c = config();
+    enum attest_rc rc = tpm2_store_open(&store, &c, err);
+    tpm2_store_close(&store);
+    return rc;
+}
+
+/* A copy from before a change, and what a crash between counter and rename leaves. */
+static void
+an_older_file_is_refused(void **state)
+{
+    (void)state;
+    struct tpm2_store store;
+    struct attest_error err = {0};
+    const struct tpm2_store_config c = config();
+    AUTO(buf) struct buf old, next;
+    char next_path[200];
+    snprintf(next_path, sizeof(next_path), "%s.new", path);
+    assert_int_equal(create(NULL), ATTEST_OK);
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    assert_int_equal(add(&store), ATTEST_OK);
+    const struct key_ref first = last;
+    read_file(&old);
+    assert_int_equal(add(&store), ATTEST_OK);
+    read_file(&next);
+    tpm2_store_close(&store);
+
+    put_file(path, &old);
+    assert_int_equal(open_now(&err), ATTEST_E_DENIED);
+    assert_non_null(strstr(err.text, "put the newest back"));
+    put_file(next_path, &old);
+    assert_int_equal(open_now(NULL), ATTEST_E_DENIED);
+    next.p[next.len - 1] ^= 1;
+    put_file(next_path, &next);
+    assert_int_equal(open_now(NULL), ATTEST_E_CORRUPT);
+    next.p[next.len - 1] ^= 1;
+    put_file(next_path, &next);
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    assert_int_equal(store.file->n_keys, 2);
+    assert_int_not_equal(access(next_path, F_OK), 0);
+    assert_int_equal(take_off(&store), ATTEST_OK);
+    tpm2_store_close(&store);
+    put_file(path, &next);
+    assert_int_equal(open_now(NULL), ATTEST_E_DENIED);
+    last = first;
+}
+
+/* The counter went up and the file could not follow: the next change finds that out. */
+static void
+an_unsettled_change_is_settled(void **state)
+{
+    (void)state;
+    struct tpm2_store store;
+    const struct tpm2_store_config c = config();
+    const struct slice msg = {"x", 1};
+    uint8_t sig[ED25519_SIG_LEN];
+    char aside[200];
+    snprintf(aside, sizeof(aside), "%s.aside", path);
+    assert_int_equal(create(NULL), ATTEST_OK);
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    assert_int_equal(rename(path, aside), 0);
+    assert_int_equal(mkdir(path, 0700), 0); /* nothing can be renamed over it */
+    assert_int_equal(add(&store), ATTEST_E_IO);
+    assert_int_equal(store.file->n_keys, 0);
+    assert_int_equal(add(&store), ATTEST_E_IO);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rename(aside, path), 0);
+    assert_int_equal(add(&store), ATTEST_OK);
+    assert_int_equal(store.file->n_keys, 2);
+    assert_int_equal(tpm2_store_sign(&store, &last, msg, sig), ATTEST_OK);
+    assert_int_equal(reopen(&store), ATTEST_OK);
+    assert_int_equal(store.file->n_keys, 2);
+
+    /* And in a process that was killed there. */
+    assert_int_equal(rename(path, aside), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(take_off(&store), ATTEST_E_IO);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rename(aside, path), 0);
+    assert_int_equal(reopen(&store), ATTEST_OK);
+    assert_int_equal(store.file->n_keys, 1);
+    assert_int_equal(tpm2_store_sign(&store, &last, msg, sig), ATTEST_E_NOT_FOUND);
+    tpm2_store_close(&store);
+}
+
+/* Its owner can take the counter away, and make another: that one is not ours. */
+static void
+another_counter_is_refused(void **state)
+{
+    (void)state;
+    struct tpm2_store store;
+    struct attest_error err = {0};
+    const struct tpm2_store_config c = config();
+    assert_int_equal(create(NULL), ATTEST_OK);
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    uint32_t index = store.file->counter;
+    tpm2_store_close(&store);
+    assert_int_equal(open_now(NULL), ATTEST_OK);
+    swtpm_counter(&tpm, index, false);
+    assert_int_equal(open_now(&err), ATTEST_E_DENIED);
+    assert_non_null(strstr(err.text, "counter"));
+    swtpm_counter(&tpm, index, true);
+    assert_int_equal(open_now(NULL), ATTEST_E_DENIED);
+    assert_int_equal(swtpm_loaded(&tpm), 0);
+}
+
 int
 main(void)
 {
@@ -208,6 +324,9 @@ main(void)
         cmocka_unit_test(a_cut_changes_nothing),
         cmocka_unit_test(memory_keeps_one_copy),
         cmocka_unit_test(nothing_is_left_over_many_times),
+        cmocka_unit_test(an_older_file_is_refused),
+        cmocka_unit_test(an_unsettled_change_is_settled),
+        cmocka_unit_test(another_counter_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     swtpm_stop(&tpm);

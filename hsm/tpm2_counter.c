@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+#include "hsm/tpm2_counter.h"
+
+#include <string.h>
+
+#include "base/ed25519.h"
+
+/* Handles for the owner's use; those that many start with are left to others. */
+#define INDEX_FIRST 0x01a77e00U
+#define INDEX_COUNT 0x100U
+#define VALUE_LEN 8
+
+static TPM2B_NV_PUBLIC
+template_of(uint32_t index)
+{
+    /* noDA: the value cannot be guessed, and a broken line must not lock the TPM. */
+    return (TPM2B_NV_PUBLIC){.nvPublic = {.nvIndex = index,
+                                          .nameAlg = TPM2_ALG_SHA256,
+                                          .attributes = TPMA_NV_AUTHREAD | TPMA_NV_AUTHWRITE |
+                                                        TPMA_NV_NO_DA |
+                                                        (TPM2_NT_COUNTER << TPMA_NV_TPM2_NT_SHIFT),
+                                          .dataSize = VALUE_LEN}};
+}
+
+static TSS2_RC
+set_auth(struct tpm2_link *link, ESYS_TR handle, const void *value, size_t len)
+{
+    TPM2B_AUTH auth = {.size = (UINT16)len};
+    memcpy(auth.buffer, value, len);
+    TSS2_RC rv = Esys_TR_SetAuth(link->esys, handle, &auth);
+    secret_wipe(&auth, sizeof(auth));
+    return rv;
+}
+
+static TSS2_RC
+set_owner_auth(struct tpm2_link *link, const struct secret *owner_auth)
+{
+    return owner_auth ? set_auth(link, ESYS_TR_RH_OWNER, owner_auth->p, owner_auth->len)
+                      : set_auth(link, ESYS_TR_RH_OWNER, "", 0);
+}
+
+static void
+close_index(struct tpm2_link *link, ESYS_TR *nv)
+{
+    if (*nv == ESYS_TR_NONE)
+        return;
+    (void)set_auth(link, *nv, "", 0);
+    (void)Esys_TR_Close(link->esys, nv);
+}
+
+static TSS2_RC
+open_index(struct tpm2_link *link, uint32_t index, const uint8_t *auth, ESYS_TR *nv)
+{
+    *nv = ESYS_TR_NONE;
+    TSS2_RC rv = TPM2_CALL(link, Esys_TR_FromTPMPublic(link->esys, index, ESYS_TR_NONE,
+                                                       ESYS_TR_NONE, ESYS_TR_NONE, nv));
+    if (rv == TSS2_RC_SUCCESS)
+        rv = set_auth(link, *nv, auth, TPM2_AUTH_VALUE_LEN);
+    return rv;
+}
+
+/* What a refusal means here, where nobody types the value. */
+static enum attest_rc
+counter_error(struct attest_error *err, const char *command, TSS2_RC rv)
+{
+    switch (tpm2_rc_base(rv)) {
+    case TPM2_RC_HANDLE:
+    case TPM2_RC_AUTH_FAIL:
+    case TPM2_RC_BAD_AUTH:
+    case TPM2_RC_NV_AUTHORIZATION:
+    case TPM2_RC_NV_UNINITIALIZED:
+    case TPM2_RC_ATTRIBUTES:
+        return error_set(err, ATTEST_E_DENIED,
+                         "the TPM's counter that belongs to the sealed keys is gone, or another is "
+                         "in its place");
+    default:
+        return tpm2_error(err, command, rv);
+    }
+}
+
+static TSS2_RC
+define_somewhere(struct tpm2_link *link, const uint8_t *auth, uint32_t *index, ESYS_TR *nv)
+{
+    TPM2B_AUTH value = {.size = TPM2_AUTH_VALUE_LEN};
+    uint8_t start;
+    TSS2_RC rv = TPM2_RC_NV_DEFINED;
+    memcpy(value.buffer, auth, TPM2_AUTH_VALUE_LEN);
+    random_bytes(&start, sizeof(start));
+    for (uint32_t i = 0; i < INDEX_COUNT && tpm2_rc_base(rv) == TPM2_RC_NV_DEFINED; i++) {
+        *index = INDEX_FIRST + (start + i) % INDEX_COUNT;
+        const TPM2B_NV_PUBLIC template = template_of(*index);
+        rv =
+            TPM2_CALL(link, Esys_NV_DefineSpace(link->esys, ESYS_TR_RH_OWNER, link->session,
+                                                ESYS_TR_NONE, ESYS_TR_NONE, &value, &template, nv));
+    }
+    secret_wipe(&value, sizeof(value));
+    return rv;
+}
+
+static TSS2_RC
+undefine(struct tpm2_link *link, ESYS_TR *nv)
+{
+    TSS2_RC rv = TPM2_CALL(link, Esys_NV_UndefineSpace(link->esys, ESYS_TR_RH_OWNER, *nv,
+                                                       link->session, ESYS_TR_NONE, ESYS_TR_NONE));
+    if (rv == TSS2_RC_SUCCESS)
+        *nv = ESYS_TR_NONE; /* ESAPI has closed it */
+    return rv;
+}
+
+enum attest_rc
+tpm2_counter_create(struct tpm2_link *link, const struct secret *owner_auth,
+                    const uint8_t auth[TPM2_AUTH_VALUE_LEN], uint32_t *index, uint64_t *value,
+                    struct attest_error *err)
+{
+    ESYS_TR nv = ESYS_TR_NONE;
+    TSS2_RC rv = set_owner_auth(link, owner_auth);
+    if (rv == TSS2_RC_SUCCESS)
+        rv = define_somewhere(link, auth, index, &nv);
+    (void)set_owner_auth(link, NULL);
+    close_index(link, &nv);
+    if (rv != TSS2_RC_SUCCESS)
+        return tpm2_error(err, "TPM2_NV_DefineSpace (owner hierarchy)", rv);
+    enum attest_rc rc = tpm2_counter_raise(link, *index, auth, err);
+    if (!rc)
+        rc = tpm2_counter_read(link, *index, auth, value, err);
+    if (rc)
+        tpm2_counter_remove(link, owner_auth, *index);
+    return rc;
+}
+
+void
+tpm2_counter_remove(struct tpm2_link *link, const struct secret *owner_auth, uint32_t index)
+{
+    ESYS_TR nv = ESYS_TR_NONE;
+    TSS2_RC rv = TPM2_CALL(link, Esys_TR_FromTPMPublic(link->esys, index, ESYS_TR_NONE,
+                                                       ESYS_TR_NONE, ESYS_TR_NONE, &nv));
+    if (rv == TSS2_RC_SUCCESS && set_owner_auth(link, owner_auth) == TSS2_RC_SUCCESS)
+        (void)undefine(link, &nv);
+    (void)set_owner_auth(link, NULL);
+    close_index(link, &nv);
+}
+
+static uint64_t
+number_of(const TPM2B_MAX_NV_BUFFER *data)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < data->size; i++)
+        n = n << 8 | data->buffer[i];
+    return n;
+}
+
+enum attest_rc
+tpm2_counter_read(struct tpm2_link *link, uint32_t index, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
+                  uint64_t *value, struct attest_error *err)
+{
+    ESYS_TR nv;
+    TPM2B_MAX_NV_BUFFER *data = NULL;
+    TSS2_RC rv = open_index(link, index, auth, &nv);
+    if (rv == TSS2_RC_SUCCESS)
+        rv = TPM2_CALL(link, Esys_NV_Read(link->esys, nv, nv, link->session, ESYS_TR_NONE,
+                                          ESYS_TR_NONE, VALUE_LEN, 0, &data));
+    close_index(link, &nv);
+    if (rv != TSS2_RC_SUCCESS)
+        return counter_error(err, "TPM2_NV_Read", rv);
+    bool whole = data->size == VALUE_LEN;
+    *value = number_of(data);
+    Esys_Free(data);
+    if (!whole || *value == 0)
+        return error_set(err, ATTEST_E_DENIED, "the TPM's counter does not count");
+    return ATTEST_OK;
+}
+
+enum attest_rc
+tpm2_counter_raise(struct tpm2_link *link, uint32_t index, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
+                   struct attest_error *err)
+{
+    ESYS_TR nv;
+    TSS2_RC rv = open_index(link, index, auth, &nv);
+    if (rv == TSS2_RC_SUCCESS)
+        rv = TPM2_CALL(
+            link, Esys_NV_Increment(link->esys, nv, nv, link->session, ESYS_TR_NONE, ESYS_TR_NONE));
+    close_index(link, &nv);
+    return rv == TSS2_RC_SUCCESS ? ATTEST_OK : counter_error(err, "TPM2_NV_Increment", rv);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HSM_TPM2_COUNTER_H
+#define HSM_TPM2_COUNTER_H
+
+#include "hsm/tpm2_link.h"
+
+/*
+ * A counter in the TPM's non-volatile memory, which can only rise: what the file of sealed keys
+ * says of its age is compared with it, so that an older copy is seen. Reading and raising it takes
+ * an authorization value that is kept with the keys; the owner of the TPM can only remove it, and a
+ * counter in its place does not know that value. Errors of all: as tpm2_error().
+ */
+
+#define TPM2_AUTH_VALUE_LEN 32 /* the last byte is never zero, which a TPM would strip */
+
+/*
+ * Makes one at a free handle and raises it once: before that it has no value. Needs the owner's
+ * password where there is one. *value is what it shows, at least 1.
+ */
+enum attest_rc tpm2_counter_create(struct tpm2_link *link, const struct secret *owner_auth,
+                                   const uint8_t auth[TPM2_AUTH_VALUE_LEN], uint32_t *index,
+                                   uint64_t *value, struct attest_error *err);
+
+/* For one that was made in vain. */
+void tpm2_counter_remove(struct tpm2_link *link, const struct secret *owner_auth, uint32_t index);
+
+/* ATTEST_E_DENIED: there is none at this handle, or it is another one. */
+enum attest_rc tpm2_counter_read(struct tpm2_link *link, uint32_t index,
+                                 const uint8_t auth[TPM2_AUTH_VALUE_LEN], uint64_t *value,
+                                 struct attest_error *err);
+
+/*
+ * By one. After an error other than ATTEST_E_DENIED nobody knows whether it was raised: read it.
+ */
+enum attest_rc tpm2_counter_raise(struct tpm2_link *link, uint32_t index,
+                                  const uint8_t auth[TPM2_AUTH_VALUE_LEN],
+                                  struct attest_error *err);
+
+#endif

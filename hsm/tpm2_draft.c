@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include "hsm/tpm2_draft.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+
+void
+tpm2_draft_free(struct tpm2_draft *d)
+{
+    tpm2_file_free(d->file);
+    tpm2_secrets_free(&d->secrets);
+    *d = (struct tpm2_draft){0};
+}
+
+static bool
+copy_file(const struct tpm2_file *from, struct tpm2_file **ret)
+{
+    struct tpm2_file *file = tpm2_file_new();
+    if (!file)
+        return false;
+    struct tpm2_file_key *keys = file->keys;
+    *file = *from;
+    file->keys = keys;
+    memcpy(keys, from->keys, from->n_keys * sizeof(*keys));
+    *ret = file;
+    return true;
+}
+
+enum attest_rc
+tpm2_draft_of(const struct tpm2_store *store, struct tpm2_draft *d, struct attest_error *err)
+{
+    if (!copy_file(store->file, &d->file))
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    d->secrets.wrapping = secret_copy(store->wrapping.p, store->wrapping.len);
+    d->secrets.authority = secret_copy(store->authority.p, store->authority.len);
+    d->secrets.seeds = secret_new((d->file->n_keys + 1) * ED25519_SEED_LEN);
+    for (size_t i = 0; i < d->file->n_keys; i++)
+        memcpy(d->secrets.seeds.p + i * ED25519_SEED_LEN, store->pairs.p + i * ED25519_PAIR_LEN,
+               ED25519_SEED_LEN);
+    return ATTEST_OK;
+}
+
+static struct secret
+pairs_of(const struct tpm2_draft *d)
+{
+    size_t n = d->file->n_keys;
+    struct secret pairs = secret_new(n ? n * ED25519_PAIR_LEN : 1);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t *pair = pairs.p + i * ED25519_PAIR_LEN;
+        memcpy(pair, d->secrets.seeds.p + i * ED25519_SEED_LEN, ED25519_SEED_LEN);
+        memcpy(pair + ED25519_SEED_LEN, d->file->keys[i].ref.public_key, ED25519_PUBLIC_LEN);
+    }
+    return pairs;
+}
+
+static struct secret
+steal(struct secret *secret)
+{
+    struct secret taken = *secret;
+    *secret = (struct secret){0};
+    return taken;
+}
+
+void
+tpm2_draft_take(struct tpm2_store *store, struct tpm2_draft *d)
+{
+    struct secret pairs = pairs_of(d);
+    pthread_rwlock_wrlock(&store->lock);
+    struct tpm2_file *old_file = store->file;
+    struct secret old_pairs = steal(&store->pairs);
+    store->file = STEAL(d->file);
+    store->pairs = pairs;
+    pthread_rwlock_unlock(&store->lock);
+    tpm2_file_free(old_file);
+    secret_free(&old_pairs);
+    secret_free(&store->wrapping);
+    secret_free(&store->authority);
+    store->wrapping = steal(&d->secrets.wrapping);
+    store->authority = steal(&d->secrets.authority);
+    tpm2_draft_free(d);
+}
+
+enum attest_rc
+tpm2_draft_path(const struct tpm2_store *store, char **ret, struct attest_error *err)
+{
+    if (asprintf(ret, "%s.new", store->config.path) < 0) {
+        *ret = NULL;
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    }
+    return ATTEST_OK;
+}
+
+static enum attest_rc
+write_as(const char *path, struct tpm2_draft *d, struct attest_error *err)
+{
+    AUTO(buf) struct buf bytes;
+    buf_init(&bytes, TPM2_FILE_MAX);
+    enum attest_rc rc = tpm2_box_close(d->file, &d->secrets, &bytes, err);
+    return rc ? rc : file_replace(path, TPM2_FILE_MODE, buf_view(&bytes), err);
+}
+
+enum attest_rc
+tpm2_draft_publish(const struct tpm2_store *store, struct attest_error *err)
+{
+    AUTO(mem) char *new_path = NULL;
+    enum attest_rc rc = tpm2_draft_path(store, &new_path, err);
+    if (rc)
+        return rc;
+    if (rename(new_path, store->config.path) != 0)
+        return error_errno(err, ATTEST_E_IO, errno, "%s", store->config.path);
+    return ATTEST_OK; /* should the directory forget it: PATH.new is there again, and is the one */
+}
+
+enum attest_rc
+tpm2_draft_shown(struct tpm2_link *link, const struct tpm2_file *file,
+                 const struct secret *authority, uint64_t *shown, struct attest_error *err)
+{
+    uint8_t auth[TPM2_AUTH_VALUE_LEN];
+    if (!tpm2_auth_value(authority, TPM2_AUTH_COUNTER, auth))
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    enum attest_rc rc = tpm2_counter_read(link, file->counter, auth, shown, err);
+    secret_wipe(auth, sizeof(auth));
+    return rc;
+}
+
+static enum attest_rc
+raise_counter(const struct tpm2_store *store, struct tpm2_link *link, struct attest_error *err)
+{
+    uint8_t auth[TPM2_AUTH_VALUE_LEN];
+    if (!tpm2_auth_value(&store->authority, TPM2_AUTH_COUNTER, auth))
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    enum attest_rc rc = tpm2_counter_raise(link, store->file->counter, auth, err);
+    secret_wipe(auth, sizeof(auth));
+    return rc;
+}
+
+static enum attest_rc
+finish(struct tpm2_store *store, struct attest_error *err)
+{
+    enum attest_rc rc = tpm2_draft_publish(store, err);
+    if (rc)
+        return rc;
+    tpm2_draft_take(store, store->pending);
+    free(STEAL(store->pending));
+    return file_sync_dir_of(store->config.path, err);
+}
+
+enum attest_rc
+tpm2_draft_commit(struct tpm2_store *store, struct tpm2_link *link, struct tpm2_draft *d,
+                  struct attest_error *err)
+{
+    AUTO(mem) char *path = NULL;
+    AUTO(mem) struct tpm2_draft *pending = calloc(1, sizeof(*pending));
+    if (!pending)
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    enum attest_rc rc = tpm2_draft_path(store, &path, err);
+    d->file->serial = store->file->serial + 1;
+    if (rc || (rc = write_as(path, d, err)))
+        return rc;
+    *pending = *d;
+    *d = (struct tpm2_draft){0};
+    store->pending = STEAL(pending);
+    rc = raise_counter(store, link, err);
+    return rc ? rc : finish(store, err);
+}
+
+enum attest_rc
+tpm2_draft_settle(struct tpm2_store *store, struct tpm2_link *link, struct attest_error *err)
+{
+    uint64_t shown;
+    if (!store->pending)
+        return ATTEST_OK;
+    enum attest_rc rc = tpm2_draft_shown(link, store->file, &store->authority, &shown, err);
+    if (rc)
+        return rc;
+    if (shown == store->pending->file->serial)
+        return finish(store, err);
+    if (shown != store->file->serial)
+        return error_set(err, ATTEST_E_DENIED, "someone else raised the TPM's counter");
+    tpm2_draft_free(store->pending);
+    free(STEAL(store->pending));
+    return ATTEST_OK;
+}
+
+enum attest_rc
+tpm2_draft_replace(struct tpm2_store *store, struct tpm2_draft *d, struct attest_error *err)
+{
+    enum attest_rc rc = write_as(store->config.path, d, err);
+    if (!rc)
+        tpm2_draft_take(store, d);
+    return rc;
+}
