@@ -34,6 +34,7 @@ main(int argc, char **argv)
         return 1;
     }
     print_secret("wrapping-key", store.wrapping.p, store.wrapping.len);
+    print_secret("authority", store.authority.p, store.authority.len);
     for (size_t i = 0; i < store.file->n_keys; i++) {
         char name[TPM2_PURPOSE_MAX + 32];
         snprintf(name, sizeof(name), "seed-%zu-%s", i, store.file->keys[i].purpose);

@@ -30,6 +30,7 @@ static void
 remember(const struct tpm2_store *store)
 {
     swtpm_secret(&tpm, "wrapping", store->wrapping.p, store->wrapping.len);
+    swtpm_secret(&tpm, "authority", store->authority.p, store->authority.len);
     for (size_t i = 0; i < store->file->n_keys; i++)
         swtpm_secret(&tpm, "seed", store->pairs.p + i * ED25519_PAIR_LEN, ED25519_SEED_LEN);
 }
