@@ -17,7 +17,7 @@ static const struct {
 } schemes[] = {
     {"pkcs11:", pkcs11_keystore_open, NULL},
 #ifdef WITH_TPM2
-    {"tpm2:", tpm2_keystore_open, tpm2_keystore_create},
+    {TPM2_SCHEME, tpm2_keystore_open, tpm2_keystore_create},
 #endif
 };
 

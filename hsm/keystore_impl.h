@@ -3,6 +3,7 @@
 #define HSM_KEYSTORE_IMPL_H
 
 #include "hsm/keystore.h"
+#include "hsm/sealing.h"
 
 /* What an implementation gives to keystore.c; each embeds struct keystore as its first member. */
 struct keystore_ops {
@@ -35,5 +36,13 @@ enum attest_rc pkcs11_keystore_open(const struct keystore_config *config, struct
 enum attest_rc tpm2_keystore_open(const struct keystore_config *config, struct keystore **ret,
                                   struct attest_error *err);
 enum attest_rc tpm2_keystore_create(const struct keystore_config *config, struct attest_error *err);
+
+#define TPM2_SCHEME "tpm2:"
+/* What stands behind the scheme, or the usual device. */
+const char *tpm2_tcti_of(const char *uri);
+
+/* As in hsm/sealing.h, for a URI that is a TPM's. */
+enum attest_rc tpm2_sealing_status(const struct keystore_config *config, struct seal_status *ret,
+                                   struct attest_error *err);
 
 #endif

@@ -12,7 +12,6 @@
  * destroyed, on the control thread; the workers sign with what was unsealed, and never wait for it.
  */
 
-#define SCHEME "tpm2:"
 #define TCTI_FALLBACK "device:/dev/tpmrm0"
 
 struct tpm2_keystore {
@@ -373,12 +372,18 @@ static const struct keystore_ops tpm2_ops = {
     .describe = tpm2_describe,
 };
 
+const char *
+tpm2_tcti_of(const char *uri)
+{
+    const char *tcti = uri + strlen(TPM2_SCHEME);
+    return tcti[0] ? tcti : TCTI_FALLBACK;
+}
+
 /* Without a pool yet. */
 static enum attest_rc
 keystore_new(const struct keystore_config *config, struct tpm2_keystore **ret,
              struct attest_error *err)
 {
-    const char *tcti = config->uri + strlen(SCHEME);
     if (!config->sealed_path || !config->sealed_path[0])
         return error_set(err, ATTEST_E_CONFIG, "no path for the file of sealed keys");
     struct tpm2_keystore *ks = calloc(1, sizeof(*ks));
@@ -388,7 +393,7 @@ keystore_new(const struct keystore_config *config, struct tpm2_keystore **ret,
     ks->config = *config;
     ks->config.uri = ks->config.module_path = ks->config.sealed_path = ks->config.pcrs = NULL;
     ks->config.pin = NULL;
-    ks->tcti = strdup(tcti[0] ? tcti : TCTI_FALLBACK);
+    ks->tcti = strdup(tpm2_tcti_of(config->uri));
     ks->path = strdup(config->sealed_path);
     ks->pcrs = config->pcrs ? strdup(config->pcrs) : NULL;
     if (config->pin && config->pin->len > 0)

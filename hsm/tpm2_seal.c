@@ -5,6 +5,7 @@
 #include <tss2/tss2_mu.h>
 
 #include "base/ed25519.h"
+#include "hsm/tpm2_lockout.h"
 
 /* ---- PCRs ---- */
 
@@ -319,6 +320,8 @@ tpm2_unseal(struct tpm2_link *link, const struct tpm2_policy *policy, const stru
     struct secret secret = {0};
     rv = unseal_object(link, policy, auth, object, &secret);
     tpm2_link_drop(link, &object);
+    if (tpm2_rc_base(rv) == TPM2_RC_LOCKOUT)
+        return tpm2_lockout_error(link, "TPM2_Unseal", err);
     if (rv != TSS2_RC_SUCCESS)
         return tpm2_error(err, "TPM2_Unseal", rv);
     if (secret.len != TPM2_WRAPPING_LEN) {

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#include "hsm/sealing.h"
+
+#include <string.h>
+
+#include "hsm/keystore_impl.h"
+
+#ifdef WITH_TPM2
+#define OURS(call) call
+#else
+#define OURS(call) error_set(err, ATTEST_E_UNSUPPORTED, "built without TPM 2.0")
+#endif
+
+/* A TPM's keystore, and where its file is. */
+static enum attest_rc
+check(const struct keystore_config *config, struct attest_error *err)
+{
+    if (!config->uri || strncmp(config->uri, TPM2_SCHEME, strlen(TPM2_SCHEME)) != 0)
+        return error_set(err, ATTEST_E_UNSUPPORTED, "the keystore is no TPM: \"tpm2:TCTI\"");
+    if (!config->sealed_path || !config->sealed_path[0])
+        return error_set(err, ATTEST_E_CONFIG, "no path for the file of sealed keys");
+    return ATTEST_OK;
+}
+
+enum attest_rc
+sealing_status(const struct keystore_config *config, struct seal_status *ret,
+               struct attest_error *err)
+{
+    enum attest_rc rc = check(config, err);
+    (void)ret;
+    return rc ? rc : OURS(tpm2_sealing_status(config, ret, err));
+}

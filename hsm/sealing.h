@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HSM_SEALING_H
+#define HSM_SEALING_H
+
+#include "hsm/keystore.h"
+#include "hsm/tpm2_policy.h"
+
+/*
+ * What an operator does with sealed keys beside making them (keystore_create()). These connect to
+ * the TPM by themselves, blocking, and use uri, sealed_path and pcrs of the configuration, the
+ * secrets where it is said. ATTEST_E_UNSUPPORTED when the keystore is no TPM or this was built
+ * without.
+ */
+
+struct seal_status {
+    uint64_t serial;
+    size_t n_keys;
+    struct tpm2_policy policy; /* with the values that were recorded */
+    uint8_t tpm_name[TPM2_NAME_LEN];
+
+    /* What the TPM says; the rest is set only when this is ATTEST_OK. */
+    enum attest_rc tpm_rc;
+    struct attest_error tpm_err;
+    uint8_t tpm_name_now[TPM2_NAME_LEN];
+    bool same_tpm;
+    tpm2_pcr_values now;
+    uint32_t moved; /* PCRs of the policy that are not what was recorded */
+    bool locked;
+    uint32_t failed, failed_max, interval_s; /* hsm/tpm2_lockout.h */
+};
+
+/*
+ * Reads the file and asks the TPM, without unsealing anything or needing a PIN; the signer may be
+ * running, where a resource manager lets both at the TPM. Errors are those of the file: NOT_FOUND,
+ * CORRUPT, IO.
+ */
+enum attest_rc sealing_status(const struct keystore_config *config, struct seal_status *ret,
+                              struct attest_error *err);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "hsm/keystore_impl.h"
+#include "hsm/tpm2_lockout.h"
+#include "hsm/tpm2_store.h"
+
+static enum attest_rc
+read_sealed(const char *path, struct tpm2_file **ret, struct attest_error *err)
+{
+    AUTO(buf) struct buf bytes;
+    buf_init(&bytes, TPM2_FILE_MAX);
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return error_set(err, ATTEST_E_NOT_FOUND, "%s: no sealed keys yet", path);
+    enum attest_rc rc = file_read(path, TPM2_FILE_MAX, &bytes, err);
+    return rc ? rc : tpm2_file_read(buf_view(&bytes), ret, err);
+}
+
+static enum attest_rc
+ask_tpm(const struct keystore_config *config, struct seal_status *ret, struct attest_error *err)
+{
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    struct tpm2_lockout lockout;
+    const struct tpm2_link_config c = {.tcti = tpm2_tcti_of(config->uri)};
+    enum attest_rc rc = tpm2_link_open(&c, &link, err);
+    if (rc || (rc = tpm2_pcrs_read(link, ret->policy.pcrs, ret->now, err)) ||
+        (rc = tpm2_lockout_read(link, &lockout, err)))
+        return rc;
+    memcpy(ret->tpm_name_now, link->primary_name, TPM2_NAME_LEN);
+    ret->same_tpm = !memcmp(ret->tpm_name, link->primary_name, TPM2_NAME_LEN);
+    ret->moved = tpm2_pcrs_moved(ret->policy.pcrs, ret->policy.values, ret->now);
+    ret->locked = lockout.locked;
+    ret->failed = lockout.failed;
+    ret->failed_max = lockout.failed_max;
+    ret->interval_s = lockout.interval_s;
+    return ATTEST_OK;
+}
+
+enum attest_rc
+tpm2_sealing_status(const struct keystore_config *config, struct seal_status *ret,
+                    struct attest_error *err)
+{
+    AUTO(tpm2_file) struct tpm2_file *file = NULL;
+    enum attest_rc rc = read_sealed(config->sealed_path, &file, err);
+    if (rc)
+        return rc;
+    *ret = (struct seal_status){
+        .serial = file->serial, .n_keys = file->n_keys, .policy = file->policy};
+    memcpy(ret->tpm_name, file->primary_name, TPM2_NAME_LEN);
+    ret->tpm_rc = ask_tpm(config, ret, &ret->tpm_err);
+    return ATTEST_OK;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#include "admin/sealed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/daemons.h"
+#include "admin/pins.h"
+
+enum exit_status
+sealed_open(const struct options *o, struct sealed *ret)
+{
+    struct attest_error err = {0};
+    *ret = (struct sealed){0};
+    struct signer_config *settings = &ret->settings;
+    if (signer_settings(o->config, settings, &err))
+        return complain(EXIT_FAILED, "%s; correct it, or name another with --config", err.text);
+    if (!settings->keystore || strncmp(settings->keystore, "tpm2:", 5) != 0)
+        return complain(EXIT_USAGE, "the signer's keystore is no TPM: keystore: \"tpm2:TCTI\"");
+    if (!(ret->path = signer_config_sealed_path(settings)))
+        return complain(EXIT_FAILED, "out of memory");
+    ret->config = (struct keystore_config){.uri = settings->keystore,
+                                           .sealed_path = ret->path,
+                                           .pcrs = settings->pcrs,
+                                           .pin = &ret->pin};
+    return EXIT_DONE;
+}
+
+void
+sealed_done(struct sealed *s)
+{
+    signer_settings_done(&s->settings);
+    secret_free(&s->pin);
+    free(s->path);
+}
+
+enum exit_status
+sealed_pin(const struct options *o, struct sealed *s)
+{
+    const char *file = o->pin_file ? o->pin_file : s->settings.pin_file;
+    return file ? pin_get(o, "PIN", file, "pin-file", &s->pin) : EXIT_DONE;
+}

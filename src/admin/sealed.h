@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ADMIN_SEALED_H
+#define ADMIN_SEALED_H
+
+#include "admin/command.h"
+#include "hsm/sealing.h"
+#include "signer/signer_config.h"
+
+/* The sealed keys that the signer's configuration names, for the commands about them. */
+struct sealed {
+    struct signer_config settings;
+    struct secret pin;
+    char *path;
+    struct keystore_config config; /* borrows from the others */
+};
+
+/* Anything but EXIT_DONE has been said to the user already. Without the PIN. */
+enum exit_status sealed_open(const struct options *o, struct sealed *ret);
+void sealed_done(struct sealed *s); /* a zeroed one too */
+
+static inline void
+sealed_auto(struct sealed *s)
+{
+    sealed_done(s);
+}
+
+/* Reads the PIN from --pin-file or where the configuration says; leaves it empty where it says
+   nothing. */
+enum exit_status sealed_pin(const struct options *o, struct sealed *s);
+
+#endif

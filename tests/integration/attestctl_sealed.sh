@@ -1,0 +1,66 @@
+#!/bin/sh
+# What an operator does with sealed keys: sees how they stand, seals them anew, and is told what to do.
+set -u
+dir=$(mktemp -d) || exit 1
+. "$top_srcdir/tests/support/expect.sh"
+. "$top_srcdir/tests/support/softhsm.sh"
+. "$top_srcdir/tests/support/swtpm.sh"
+trap 'swtpm_kill; rm -rf "$dir"' EXIT
+
+swtpm_start
+pin_file pin 1234abcd
+mkdir -p "$dir/state"
+keys=$dir/state/sealed.keys
+# config PCRS [MORE…]
+config() {
+    {
+        printf '%s: %s\n' issuer https://issuer.example keystore "\"tpm2:$TCTI\"" state_dir "$dir/state"
+        [ -z "$1" ] || printf 'pcrs: %s\n' "$1"
+        shift
+        [ $# = 0 ] || printf '%s\n' "$@"
+        printf 'pin:\n  file: %s\n' "$dir/pin"
+    } >"$dir/signer.yaml"
+}
+ctl() {
+    command=$1
+    shift
+    run timeout 60 "$top_builddir/attestctl" hsm "$command" --config "$dir/signer.yaml" "$@"
+}
+
+config sha256:0,7,11
+ctl seal-status
+expect 3
+err_has "no sealed keys yet; attestctl hsm seal makes it"
+ctl seal
+expect 0
+
+ctl seal-status
+expect 0
+out_has "policy       sha256:0,7,11 and a PIN"
+out_has "the one that sealed them"
+out_has "of 3 wrong values counted"
+out_has "the TPM would unseal them"
+ctl seal-status --json
+expect 0
+out_has '"ok":true'
+out_has '"same_tpm":true'
+
+tpm2_pcrextend -T "$TCTI" 11:sha256=0000000000000000000000000000000000000000000000000000000000000001
+ctl seal-status
+expect 1
+out_has "next: put the machine into the state"
+grep -q '^11  *0000[0-9a-f]*  [0-9a-f]\{64\}$' "$dir/out" || complain "PCR 11 is not shown with both values"
+grep -q '^7  *0000[0-9a-f]*  the same$' "$dir/out" || complain "PCR 7 is not shown as the same"
+ctl seal-status --json
+expect 1
+out_has '"ok":false'
+[ "$(grep -o '"moved":true' "$dir/out" | wc -l)" = 1 ] || complain "not exactly one PCR moved"
+
+swtpm_off || complain "no orderly shutdown"
+ctl seal-status
+expect 3
+out_has "next: the TPM cannot be asked"
+swtpm_on || complain "swtpm does not come back"
+ctl seal-status
+expect 0
+exit $failed
