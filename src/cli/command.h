@@ -52,7 +52,8 @@ struct cli_args {
     bool json;
 };
 
-extern const struct cli_command cmd_token, cmd_verify, cmd_inspect, cmd_keygen, cmd_prove;
+extern const struct cli_command cmd_token, cmd_verify, cmd_verify_evidence, cmd_inspect, cmd_keygen,
+    cmd_prove;
 
 /* NULL-terminated: the table. */
 extern const struct cli_command *const cli_commands[];

@@ -175,7 +175,7 @@ help_all(void)
     printf("usage: attest COMMAND [options]\n\n"
            "Attestations of AI agents: ask for them, verify them, look into them.\n\n");
     for (size_t i = 0; cli_commands[i]; i++)
-        printf("  %-8s  %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+        printf("  %-15s  %s\n", cli_commands[i]->name, cli_commands[i]->summary);
     printf("\nA token from the daemon on this machine, verified at once:\n\n"
            "  export ATTEST_ISSUER=http://127.0.0.1:8080 ATTEST_SOCKET=run/attestd.sock\n"
            "  attest token --audience https://mcp.example.com --model-family claude-4 \\\n"

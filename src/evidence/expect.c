@@ -31,6 +31,8 @@ evidence_pin_read(struct slice file, uint8_t name[TPM_NAME_LEN], struct attest_e
     struct tpm_public ak;
     struct slice text = trim(file), area = file;
     size_t len;
+    if (file.len == 0)
+        return error_set(err, ATTEST_E_MALFORMED, "attestation key: nothing is there");
     if (hex_decode(bytes, TPM_NAME_LEN, text) && bytes[0] == 0 && bytes[1] == 0x0b) {
         memcpy(name, bytes, TPM_NAME_LEN);
         return ATTEST_OK;
