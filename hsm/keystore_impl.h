@@ -44,5 +44,6 @@ const char *tpm2_tcti_of(const char *uri);
 /* As in hsm/sealing.h, for a URI that is a TPM's. */
 enum attest_rc tpm2_sealing_status(const struct keystore_config *config, struct seal_status *ret,
                                    struct attest_error *err);
+enum attest_rc tpm2_sealing_reseal(const struct keystore_config *config, struct attest_error *err);
 
 #endif

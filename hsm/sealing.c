@@ -30,3 +30,10 @@ sealing_status(const struct keystore_config *config, struct seal_status *ret,
     (void)ret;
     return rc ? rc : OURS(tpm2_sealing_status(config, ret, err));
 }
+
+enum attest_rc
+sealing_reseal(const struct keystore_config *config, struct attest_error *err)
+{
+    enum attest_rc rc = check(config, err);
+    return rc ? rc : OURS(tpm2_sealing_reseal(config, err));
+}

@@ -37,4 +37,11 @@ struct seal_status {
 enum attest_rc sealing_status(const struct keystore_config *config, struct seal_status *ret,
                               struct attest_error *err);
 
+/*
+ * Seals the keys anew, to what config->pcrs hold now (NULL: the same PCRs as before) and to the PIN
+ * where there is one. The signer has to be stopped (ATTEST_E_BUSY), and what the keys are sealed to
+ * until now has to be met once more. Errors as of keystore_open().
+ */
+enum attest_rc sealing_reseal(const struct keystore_config *config, struct attest_error *err);
+
 #endif

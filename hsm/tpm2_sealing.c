@@ -53,3 +53,20 @@ tpm2_sealing_status(const struct keystore_config *config, struct seal_status *re
     ret->tpm_rc = ask_tpm(config, ret, &ret->tpm_err);
     return ATTEST_OK;
 }
+
+enum attest_rc
+tpm2_sealing_reseal(const struct keystore_config *config, struct attest_error *err)
+{
+    struct tpm2_store store;
+    const struct tpm2_store_config c = {
+        .link = {.tcti = tpm2_tcti_of(config->uri)},
+        .path = config->sealed_path,
+        .pin = config->pin,
+    };
+    enum attest_rc rc = tpm2_store_open(&store, &c, err);
+    if (rc)
+        return rc;
+    rc = tpm2_store_reseal(&store, config->pcrs, err);
+    tpm2_store_close(&store);
+    return rc;
+}

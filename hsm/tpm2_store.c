@@ -127,31 +127,67 @@ unseal_file(struct tpm2_store *store, struct tpm2_link *link, struct slice bytes
     return rc ? rc : tpm2_box_open(d->file, bytes, &d->secrets, err);
 }
 
-/* When the counter has gone past PATH: PATH.new is what a crash kept from taking its place. */
+/* What a crash kept from taking PATH's place: PATH.new, if the counter has come to it. */
 static enum attest_rc
-complete_change(struct tpm2_store *store, struct tpm2_link *link, uint64_t shown,
-                struct tpm2_draft *d, struct attest_error *err)
+open_next(struct tpm2_store *store, struct tpm2_link *link, const struct tpm2_file *file,
+          struct tpm2_draft *next, struct attest_error *err)
 {
-    AUTO(tpm2_draft) struct tpm2_draft next = {0};
     AUTO(mem) char *path = NULL;
     AUTO(buf) struct buf bytes;
     buf_init(&bytes, TPM2_FILE_MAX);
+    uint64_t shown;
     enum attest_rc rc = tpm2_draft_path(store, &path, err);
     if (rc)
         return rc;
-    if (read_sealed(path, &bytes, &next, NULL) || next.file->serial != shown ||
-        next.file->counter != d->file->counter)
-        return error_set(err, ATTEST_E_DENIED,
-                         "%s: a copy of serial %llu, and the TPM counts %llu: put the newest back",
-                         store->config.path, (unsigned long long)d->file->serial,
-                         (unsigned long long)shown);
-    if ((rc = unseal_file(store, link, buf_view(&bytes), &next, err)) ||
-        (rc = tpm2_draft_publish(store, err)))
+    if (read_sealed(path, &bytes, next, NULL) || next->file->counter != file->counter ||
+        next->file->serial != file->serial + 1 ||
+        memcmp(next->file->primary_name, file->primary_name, TPM2_NAME_LEN) != 0)
+        return error_set(err, ATTEST_E_NOT_FOUND, "%s: not what follows", path);
+    if ((rc = unseal_file(store, link, buf_view(&bytes), next, err)) ||
+        (rc = tpm2_draft_shown(link, next->file, &next->secrets.authority, &shown, err)))
+        return rc;
+    if (shown != next->file->serial)
+        return error_set(err, ATTEST_E_NOT_FOUND, "%s: the TPM has not counted it", path);
+    return tpm2_draft_publish(store, err);
+}
+
+/*
+ * When the counter has gone past PATH, or PATH is sealed to what is no more and PATH.new, from a
+ * crash while they were sealed anew, is not. ATTEST_E_NOT_FOUND when there is nothing to go on
+ * with.
+ */
+static enum attest_rc
+complete_change(struct tpm2_store *store, struct tpm2_link *link, struct tpm2_draft *d,
+                struct attest_error *err)
+{
+    AUTO(tpm2_draft) struct tpm2_draft next = {0};
+    enum attest_rc rc = open_next(store, link, d->file, &next, err);
+    if (rc)
         return rc;
     tpm2_draft_free(d);
     *d = next;
     next = (struct tpm2_draft){0};
     return ATTEST_OK;
+}
+
+static enum attest_rc
+open_newest(struct tpm2_store *store, struct tpm2_link *link, struct slice bytes,
+            struct tpm2_draft *d, struct attest_error *err)
+{
+    uint64_t shown;
+    enum attest_rc rc = unseal_file(store, link, bytes, d, err);
+    if (rc == ATTEST_E_DENIED)
+        return complete_change(store, link, d, NULL) ? rc : ATTEST_OK;
+    if (rc || (rc = tpm2_draft_shown(link, d->file, &d->secrets.authority, &shown, err)) ||
+        shown == d->file->serial)
+        return rc;
+    rc = complete_change(store, link, d, err);
+    if (rc == ATTEST_E_NOT_FOUND)
+        rc = error_set(err, ATTEST_E_DENIED,
+                       "%s: a copy of serial %llu, and the TPM counts %llu: put the newest back",
+                       store->config.path, (unsigned long long)d->file->serial,
+                       (unsigned long long)shown);
+    return rc;
 }
 
 static enum attest_rc
@@ -161,7 +197,6 @@ open_file(struct tpm2_store *store, struct attest_error *err)
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
     AUTO(buf) struct buf bytes;
     buf_init(&bytes, TPM2_FILE_MAX);
-    uint64_t shown;
     enum attest_rc rc = lock_path(store, err);
     if (rc)
         return rc;
@@ -169,10 +204,7 @@ open_file(struct tpm2_store *store, struct attest_error *err)
         return error_set(err, ATTEST_E_NOT_FOUND, "%s: no sealed keys yet", store->config.path);
     if ((rc = read_sealed(store->config.path, &bytes, &d, err)) ||
         (rc = connect_tpm(&store->config, d.file->primary_name, &link, err)) ||
-        (rc = unseal_file(store, link, buf_view(&bytes), &d, err)) ||
-        (rc = tpm2_draft_shown(link, d.file, &d.secrets.authority, &shown, err)))
-        return rc;
-    if (shown != d.file->serial && (rc = complete_change(store, link, shown, &d, err)))
+        (rc = open_newest(store, link, buf_view(&bytes), &d, err)))
         return rc;
     tpm2_draft_take(store, &d);
     return ATTEST_OK;
@@ -278,6 +310,23 @@ tpm2_store_remove(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN],
     memmove(&d.file->keys[at], &d.file->keys[at + 1], behind * sizeof(*d.file->keys));
     memmove(seed, seed + ED25519_SEED_LEN, behind * ED25519_SEED_LEN);
     d.file->n_keys--;
+    return tpm2_draft_commit(store, link, &d, err);
+}
+
+enum attest_rc
+tpm2_store_reseal(struct tpm2_store *store, const char *pcrs, struct attest_error *err)
+{
+    AUTO(tpm2_draft) struct tpm2_draft d = {0};
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    uint32_t chosen = store->file->policy.pcrs;
+    enum attest_rc rc = pcrs ? tpm2_pcrs_parse(pcrs, &chosen, err) : ATTEST_OK;
+    if (rc || (rc = begin(store, &link, &d, err)))
+        return rc;
+    struct tpm2_policy *policy = &d.file->policy;
+    *policy = (struct tpm2_policy){.pcrs = chosen, .auth = auth_of(&store->config) != NULL};
+    if ((rc = tpm2_pcrs_read(link, policy->pcrs, policy->values, err)) ||
+        (rc = seal_new_key(link, &store->config, &d, err)))
+        return rc;
     return tpm2_draft_commit(store, link, &d, err);
 }
 

@@ -64,6 +64,13 @@ enum attest_rc tpm2_store_add(struct tpm2_store *store, const uint8_t id[KEYSTOR
 enum attest_rc tpm2_store_remove(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN],
                                  const uint8_t *public_key, struct attest_error *err);
 
+/*
+ * Puts all keys under a new wrapping key, sealed to what these PCRs hold now (NULL: the same ones
+ * as before) and to the PIN where there is one. ATTEST_E_ARGUMENT when that asks for nothing.
+ */
+enum attest_rc tpm2_store_reseal(struct tpm2_store *store, const char *pcrs,
+                                 struct attest_error *err);
+
 /* As keystore_lease_set(). */
 enum attest_rc tpm2_store_lease(struct tpm2_store *store, const struct keystore_lease *expected,
                                 const struct keystore_lease *lease, struct attest_error *err);

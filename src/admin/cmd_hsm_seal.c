@@ -18,6 +18,22 @@ advice_for(enum attest_rc rc)
     }
 }
 
+static enum exit_status
+print_sealed(const struct options *o, const struct sealed *keys, const char *pcrs, const char *done,
+             const char *note)
+{
+    bool pin = keys->pin.len > 0;
+    if (o->json) {
+        AUTO(json_t)
+        json_t *object =
+            json_pack("{s:s, s:s, s:b}", "sealed_keys", keys->path, "pcrs", pcrs, "pin", pin);
+        return print_json(object);
+    }
+    printf("%s %s, sealed to %s%s%s\n", done, keys->path, pcrs[0] ? pcrs : "no PCR",
+           pin ? " and a PIN" : ", without a PIN", note);
+    return EXIT_DONE;
+}
+
 enum exit_status
 cmd_hsm_seal(const struct options *o, char **args, int n_args)
 {
@@ -31,15 +47,39 @@ cmd_hsm_seal(const struct options *o, char **args, int n_args)
     enum attest_rc rc = keystore_create(&keys.config, &err);
     if (rc)
         return report(o, &err, advice_for(rc));
-    const char *pcrs = keys.settings.pcrs;
-    bool pin = keys.pin.len > 0;
-    if (o->json) {
-        AUTO(json_t)
-        json_t *object = json_pack("{s:s, s:s, s:b}", "sealed_keys", keys.path, "pcrs",
-                                   pcrs ? pcrs : "", "pin", pin);
-        return print_json(object);
+    return print_sealed(o, &keys, keys.settings.pcrs ? keys.settings.pcrs : "", "made",
+                        "; it holds no key yet");
+}
+
+static const char *
+reseal_advice(enum attest_rc rc)
+{
+    switch (rc) {
+    case ATTEST_E_BUSY:
+        return "stop the signer first";
+    case ATTEST_E_DENIED:
+        return "the keys have to be sealed anew while what they are sealed to is still so, before "
+               "an update; attestctl hsm seal-status says what moved";
+    default:
+        return advice_for(rc);
     }
-    printf("made %s, sealed to %s%s; it holds no key yet\n", keys.path, pcrs ? pcrs : "no PCR",
-           pin ? " and a PIN" : ", without a PIN");
-    return EXIT_DONE;
+}
+
+enum exit_status
+cmd_hsm_reseal(const struct options *o, char **args, int n_args)
+{
+    (void)args;
+    (void)n_args;
+    AUTO(sealed) struct sealed keys = {0};
+    struct seal_status now;
+    struct attest_error err = {0};
+    enum exit_status status = sealed_open(o, &keys);
+    if (status || (status = sealed_pin(o, &keys)))
+        return status;
+    if (sealing_reseal(&keys.config, &err) || sealing_status(&keys.config, &now, &err))
+        return report(o, &err, reseal_advice(err.rc));
+    /* Where the configuration names none they stay what they were. */
+    char pcrs[TPM2_PCRS_TEXT_MAX];
+    tpm2_pcrs_text(now.policy.pcrs, pcrs);
+    return print_sealed(o, &keys, pcrs, "sealed anew", "");
 }

@@ -102,6 +102,7 @@ enum exit_status cmd_hsm_pin(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_info(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_seal(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_seal_status(const struct options *o, char **args, int n_args);
+enum exit_status cmd_hsm_reseal(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_check(const struct options *o, char **args, int n_args);
 enum exit_status cmd_key_list(const struct options *o, char **args, int n_args);
 enum exit_status cmd_key_generate(const struct options *o, char **args, int n_args);

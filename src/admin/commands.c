@@ -54,6 +54,8 @@ const struct command commands[] = {
      "make a file of keys sealed by a TPM, without a key yet"},
     {"hsm", "seal-status", cmd_hsm_seal_status, "", 0, 0, OPT_CONFIG,
      "say whether a TPM would unseal its keys, which PCR moved, and what to do"},
+    {"hsm", "reseal", cmd_hsm_reseal, "", 0, 0, OPT_CONFIG | OPT_PIN_FILE,
+     "seal the keys anew to what the configured PCRs hold now"},
     {"audit", "verify", cmd_audit_verify, "[DIR]", 0, 1, OPT_CONFIG | OPT_LOG_KEY,
      "check every record and every link of an issuance log"},
     {"audit", "show", cmd_audit_show, "", 0, 0, OPTS_SIGNER, "where the issuance log stands"},

@@ -56,11 +56,37 @@ expect 1
 out_has '"ok":false'
 [ "$(grep -o '"moved":true' "$dir/out" | wc -l)" = 1 ] || complain "not exactly one PCR moved"
 
+ctl reseal
+expect 1
+out_has "PCR 11 (sha256) moved since the keys were sealed; the keys have to be sealed anew while"
+
+# Before an update: out with the PCR that will move; after it: in again.
+swtpm_off || complain "no orderly shutdown"
+swtpm_on || complain "swtpm does not come back"
+config sha256:0,7
+ctl reseal
+expect 0
+out_has "sealed anew $keys, sealed to sha256:0,7 and a PIN"
+tpm2_pcrextend -T "$TCTI" 11:sha256=0000000000000000000000000000000000000000000000000000000000000001
+ctl seal-status
+expect 0
+config sha256:0,7,11
+ctl reseal
+expect 0
+ctl seal-status
+expect 0
+out_has "sha256:0,7,11 and a PIN"
+config ""
+ctl reseal --json
+expect 0
+out_has '"pcrs":"sha256:0,7,11","pin":true'
+
 swtpm_off || complain "no orderly shutdown"
 ctl seal-status
 expect 3
 out_has "next: the TPM cannot be asked"
 swtpm_on || complain "swtpm does not come back"
+tpm2_pcrextend -T "$TCTI" 11:sha256=0000000000000000000000000000000000000000000000000000000000000001
 ctl seal-status
 expect 0
 exit $failed

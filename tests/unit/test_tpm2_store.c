@@ -77,6 +77,14 @@ take_off(struct tpm2_store *store)
     return tpm2_store_remove(store, last.id, last.public_key, NULL);
 }
 
+static const char *to_pcrs = "sha256:0";
+
+static enum attest_rc
+seal_anew(struct tpm2_store *store)
+{
+    return tpm2_store_reseal(store, to_pcrs, NULL);
+}
+
 static void
 read_file(struct buf *out)
 {
@@ -142,6 +150,11 @@ a_cut_changes_nothing(void **state)
     assert_in_range(every_cut(&store, take_off), 3, 20);
     remember(&store);
     assert_int_equal(tpm2_store_sign(&store, &last, msg, sig), ATTEST_E_NOT_FOUND);
+    assert_int_equal(tpm2_store_sign(&store, &first, msg, sig), ATTEST_OK);
+    assert_in_range(every_cut(&store, seal_anew), 6, 20);
+    remember(&store);
+    assert_int_equal(store.file->policy.pcrs, 1);
+    assert_int_equal(reopen(&store), ATTEST_OK);
     assert_int_equal(tpm2_store_sign(&store, &first, msg, sig), ATTEST_OK);
     tpm2_store_close(&store);
 }
@@ -254,6 +267,48 @@ an_older_file_is_refused(void **state)
     last = first;
 }
 
+/*
+ * Sealed anew to what an update will not move, and a crash came between counter and rename, and
+ * then the update: the old file opens no more, the new one has to.
+ */
+static void
+a_crash_and_then_an_update(void **state)
+{
+    (void)state;
+    struct tpm2_store store;
+    struct attest_error err = {0};
+    const struct tpm2_store_config c = config();
+    AUTO(buf) struct buf old, next;
+    char next_path[200];
+    snprintf(next_path, sizeof(next_path), "%s.new", path);
+    assert_int_equal(create(NULL), ATTEST_OK); /* to PCR 7 */
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    assert_int_equal(add(&store), ATTEST_OK);
+    read_file(&old);
+    assert_int_equal(tpm2_store_reseal(&store, "sha256:0", NULL), ATTEST_OK);
+    read_file(&next);
+    tpm2_store_close(&store);
+    put_file(path, &old);
+    swtpm_extend(&tpm, 7);
+    assert_int_equal(open_now(&err), ATTEST_E_DENIED);
+    assert_non_null(strstr(err.text, "PCR 7 "));
+    put_file(next_path, &next);
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    assert_int_equal(store.file->policy.pcrs, 1);
+    assert_int_equal(store.file->n_keys, 1);
+    assert_int_not_equal(access(next_path, F_OK), 0);
+    /* Not so one that the counter has not come to. */
+    read_file(&old);
+    assert_int_equal(tpm2_store_reseal(&store, "sha256:7", NULL), ATTEST_OK);
+    read_file(&next);
+    assert_int_equal(tpm2_store_reseal(&store, "sha256:7", NULL), ATTEST_OK);
+    tpm2_store_close(&store);
+    put_file(path, &next);
+    put_file(next_path, &old);
+    swtpm_extend(&tpm, 7);
+    assert_int_equal(open_now(&err), ATTEST_E_DENIED);
+}
+
 /* The counter went up and the file could not follow: the next change finds that out. */
 static void
 an_unsettled_change_is_settled(void **state)
@@ -326,6 +381,7 @@ main(void)
         cmocka_unit_test(memory_keeps_one_copy),
         cmocka_unit_test(nothing_is_left_over_many_times),
         cmocka_unit_test(an_older_file_is_refused),
+        cmocka_unit_test(a_crash_and_then_an_update),
         cmocka_unit_test(an_unsettled_change_is_settled),
         cmocka_unit_test(another_counter_is_refused),
     };
