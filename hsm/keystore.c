@@ -134,11 +134,11 @@ struct sign_wait {
     pthread_cond_t answered;
     bool done;
     enum attest_rc rc;
-    uint8_t sig[ED25519_SIG_LEN];
+    uint8_t sig[PUBKEY_SIG_LEN];
 };
 
 static void
-sign_wait_done(void *ctx, enum attest_rc rc, const uint8_t sig[ED25519_SIG_LEN])
+sign_wait_done(void *ctx, enum attest_rc rc, const uint8_t sig[PUBKEY_SIG_LEN])
 {
     struct sign_wait *w = ctx;
     pthread_mutex_lock(&w->lock);
@@ -152,7 +152,7 @@ sign_wait_done(void *ctx, enum attest_rc rc, const uint8_t sig[ED25519_SIG_LEN])
 
 enum attest_rc
 keystore_sign_wait(struct keystore *ks, const struct key_ref *key, struct slice msg,
-                   int64_t deadline_ms, uint8_t sig[ED25519_SIG_LEN], struct attest_error *err)
+                   int64_t deadline_ms, uint8_t sig[PUBKEY_SIG_LEN], struct attest_error *err)
 {
     struct sign_wait w = {.lock = PTHREAD_MUTEX_INITIALIZER, .answered = PTHREAD_COND_INITIALIZER};
     enum attest_rc rc = keystore_sign(ks, key, msg, deadline_ms, sign_wait_done, &w);

@@ -2,8 +2,7 @@
 #ifndef HSM_KEYSTORE_H
 #define HSM_KEYSTORE_H
 
-#include "base/bytes.h"
-#include "base/ed25519.h"
+#include "base/pubkey.h"
 #include "base/secret.h"
 
 /*
@@ -24,7 +23,7 @@
 /* Enough to find a key again after a lost session: the id alone may by then name another. */
 struct key_ref {
     uint8_t id[KEYSTORE_ID_LEN];
-    uint8_t public_key[ED25519_PUBLIC_LEN];
+    struct pubkey public_key;
 };
 
 enum keystore_state {
@@ -144,7 +143,7 @@ enum attest_rc keystore_lease_set(struct keystore *ks, const struct keystore_lea
  * ATTEST_E_KEY_OUT_OF_REACH, ATTEST_E_TIMEOUT, ATTEST_E_NOT_FOUND, ATTEST_E_SIGNATURE (the module
  * returned a signature that does not verify).
  */
-typedef void keystore_signed(void *ctx, enum attest_rc rc, const uint8_t sig[ED25519_SIG_LEN]);
+typedef void keystore_signed(void *ctx, enum attest_rc rc, const uint8_t sig[PUBKEY_SIG_LEN]);
 
 /*
  * Queues one signature. msg is borrowed until `done` has been called. deadline_ms is in
@@ -158,7 +157,7 @@ enum attest_rc keystore_sign(struct keystore *ks, const struct key_ref *key, str
 
 /* The same, waiting for the answer; for rare operations. */
 enum attest_rc keystore_sign_wait(struct keystore *ks, const struct key_ref *key, struct slice msg,
-                                  int64_t deadline_ms, uint8_t sig[ED25519_SIG_LEN],
+                                  int64_t deadline_ms, uint8_t sig[PUBKEY_SIG_LEN],
                                   struct attest_error *err);
 
 struct keystore_stats {

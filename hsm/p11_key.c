@@ -97,7 +97,8 @@ public_of(struct p11_conn *conn, CK_OBJECT_HANDLE private_key, const uint8_t id[
     if (rv != CKR_OK || n > 1)
         return rv;
     memcpy(ref->id, id, KEYSTORE_ID_LEN);
-    rv = read_point(conn, n ? found[0] : private_key, ref->public_key, ok);
+    ref->public_key = (struct pubkey){.type = PUBKEY_ED25519};
+    rv = read_point(conn, n ? found[0] : private_key, ref->public_key.bytes, ok);
     if (n)
         *public_key = found[0];
     return rv;
@@ -116,7 +117,7 @@ p11_key_find(struct p11_conn *conn, const struct key_ref *ref, struct p11_pair *
     CK_OBJECT_HANDLE public_key;
     bool ok;
     rv = public_of(conn, found[0], ref->id, &seen, &public_key, &ok);
-    if (rv != CKR_OK || !ok || memcmp(seen.public_key, ref->public_key, ED25519_PUBLIC_LEN) != 0)
+    if (rv != CKR_OK || !ok || !pubkey_eq(&seen.public_key, &ref->public_key))
         return rv;
     *ret = (struct p11_pair){found[0], public_key};
     return CKR_OK;
@@ -126,7 +127,7 @@ CK_RV
 p11_key_find_half(struct p11_conn *conn, const struct key_ref *ref, struct p11_pair *ret)
 {
     CK_OBJECT_HANDLE found[SAME_ID_MAX];
-    uint8_t point[ED25519_PUBLIC_LEN];
+    struct pubkey point = {.type = PUBKEY_ED25519};
     size_t n = 0;
     bool ok = false;
     *ret = (struct p11_pair){CK_INVALID_HANDLE, CK_INVALID_HANDLE};
@@ -135,8 +136,8 @@ p11_key_find_half(struct p11_conn *conn, const struct key_ref *ref, struct p11_p
         return rv;
     rv = find_by_id(conn, CKO_PUBLIC_KEY, ref->id, found, &n);
     if (rv == CKR_OK && n == 1)
-        rv = read_point(conn, found[0], point, &ok);
-    if (rv == CKR_OK && ok && !memcmp(point, ref->public_key, sizeof(point)))
+        rv = read_point(conn, found[0], point.bytes, &ok);
+    if (rv == CKR_OK && ok && pubkey_eq(&point, &ref->public_key))
         ret->public_key = found[0];
     return rv;
 }
@@ -270,12 +271,15 @@ find_fault(struct p11_conn *conn, const struct p11_pair *pair, struct key_ref *r
     bool ok;
     uint8_t sig[ED25519_SIG_LEN];
     bool has_public = pair->public_key != CK_INVALID_HANDLE;
-    *rv = read_point(conn, has_public ? pair->public_key : pair->private_key, ref->public_key, &ok);
-    if (*rv == CKR_OK && (!ok || !ed25519_public_ok(ref->public_key)))
+    ref->public_key = (struct pubkey){.type = PUBKEY_ED25519};
+    *rv = read_point(conn, has_public ? pair->public_key : pair->private_key, ref->public_key.bytes,
+                     &ok);
+    if (*rv == CKR_OK && (!ok || !pubkey_ok(&ref->public_key)))
         return "has no readable public part";
     if (*rv == CKR_OK)
         *rv = p11_key_sign(conn, pair->private_key, probe, sizeof(probe), sig);
-    if (*rv == CKR_OK && !ed25519_verify(sig, probe, sizeof(probe), ref->public_key))
+    if (*rv == CKR_OK &&
+        !pubkey_verify(&ref->public_key, (struct slice){probe, sizeof(probe)}, sig))
         return "signs what its public part does not verify";
     return NULL;
 }

@@ -15,8 +15,7 @@
 static bool
 ref_eq(const struct key_ref *a, const struct key_ref *b)
 {
-    return !memcmp(a->id, b->id, sizeof(a->id)) &&
-           !memcmp(a->public_key, b->public_key, sizeof(a->public_key));
+    return !memcmp(a->id, b->id, sizeof(a->id)) && pubkey_eq(&a->public_key, &b->public_key);
 }
 
 void

@@ -63,7 +63,7 @@ job_free(struct pool *pool, struct pool_job *job)
 void
 pool_answer(struct pool *pool, struct pool_job *jobs, enum attest_rc rc)
 {
-    static const uint8_t none[ED25519_SIG_LEN];
+    static const uint8_t none[PUBKEY_SIG_LEN];
     while (jobs) {
         struct pool_job *job = jobs;
         jobs = job->next;
@@ -197,7 +197,7 @@ static void
 job_check(struct pool *pool, struct pool_job *job)
 {
     int64_t start_ns = clock_thread_cpu_ns();
-    bool good = ed25519_verify(job->sig, job->msg.p, job->msg.len, job->key.public_key);
+    bool good = pubkey_verify(&job->key.public_key, job->msg, job->sig);
     int64_t spent_ns = clock_thread_cpu_ns() - start_ns;
     atomic_fetch_add_explicit(&pool->verify_cpu_ns, (uint64_t)spent_ns, memory_order_relaxed);
     if (!good) {
@@ -214,7 +214,7 @@ job_check(struct pool *pool, struct pool_job *job)
 }
 
 static enum attest_rc
-worker_sign(struct pool_worker *w, const struct pool_job *job, uint8_t sig[ED25519_SIG_LEN])
+worker_sign(struct pool_worker *w, const struct pool_job *job, uint8_t sig[PUBKEY_SIG_LEN])
 {
     const struct pool *pool = w->pool;
     struct key_ref key = job->key;
@@ -248,7 +248,7 @@ static bool
 worker_turn(struct pool_worker *w, struct pool_job *job)
 {
     struct pool *pool = w->pool;
-    uint8_t sig[ED25519_SIG_LEN];
+    uint8_t sig[PUBKEY_SIG_LEN];
     w->job = job;
     job->worker = w->number;
     pool->running++;

@@ -35,7 +35,7 @@ struct pool_beat {
 struct pool_ops {
     /* On worker number `worker`; key and msg stay valid even when the call is given up. */
     enum attest_rc (*sign)(void *ctx, unsigned worker, const struct key_ref *key, struct slice msg,
-                           uint8_t sig[ED25519_SIG_LEN]);
+                           uint8_t sig[PUBKEY_SIG_LEN]);
     /* What this worker signed last did not verify. From any thread. */
     void (*bad_signature)(void *ctx, unsigned worker);
     /* On the control thread; returns the clock_mono_ms() at which it wants to be called again. */

@@ -16,7 +16,7 @@ struct pool_job {
     keystore_signed *done;
     void *ctx;
     unsigned worker;
-    uint8_t sig[ED25519_SIG_LEN];
+    uint8_t sig[PUBKEY_SIG_LEN];
 };
 
 struct pool_queue {

@@ -256,7 +256,8 @@ step_sign(struct check_run *r, struct attest_error *err)
 static enum attest_rc
 step_verify(struct check_run *r, struct attest_error *err)
 {
-    if (!ed25519_verify(r->sig, check_message, sizeof(check_message), r->ref.public_key))
+    const struct slice message = {check_message, sizeof(check_message)};
+    if (!pubkey_verify(&r->ref.public_key, message, r->sig))
         return error_set(err, ATTEST_E_SIGNATURE, "the token's signature does not verify");
     return ATTEST_OK;
 }

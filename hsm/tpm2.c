@@ -53,7 +53,7 @@ store_config(struct tpm2_keystore *ks)
 
 static enum attest_rc
 sign_op(void *ctx, unsigned worker, const struct key_ref *key, struct slice msg,
-        uint8_t sig[ED25519_SIG_LEN])
+        uint8_t sig[PUBKEY_SIG_LEN])
 {
     (void)worker;
     struct tpm2_keystore *ks = ctx;
@@ -213,7 +213,7 @@ destroy_run(void *ctx, struct pool_op *op)
 {
     struct operation *o = (struct operation *)op;
     struct tpm2_keystore *ks = ctx;
-    o->rc = tpm2_store_remove(&ks->store, o->key.id, o->key.public_key, &o->err);
+    o->rc = tpm2_store_remove(&ks->store, o->key.id, &o->key.public_key, &o->err);
 }
 
 static void

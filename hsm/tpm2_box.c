@@ -87,7 +87,7 @@ bind_seed(const struct tpm2_file *file, const struct tpm2_file_key *key, struct 
 {
     put_serial(file, data);
     buf_append(data, key->ref.id, sizeof(key->ref.id));
-    buf_append(data, key->ref.public_key, sizeof(key->ref.public_key));
+    buf_slice(data, pubkey_bytes(&key->ref.public_key));
     buf_append(data, key->purpose, strlen(key->purpose) + 1);
     buf_append(data, key->label, strlen(key->label) + 1);
     return (struct bound){{seed_domain, sizeof(seed_domain)}, buf_view(data)};
@@ -146,7 +146,7 @@ open_seed(const struct tpm2_file *file, size_t i, struct tpm2_secrets *secrets, 
     if (buf_rc(data) || !box_open(&secrets->wrapping, &bound, key->box, seed.p, seed.len))
         return false;
     ed25519_public_from_seed(public_key, &seed);
-    return memcmp(public_key, key->ref.public_key, sizeof(public_key)) == 0;
+    return memcmp(public_key, key->ref.public_key.bytes, sizeof(public_key)) == 0;
 }
 
 static bool

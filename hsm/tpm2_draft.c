@@ -52,7 +52,7 @@ pairs_of(const struct tpm2_draft *d)
     for (size_t i = 0; i < n; i++) {
         uint8_t *pair = pairs.p + i * ED25519_PAIR_LEN;
         memcpy(pair, d->secrets.seeds.p + i * ED25519_SEED_LEN, ED25519_SEED_LEN);
-        memcpy(pair + ED25519_SEED_LEN, d->file->keys[i].ref.public_key, ED25519_PUBLIC_LEN);
+        memcpy(pair + ED25519_SEED_LEN, d->file->keys[i].ref.public_key.bytes, ED25519_PUBLIC_LEN);
     }
     return pairs;
 }

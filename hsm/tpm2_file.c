@@ -159,7 +159,7 @@ take_key(struct cursor *c, struct tpm2_file *file)
 {
     struct tpm2_file_key *key = &file->keys[file->n_keys];
     take(c, key->ref.id, sizeof(key->ref.id));
-    take(c, key->ref.public_key, sizeof(key->ref.public_key));
+    take(c, key->ref.public_key.bytes, ED25519_PUBLIC_LEN);
     take_text(c, TPM2_PURPOSE_MAX, key->purpose);
     take_text(c, TPM2_LABEL_MAX, key->label);
     take(c, key->box, sizeof(key->box));
@@ -250,7 +250,7 @@ tpm2_file_write(const struct tpm2_file *file, struct buf *out)
     for (size_t i = 0; i < file->n_keys; i++) {
         const struct tpm2_file_key *key = &file->keys[i];
         buf_append(out, key->ref.id, sizeof(key->ref.id));
-        buf_append(out, key->ref.public_key, sizeof(key->ref.public_key));
+        buf_slice(out, pubkey_bytes(&key->ref.public_key));
         put_run(out, 1, key->purpose, strlen(key->purpose));
         put_run(out, 1, key->label, strlen(key->label));
         buf_append(out, key->box, sizeof(key->box));

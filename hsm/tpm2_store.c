@@ -281,7 +281,7 @@ tpm2_store_add(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN], cons
     memcpy(key->ref.id, id, sizeof(key->ref.id));
     memcpy(key->purpose, purpose, strlen(purpose));
     memcpy(key->label, label, strlen(label));
-    ed25519_public_from_seed(key->ref.public_key, &seed);
+    ed25519_public_from_seed(key->ref.public_key.bytes, &seed);
     memcpy(d.secrets.seeds.p + n * ED25519_SEED_LEN, seed.p, ED25519_SEED_LEN);
     const struct key_ref made = key->ref;
     rc = tpm2_draft_commit(store, link, &d, err);
@@ -292,7 +292,7 @@ tpm2_store_add(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN], cons
 
 enum attest_rc
 tpm2_store_remove(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN],
-                  const uint8_t *public_key, struct attest_error *err)
+                  const struct pubkey *public_key, struct attest_error *err)
 {
     AUTO(tpm2_draft) struct tpm2_draft d = {0};
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
@@ -300,8 +300,7 @@ tpm2_store_remove(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN],
     if (rc)
         return rc;
     size_t at = tpm2_file_find(d.file, id), n = d.file->n_keys;
-    if (at == n || (public_key &&
-                    memcmp(d.file->keys[at].ref.public_key, public_key, ED25519_PUBLIC_LEN) != 0))
+    if (at == n || (public_key && !pubkey_eq(&d.file->keys[at].ref.public_key, public_key)))
         return error_set(err, ATTEST_E_NOT_FOUND, "no such key among the sealed ones");
     if ((rc = seal_new_key(link, &store->config, &d, err)))
         return rc;
@@ -363,13 +362,12 @@ tpm2_store_lease(struct tpm2_store *store, const struct keystore_lease *expected
 
 enum attest_rc
 tpm2_store_sign(struct tpm2_store *store, const struct key_ref *key, struct slice msg,
-                uint8_t sig[ED25519_SIG_LEN])
+                uint8_t sig[PUBKEY_SIG_LEN])
 {
     pthread_rwlock_rdlock(&store->lock);
     const struct tpm2_file *file = store->file;
     size_t at = tpm2_file_find(file, key->id);
-    bool found = at < file->n_keys &&
-                 !memcmp(file->keys[at].ref.public_key, key->public_key, sizeof(key->public_key));
+    bool found = at < file->n_keys && pubkey_eq(&file->keys[at].ref.public_key, &key->public_key);
     if (found)
         ed25519_sign_pair(sig, msg.p, msg.len, store->pairs.p + at * ED25519_PAIR_LEN);
     pthread_rwlock_unlock(&store->lock);

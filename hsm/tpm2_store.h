@@ -62,7 +62,7 @@ enum attest_rc tpm2_store_add(struct tpm2_store *store, const uint8_t id[KEYSTOR
  * still have the TPM unseal it: that we refuse older files keeps us from using it, not him.
  */
 enum attest_rc tpm2_store_remove(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN],
-                                 const uint8_t *public_key, struct attest_error *err);
+                                 const struct pubkey *public_key, struct attest_error *err);
 
 /*
  * Puts all keys under a new wrapping key, sealed to what these PCRs hold now (NULL: the same ones
@@ -77,6 +77,6 @@ enum attest_rc tpm2_store_lease(struct tpm2_store *store, const struct keystore_
 
 /* ATTEST_E_NOT_FOUND. */
 enum attest_rc tpm2_store_sign(struct tpm2_store *store, const struct key_ref *key,
-                               struct slice msg, uint8_t sig[ED25519_SIG_LEN]);
+                               struct slice msg, uint8_t sig[PUBKEY_SIG_LEN]);
 
 #endif

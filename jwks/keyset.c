@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/b64u.h"
 #include "base/jsondoc.h"
 
 #define DEPTH_MAX 16
@@ -77,30 +76,36 @@ may_verify(const json_t *key)
     return !ops;
 }
 
+/* The empty slice for what is no string, or not there. */
+static struct slice
+text_of(const json_t *v)
+{
+    return v && json_is_string(v) ? string_of(v) : (struct slice){"", 0};
+}
+
 /* Whether the key is of our kind and for our purpose; if not, it is somebody else's affair. */
 static bool
-is_ours(const json_t *key, enum jwk_alg *alg)
+is_ours(const json_t *key, struct jwk *jwk)
 {
-    const json_t *alg_value = json_object_get(key, "alg");
-    *alg = JWK_ALG_NONE;
-    if (!member_is(key, "kty", "OKP") || !member_is(key, "crv", "Ed25519"))
+    const json_t *alg = json_object_get(key, "alg");
+    jwk->alg = JWK_ALG_NONE;
+    if (!jwk_type_from(text_of(json_object_get(key, "kty")), text_of(json_object_get(key, "crv")),
+                       &jwk->public_key.type))
         return false;
     if (json_object_get(key, "use") && !member_is(key, "use", "sig"))
         return false;
-    if (alg_value && (!json_is_string(alg_value) || !jwk_alg_from(string_of(alg_value), alg)))
+    if (alg &&
+        (!jwk_alg_from(text_of(alg), &jwk->alg) || !jwk_alg_fits(jwk->alg, jwk->public_key.type)))
         return false;
     return may_verify(key) && json_object_get(key, "kid");
 }
 
-static enum attest_rc
-read_point(const json_t *key, uint8_t public_key[ED25519_PUBLIC_LEN])
+static bool
+read_point(const json_t *key, struct pubkey *ret)
 {
-    const json_t *x = json_object_get(key, "x");
-    if (!x || !json_is_string(x) ||
-        !b64u_decode_exact(public_key, ED25519_PUBLIC_LEN, string_of(x)) ||
-        !ed25519_public_ok(public_key))
-        return ATTEST_E_MALFORMED;
-    return ATTEST_OK;
+    return !jwk_decode(ret, ret->type, text_of(json_object_get(key, "x")),
+                       text_of(json_object_get(key, "y"))) &&
+           pubkey_ok(ret);
 }
 
 /* Appends what key i says to the draft, which has room for it. */
@@ -119,15 +124,16 @@ draft_key(struct draft *d, const json_t *key, size_t i, struct attest_error *err
         d->kids[d->n_kids++] = string_of(kid);
 
     struct jwk *jwk = &d->keys[d->n_keys];
-    if (!is_ours(key, &jwk->alg))
+    if (!is_ours(key, jwk))
         return ATTEST_OK;
     jwk->kid = string_of(kid);
     if (jwk->kid.len == 0 || jwk->kid.len > JWK_KID_MAX)
         return error_set(err, ATTEST_E_MALFORMED,
                          "key set: the kid of key %zu is not 1 to %d bytes", i, JWK_KID_MAX);
-    if (read_point(key, jwk->public_key))
+    if (!read_point(key, &jwk->public_key))
         return error_set(err, ATTEST_E_MALFORMED,
-                         "key set: x of key %zu is no Ed25519 public key in base64url", i);
+                         "key set: x of key %zu is no %s public key in base64url", i,
+                         jwk_crv(jwk->public_key.type));
     d->n_keys++;
     return ATTEST_OK;
 }
@@ -209,7 +215,8 @@ keyset_read(const char *text, size_t len, struct keyset **ret, struct attest_err
     if (rc)
         return rc;
     if (set->n == 0)
-        return error_set(err, ATTEST_E_NOT_FOUND, "key set: no Ed25519 signature key in it");
+        return error_set(err, ATTEST_E_NOT_FOUND,
+                         "key set: no Ed25519 signature key in it, and no P-256 one");
     *ret = STEAL(set);
     return ATTEST_OK;
 }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/b64u.h"
 #include "jwks/keyset.h"
 
 void
-keyset_write_key(const uint8_t public_key[ED25519_PUBLIC_LEN], enum jwk_alg alg, struct buf *out)
+keyset_write_key(const struct pubkey *key, enum jwk_alg alg, struct buf *out)
 {
     char kid[JWK_THUMBPRINT_LEN + 1];
-    jwk_thumbprint(kid, public_key);
-    buf_printf(out, "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"%s\",\"x\":\"", kid);
-    b64u_append(out, public_key, ED25519_PUBLIC_LEN);
-    buf_printf(out, "\",\"use\":\"sig\",\"alg\":\"%s\"}", jwk_alg_name(alg ? alg : JWK_ALG_EDDSA));
+    jwk_thumbprint(kid, key);
+    buf_printf(out, "{\"kty\":\"%s\",\"crv\":\"%s\",\"kid\":\"%s\"", jwk_kty(key->type),
+               jwk_crv(key->type), kid);
+    jwk_write_coords(key, out);
+    buf_printf(out, ",\"use\":\"sig\",\"alg\":\"%s\"}",
+               jwk_alg_name(alg ? alg : jwk_alg_of(key->type)));
 }
 
 void
@@ -24,7 +25,7 @@ keyset_write_list(const struct keyset_entry *entries, size_t n, struct buf *out)
                 continue;
             if (!first)
                 buf_char(out, ',');
-            keyset_write_key(entries[i].public_key, entries[i].alg, out);
+            keyset_write_key(&entries[i].public_key, entries[i].alg, out);
             first = false;
         }
     }

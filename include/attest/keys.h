@@ -42,13 +42,16 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_keys_new(struct attest_keys **ret, struct attest_error *err);
 
 /*
- * Adds the keys of one issuer from a JWKS document (RFC 7517 section 5, RFC 8037) of jwks_len
- * bytes, in the place of those that this issuer had before. On failure nothing has changed.
+ * Adds the keys of one issuer, Ed25519 and P-256, from a JWKS document (RFC 7517 section 5) of
+ * jwks_len bytes, in the place of those that this issuer had before. On failure nothing has
+ * changed.
  *
  * issuer   the `iss` that these keys speak for, byte for byte
  *
+ * A P-256 key in it verifies nothing unless the policy allows that issuer ES256.
+ *
  * ATTEST_E_MALFORMED (not a strict key set; a kid that is there twice; a private key), _LIMIT
- * (longer than ATTEST_JWKS_MAX), _NOT_FOUND (no Ed25519 signature key in it), _DENIED (the issuer's
+ * (longer than ATTEST_JWKS_MAX), _NOT_FOUND (no such signature key in it), _DENIED (the issuer's
  * root is pinned), _CONFIG (not an issuer URL), _FORKED, _NOMEM. Thread-safe.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
@@ -66,7 +69,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
  * until the first signed set nothing of it verifies (1012). Several calls pin several roots, at
  * most 8: while the issuer changes its root, pin both.
  *
- * jwk      one JWK, or a JWK set of nothing but root keys; jwk_len bytes. Get it from the operator
+ * jwk      one JWK, or a JWK set of nothing but root keys, which may be P-256 keys (ES256) where a
+ *          TPM holds them: pinning one is allowing it; jwk_len bytes. Get it from the operator
  *          by a way that you trust: it is the one thing that is not verified
  *
  * When a signed set names a next_root, that key may sign the sets that follow. The first one that
@@ -75,8 +79,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
  * live, and no longer: a program that starts again needs the root of the day. Dropping a root by
  * hand is making new keys.
  *
- * ATTEST_E_MALFORMED (no public Ed25519 key, or not only such), _LIMIT, _CONFIG (not an issuer
- * URL), _FORKED, _NOMEM; nothing has changed then. Thread-safe.
+ * ATTEST_E_MALFORMED (no public key, Ed25519 or P-256, or not only such), _LIMIT, _CONFIG (not an
+ * issuer URL), _FORKED, _NOMEM; nothing has changed then. Thread-safe.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
     attest_keys_pin_root(struct attest_keys *keys, const char *issuer, const char *jwk,

@@ -92,7 +92,12 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
     attest_policy_issuer_provider(struct attest_policy *policy, const char *issuer,
                                   const char *provider, struct attest_error *err);
 
-/* Restricts this issuer's tokens to the algorithms so named: "EdDSA", "Ed25519" (both without). */
+/*
+ * Restricts this issuer's tokens to the algorithms so named: "EdDSA" and "Ed25519", which is both
+ * of them when none is named, or "ES256" (RFC 7518), which is accepted only when it is: for an
+ * issuer whose keys live in a TPM, which knows no Ed25519. One who changes over needs both kinds
+ * for a while. A token's alg is that of its key in the issuer's key set, or the token is refused.
+ */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
     attest_policy_issuer_alg(struct attest_policy *policy, const char *issuer, const char *alg,
                              struct attest_error *err);

@@ -5,6 +5,7 @@
 
 #include "base/b64u.h"
 #include "base/json.h"
+#include "base/pubkey.h"
 
 #define PART_MAX 4096 /* bytes of a header or payload */
 
@@ -42,13 +43,13 @@ checkpoint_judge(void *log_key, struct slice jws, struct chainlog_head *ret,
                  struct attest_error *err)
 {
     char header_room[PART_MAX], payload_room[PART_MAX];
-    uint8_t sig[ED25519_SIG_LEN];
+    uint8_t sig[PUBKEY_SIG_LEN];
     struct slice rest = jws;
     struct slice header = next_part(&rest), payload = next_part(&rest);
     size_t signed_len = header.len + 1 + payload.len;
     if (signed_len >= jws.len || !b64u_decode_exact(sig, sizeof(sig), rest))
         return error_set(err, ATTEST_E_CORRUPT, "a checkpoint that is no signed one");
-    if (!ed25519_verify(sig, jws.p, signed_len, log_key))
+    if (!pubkey_verify(log_key, (struct slice){jws.p, signed_len}, sig))
         return error_set(err, ATTEST_E_CORRUPT, "a checkpoint that this log key did not sign");
     JSON_NODES(h, 40);
     JSON_NODES(p, 40);

@@ -7,7 +7,7 @@
 
 /*
  * Judges the checkpoints of an issuance log (docs/protocol.md, section 7): a chainlog_checkpoint
- * whose ctx is the log key's ED25519_PUBLIC_LEN bytes. ATTEST_E_CORRUPT for a checkpoint that is no
+ * whose ctx is the log key, a struct pubkey. ATTEST_E_CORRUPT for a checkpoint that is no
  * checkpoint of ours or that this key did not sign.
  */
 enum attest_rc checkpoint_judge(void *log_key, struct slice jws, struct chainlog_head *ret,

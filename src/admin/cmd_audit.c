@@ -4,8 +4,8 @@
 #include "admin/checkpoint.h"
 #include "admin/command.h"
 #include "admin/daemons.h"
-#include "base/b64u.h"
 #include "chainlog/verify.h"
+#include "jwks/jwk.h"
 
 static enum exit_status
 log_dir(const struct options *o, char **args, int n_args, char *room, size_t room_size,
@@ -56,18 +56,29 @@ print_report(const struct options *o, const struct chainlog_report *r)
         printf("}\n");
 }
 
+/* "X", or "X.Y" for a P-256 key. */
+static bool
+read_log_key(const char *text, struct pubkey *ret)
+{
+    size_t x_len = strcspn(text, ".");
+    const char *y = text[x_len] ? text + x_len + 1 : text + x_len;
+    return !jwk_decode(ret, text[x_len] ? PUBKEY_P256 : PUBKEY_ED25519, (struct slice){text, x_len},
+                       slice_cstr(y));
+}
+
 /* The chain: nothing was changed, taken out or put in. With the log key: and it says so itself. */
 enum exit_status
 cmd_audit_verify(const struct options *o, char **args, int n_args)
 {
     char room[4096];
     const char *dir;
-    uint8_t log_key[ED25519_PUBLIC_LEN];
-    struct chainlog_checks checks = {.ctx = log_key};
+    struct pubkey log_key;
+    struct chainlog_checks checks = {.ctx = &log_key};
     if (o->log_key) {
-        if (!b64u_decode_exact(log_key, sizeof(log_key), slice_cstr(o->log_key)))
+        if (!read_log_key(o->log_key, &log_key))
             return complain(EXIT_USAGE,
-                            "--log-key takes the x that attestctl key list --json shows");
+                            "--log-key takes the x that attestctl key list --json shows, and of a "
+                            "key in a TPM X.Y");
         checks.checkpoint = checkpoint_judge;
     }
     enum exit_status status = log_dir(o, args, n_args, room, sizeof(room), &dir);

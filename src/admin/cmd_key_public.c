@@ -5,26 +5,40 @@
 #include "base/jsondoc.h"
 #include "jwks/jwk.h"
 
-/* RFC 8410: what stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo. */
-static const uint8_t spki_head[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
-                                    0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
+#define SPKI_HEAD_MAX 27
+#define PEM_SIZE 256
+#define PEM_LINE 64
 
-#define PEM_SIZE 160
+/* What stands before a key's bytes in a SubjectPublicKeyInfo: RFC 8410; RFC 5480, uncompressed. */
+static const struct {
+    size_t len;
+    uint8_t bytes[SPKI_HEAD_MAX];
+} spki_heads[PUBKEY_TYPES] = {
+    [PUBKEY_ED25519] = {12,
+                        {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00}},
+    [PUBKEY_P256] = {27, {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                          0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                          0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04}},
+};
 
 static void
-write_pem(char out[PEM_SIZE], const uint8_t public_key[ED25519_PUBLIC_LEN])
+write_pem(char out[PEM_SIZE], const struct pubkey *key)
 {
-    uint8_t der[sizeof(spki_head) + ED25519_PUBLIC_LEN];
-    /* PEM has the other alphabet, and pads 44 bytes with one character. */
-    char text[(sizeof(der) + 2) / 3 * 4 + 1] = "";
-    memcpy(der, spki_head, sizeof(spki_head));
-    memcpy(der + sizeof(spki_head), public_key, ED25519_PUBLIC_LEN);
-    b64u_encode(text, der, sizeof(der));
+    uint8_t der[SPKI_HEAD_MAX + PUBKEY_LEN_MAX];
+    size_t head_len = spki_heads[key->type].len, len = head_len + pubkey_len(key->type);
+    /* PEM has the other alphabet, pads to four characters, and short lines. */
+    char text[(sizeof(der) + 2) / 3 * 4 + 1] = "", *to = out;
+    memcpy(der, spki_heads[key->type].bytes, head_len);
+    memcpy(der + head_len, key->bytes, len - head_len);
+    b64u_encode(text, der, len);
     for (char *p = text; *p; p++)
         *p = *p == '-' ? '+' : *p == '_' ? '/' : *p;
-    text[b64u_encoded_len(sizeof(der))] = '=';
-    text[b64u_encoded_len(sizeof(der)) + 1] = '\0';
-    snprintf(out, PEM_SIZE, "-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----\n", text);
+    for (size_t n = b64u_encoded_len(len); n % 4; n++)
+        memcpy(text + n, "=", 2);
+    to += sprintf(to, "-----BEGIN PUBLIC KEY-----\n");
+    for (const char *p = text; *p; p += strnlen(p, PEM_LINE))
+        to += sprintf(to, "%.*s\n", PEM_LINE, p);
+    sprintf(to, "-----END PUBLIC KEY-----\n");
 }
 
 /* The key that was asked for: by its kid, or the active one of a purpose. */
@@ -53,22 +67,28 @@ choose(const struct options *o, char **args, int n_args, json_t **list, const js
 
 /* Others will trust this key for years: it has to be the one whose name it bears. */
 static bool
-read_key(const json_t *key, uint8_t public_key[ED25519_PUBLIC_LEN])
+read_key(const json_t *key, struct pubkey *ret)
 {
     char kid[JWK_THUMBPRINT_LEN + 1];
-    if (!b64u_decode_exact(public_key, ED25519_PUBLIC_LEN, slice_cstr(keys_text(key, "x"))))
+    enum jwk_alg alg = JWK_ALG_EDDSA;
+    struct slice said = slice_cstr(keys_text(key, "alg"));
+    if (said.len && !jwk_alg_from(said, &alg))
         return false;
-    jwk_thumbprint(kid, public_key);
+    if (jwk_decode(ret, jwk_alg_type(alg), slice_cstr(keys_text(key, "x")),
+                   slice_cstr(keys_text(key, "y"))))
+        return false;
+    jwk_thumbprint(kid, ret);
     return strcmp(kid, keys_text(key, "kid")) == 0;
 }
 
 static json_t *
-make_jwk(const json_t *key)
+make_jwk(const json_t *key, enum pubkey_type type)
 {
     const char *alg = keys_text(key, "alg");
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "kty", "OKP", "crv", "Ed25519", "kid",
-                     keys_text(key, "kid"), "x", keys_text(key, "x"), "use", "sig", "alg",
-                     *alg ? alg : "EdDSA");
+    return json_pack("{s:s, s:s, s:s, s:s, s:O*, s:s, s:s}", "kty", jwk_kty(type), "crv",
+                     jwk_crv(type), "kid", keys_text(key, "kid"), "x", keys_text(key, "x"), "y",
+                     json_object_get(key, "y"), "use", "sig", "alg",
+                     *alg ? alg : jwk_alg_name(jwk_alg_of(type)));
 }
 
 enum exit_status
@@ -83,18 +103,18 @@ cmd_key_public(const struct options *o, char **args, int n_args)
     enum exit_status status = choose(o, args, n_args, &list, &key);
     if (status)
         return status;
-    uint8_t public_key[ED25519_PUBLIC_LEN];
-    if (!read_key(key, public_key))
+    struct pubkey public_key;
+    if (!read_key(key, &public_key))
         return complain(EXIT_FAILED,
                         "the signer's answer has a key that its kid does not fit; do not pin it, "
                         "and see the signer's log");
     char text[PEM_SIZE];
-    write_pem(text, public_key);
+    write_pem(text, &public_key);
     if (pem && !o->json) {
         fputs(text, stdout);
         return EXIT_DONE;
     }
-    AUTO(json_t) json_t *jwk = make_jwk(key);
+    AUTO(json_t) json_t *jwk = make_jwk(key, public_key.type);
     AUTO(json_t)
     json_t *object = !jwk ? NULL
                      : pem

@@ -74,8 +74,8 @@ cmd_key_export_records(const struct options *o, char **args, int n_args)
 /* ---- import ---- */
 
 static const char *const record_members[] = {
-    "kid",    "purpose", "label",   "state",   "alg",       "x",      "created", "published",
-    "active", "retired", "removed", "revoked", "destroyed", "reason", "id",
+    "kid",       "purpose", "label",   "state",   "alg",     "x",         "y",      "created",
+    "published", "active",  "retired", "removed", "revoked", "destroyed", "reason", "id",
 };
 
 static bool

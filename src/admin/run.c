@@ -37,7 +37,7 @@ static const struct option_row {
     {"new-pin-file", "FILE", OPT_NEW_PIN_FILE, offsetof(struct options, new_pin_file),
      "file with the new user PIN; asked for when not given"},
     {"log-key", "X", OPT_LOG_KEY, offsetof(struct options, log_key),
-     "the log key's x, as key list --json shows it: checkpoints are verified with it"},
+     "the log key's x (X.Y where it has a y), as key list --json shows it, verifies checkpoints"},
     {"force", NULL, OPT_FORCE, offsetof(struct options, force),
      "although verifiers may then refuse tokens for a while; needs --reason"},
     {"reason", "TEXT", OPT_REASON, offsetof(struct options, reason), "why, for the record"},

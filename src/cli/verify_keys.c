@@ -155,7 +155,8 @@ pin_pem(const char *issuer, const char *path, struct attest_keys *keys, struct a
     if (key.seed.len)
         return error_set(err, ATTEST_E_DENIED, "%s: a private key, which belongs to the issuer",
                          path);
-    jwk_write(key.public_key, &jwk);
+    const struct pubkey public_key = pubkey_ed25519(key.public_key);
+    jwk_write(&public_key, &jwk);
     if (buf_rc(&jwk))
         return error_set(err, ATTEST_E_NOMEM, "key: out of memory");
     return attest_keys_pin_root(keys, issuer, jwk.p, jwk.len, err);

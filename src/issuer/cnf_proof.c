@@ -29,8 +29,9 @@ cnf_proof_check(const struct mint_request *request, const char *issuer, int64_t 
                          "cnf_proof: missing; a token bound to a key needs a proof by that key");
     struct jws jws;
     struct attest_error why;
+    const struct pubkey key = pubkey_ed25519(request->cnf_key);
     if (jws_read(&jws, &profile, request->cnf_proof.p, request->cnf_proof.len, &why) ||
-        jws_verify(&jws.envelope, request->cnf_key, &why))
+        jws_verify(&jws.envelope, &key, &why))
         return error_set(err, ATTEST_E_CLAIMS, "cnf_proof: %s", why.text);
     const struct json_node *iss = string_member(&jws, "iss");
     if (!iss || !slice_is(iss->text, issuer))

@@ -35,7 +35,7 @@ static enum attest_rc
 checkpoint(struct signer *s, struct checkpoint_op *op, const struct chainlog_head *head)
 {
     struct attest_error *err = &op->op.err;
-    uint8_t sig[ED25519_SIG_LEN];
+    uint8_t sig[PUBKEY_SIG_LEN];
     AUTO(buf) struct buf jws, body;
     buf_init(&jws, 4096);
     buf_init(&body, 8192);

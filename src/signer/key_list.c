@@ -82,7 +82,7 @@ key_list_entries(const struct key_list *list, enum key_purpose purpose, int64_t 
         const struct key_record *key = &list->keys[i];
         if (key->purpose != purpose)
             continue;
-        memcpy(entries[n].public_key, key->ref.public_key, ED25519_PUBLIC_LEN);
+        entries[n].public_key = key->ref.public_key;
         entries[n].alg = key->alg;
         entries[n++].state = key_state(&key->times, now_s);
     }
@@ -168,10 +168,9 @@ key_record_write_members(const struct key_record *key, int64_t now_s, struct buf
     buf_printf(out, "\"kid\":\"%s\",\"purpose\":\"%s\",\"label\":", key->kid,
                key_purpose_name(key->purpose));
     json_put_string(out, slice_cstr(key->label));
-    buf_printf(out, ",\"state\":\"%s\",\"alg\":\"%s\",\"x\":\"",
+    buf_printf(out, ",\"state\":\"%s\",\"alg\":\"%s\"",
                key_state_name(key_state(&key->times, now_s)), jwk_alg_name(key->alg));
-    b64u_append(out, key->ref.public_key, ED25519_PUBLIC_LEN);
-    buf_char(out, '"');
+    jwk_write_coords(&key->ref.public_key, out);
     write_times(&key->times, out);
     if (key->reason[0]) {
         buf_str(out, ",\"reason\":");

@@ -216,13 +216,12 @@ row_read(sqlite3_stmt *s, struct key_record *key)
     struct slice id = column_slice(s, 0), public_key = column_slice(s, 1);
     struct slice label = column_slice(s, 4), reason = column_slice(s, 12);
     *key = (struct key_record){.purpose = KEY_PURPOSE_TOKEN};
-    if (id.len != KEYSTORE_ID_LEN || public_key.len != ED25519_PUBLIC_LEN ||
-        label.len > KEY_LABEL_MAX || reason.len > KEY_REASON_MAX ||
+    if (id.len != KEYSTORE_ID_LEN || label.len > KEY_LABEL_MAX || reason.len > KEY_REASON_MAX ||
         !key_purpose_from(column_slice(s, 2), &key->purpose) ||
-        !jwk_alg_from(column_slice(s, 3), &key->alg))
+        !jwk_alg_from(column_slice(s, 3), &key->alg) ||
+        !pubkey_set(&key->ref.public_key, jwk_alg_type(key->alg), public_key))
         return false;
     memcpy(key->ref.id, id.p, id.len);
-    memcpy(key->ref.public_key, public_key.p, public_key.len);
     memcpy(key->label, label.p, label.len);
     memcpy(key->reason, reason.p, reason.len);
     int64_t *const times[] = {
@@ -232,7 +231,7 @@ row_read(sqlite3_stmt *s, struct key_record *key)
     };
     for (size_t i = 0; i < ARRAY_LEN(times); i++)
         *times[i] = sqlite3_column_int64(s, (int)i + 5);
-    jwk_thumbprint(key->kid, key->ref.public_key);
+    jwk_thumbprint(key->kid, &key->ref.public_key);
     return true;
 }
 
@@ -284,7 +283,8 @@ put_key(struct key_records *r, const struct key_record *key, struct attest_error
         key->times.removed_s, key->times.revoked_s,   key->times.destroyed_s,
     };
     sqlite3_bind_blob(s, 1, key->ref.id, KEYSTORE_ID_LEN, SQLITE_STATIC);
-    sqlite3_bind_blob(s, 2, key->ref.public_key, ED25519_PUBLIC_LEN, SQLITE_STATIC);
+    struct slice public_key = pubkey_bytes(&key->ref.public_key);
+    sqlite3_bind_blob(s, 2, public_key.p, (int)public_key.len, SQLITE_STATIC);
     sqlite3_bind_text(s, 3, key_purpose_name(key->purpose), -1, SQLITE_STATIC);
     sqlite3_bind_text(s, 4, jwk_alg_name(key->alg), -1, SQLITE_STATIC);
     sqlite3_bind_text(s, 5, key->label, -1, SQLITE_STATIC);

@@ -45,6 +45,27 @@ const char *const key_records_steps[] = {
     " name TEXT PRIMARY KEY NOT NULL,"
     " value TEXT NOT NULL"
     ") STRICT, WITHOUT ROWID;",
+
+    /* Public keys may be those of P-256 too: SQLite changes no constraint of a table in place. */
+    "CREATE TABLE key_new ("
+    " id BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    " public_key BLOB NOT NULL UNIQUE CHECK (length(public_key) IN (32, 64)),"
+    " purpose TEXT NOT NULL,"
+    " alg TEXT NOT NULL,"
+    " label TEXT NOT NULL,"
+    " created_s INTEGER NOT NULL,"
+    " published_s INTEGER NOT NULL DEFAULT 0,"
+    " active_s INTEGER NOT NULL DEFAULT 0,"
+    " retired_s INTEGER NOT NULL DEFAULT 0,"
+    " removed_s INTEGER NOT NULL DEFAULT 0,"
+    " revoked_s INTEGER NOT NULL DEFAULT 0,"
+    " destroyed_s INTEGER NOT NULL DEFAULT 0,"
+    " reason TEXT NOT NULL DEFAULT ''"
+    ") STRICT, WITHOUT ROWID;"
+    "INSERT INTO key_new SELECT id, public_key, purpose, alg, label, created_s, published_s,"
+    " active_s, retired_s, removed_s, revoked_s, destroyed_s, reason FROM key;"
+    "DROP TABLE key;"
+    "ALTER TABLE key_new RENAME TO key;",
 };
 
 const size_t key_records_n_steps = ARRAY_LEN(key_records_steps);

@@ -16,7 +16,7 @@ key_view_make(const struct key_list *list, enum key_purpose purpose, struct key_
             continue;
         view.keys[view.n].times = key->times;
         /* A public key is as even a number as any, and the key's for life. */
-        view.keys[view.n].jitter = be32_get(key->ref.public_key);
+        view.keys[view.n].jitter = be32_get(key->ref.public_key.bytes);
         view.at[view.n++] = i;
     }
     *ret = view;

@@ -183,7 +183,7 @@ key_work_generate(struct key_work *w, const char *action, enum key_purpose purpo
                                 &key.ref, err)))
         return rc; /* the intent stays: whatever came of it on the token is taken off again */
     fault_point("generate", "hsm");
-    jwk_thumbprint(key.kid, key.ref.public_key);
+    jwk_thumbprint(key.kid, &key.ref.public_key);
     key.times = key_list_new_times(&w->list, purpose, w->now_s);
     if (purpose == KEY_PURPOSE_ROOT && w->k->when_s) { /* announced: see root_rotate() */
         key.times.published_s = w->now_s;

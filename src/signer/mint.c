@@ -193,7 +193,7 @@ write_input(const struct mint_limits *limits, const struct key_record *key,
                                 buf_view(&payload));
         rc = buf_rc(&job->token);
     }
-    size_t signature_len = 1 + b64u_encoded_len(ED25519_SIG_LEN);
+    size_t signature_len = 1 + b64u_encoded_len(PUBKEY_SIG_LEN);
     if (rc == ATTEST_E_LIMIT || job->token.len + signature_len > JWS_TOKEN_MAX)
         return error_set(err, ATTEST_E_CLAIMS, "the token would be longer than %d bytes",
                          JWS_TOKEN_MAX);
@@ -235,7 +235,7 @@ mint_begin(const struct mint_limits *limits, const struct frame_request *request
 }
 
 enum attest_rc
-mint_finish(struct mint_job *job, const uint8_t sig[ED25519_SIG_LEN])
+mint_finish(struct mint_job *job, const uint8_t sig[PUBKEY_SIG_LEN])
 {
     uint8_t hash[SHA256_LEN];
     char hex[2 * SHA256_LEN + 1];

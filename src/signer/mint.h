@@ -61,7 +61,7 @@ enum attest_rc mint_begin(const struct mint_limits *limits, const struct frame_r
                           struct attest_error *err);
 
 /* Adds the signature: job->token is the token, job->entry.body its record. ATTEST_OK or _NOMEM. */
-enum attest_rc mint_finish(struct mint_job *job, const uint8_t sig[ED25519_SIG_LEN]);
+enum attest_rc mint_finish(struct mint_job *job, const uint8_t sig[PUBKEY_SIG_LEN]);
 
 /* The answer to the request: the whole body of a frame. */
 void mint_answer(const struct mint_job *job, struct buf *out);

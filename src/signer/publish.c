@@ -81,7 +81,7 @@ write_payload(const struct signer *s, int64_t now_s, int64_t iat, int64_t exp, s
         .keys = entries,
         .n_keys = key_list_entries(keys, KEY_PURPOSE_TOKEN, now_s, entries),
         .revoked = revoked,
-        .next_root = next ? next->ref.public_key : NULL,
+        .next_root = next ? &next->ref.public_key : NULL,
         .next_root_alg = next ? next->alg : JWK_ALG_NONE,
     };
     source.log_keys = entries + source.n_keys;
@@ -106,7 +106,7 @@ write_payload(const struct signer *s, int64_t now_s, int64_t iat, int64_t exp, s
 static enum attest_rc
 sign(struct signer *s, struct publish_op *p)
 {
-    uint8_t sig[ED25519_SIG_LEN];
+    uint8_t sig[PUBKEY_SIG_LEN];
     jws_write_signing_input(&p->jwt, p->root.alg, SIGNED_KEYSET_TYP, slice_cstr(p->root.kid),
                             buf_view(&p->payload));
     enum attest_rc rc = buf_rc(&p->jwt);

@@ -100,7 +100,7 @@ on_ping(struct signer *s, struct server_conn *conn, const struct frame_request *
 
 /* From a worker: the signature is there, or there is none. */
 static void
-mint_signed(void *ctx, enum attest_rc rc, const uint8_t sig[ED25519_SIG_LEN])
+mint_signed(void *ctx, enum attest_rc rc, const uint8_t sig[PUBKEY_SIG_LEN])
 {
     struct mint_job *job = ctx;
     struct signer *s = job->signer;

@@ -91,22 +91,23 @@ on_key_export(struct signer *s, struct server_conn *conn, const struct frame_req
 static bool
 read_key(const struct json *j, const struct json_node *node, struct key_record *key)
 {
-    struct slice id, x, kid, purpose, alg, label, reason = {"", 0};
+    struct slice id, x, y = {"", 0}, kid, purpose, alg, label, reason = {"", 0};
     *key = (struct key_record){.purpose = KEY_PURPOSE_TOKEN};
     if (!frame_string(j, node, "id", &id) || !frame_string(j, node, "x", &x) ||
         !frame_string(j, node, "kid", &kid) || !frame_string(j, node, "purpose", &purpose) ||
         !frame_string(j, node, "alg", &alg) || !frame_string(j, node, "label", &label) ||
+        (json_member(j, node, "y") && !frame_string(j, node, "y", &y)) ||
         (json_member(j, node, "reason") && !frame_string(j, node, "reason", &reason)))
         return false;
     if (!hex_decode(key->ref.id, KEYSTORE_ID_LEN, id) ||
-        !b64u_decode_exact(key->ref.public_key, ED25519_PUBLIC_LEN, x) ||
         !key_purpose_from(purpose, &key->purpose) || !jwk_alg_from(alg, &key->alg) ||
+        jwk_decode(&key->ref.public_key, jwk_alg_type(key->alg), x, y) ||
         !key_text_ok(label, KEY_LABEL_MAX) || !key_text_ok(reason, KEY_REASON_MAX) ||
         !key_times_read(j, node, &key->times))
         return false;
     memcpy(key->label, label.p, label.len);
     memcpy(key->reason, reason.p, reason.len);
-    jwk_thumbprint(key->kid, key->ref.public_key);
+    jwk_thumbprint(key->kid, &key->ref.public_key);
     return slice_is(kid, key->kid);
 }
 

@@ -312,7 +312,8 @@ read_cnf(struct claims *claims, const struct json_node *v, struct attest_error *
     const char *at;
     if (v->type != JSON_OBJECT)
         return bad(err, "cnf", "must be an object");
-    if (jwk_read(claims->json, json_member(claims->json, v, "jwk"), claims->cnf_key, &at, NULL))
+    if (jwk_read_ed25519(claims->json, json_member(claims->json, v, "jwk"), claims->cnf_key, &at,
+                         NULL))
         return error_set(err, ATTEST_E_CLAIMS, "cnf.jwk%s%s: is no Ed25519 public key",
                          *at ? "." : "", at);
     claims->bound = true;

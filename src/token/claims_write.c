@@ -99,7 +99,8 @@ put_cnf(struct object *o, const struct mint_request *request)
 {
     put_name(o, "cnf");
     buf_str(o->out, "{\"jwk\":");
-    jwk_write(request->cnf_key, o->out);
+    const struct pubkey key = pubkey_ed25519(request->cnf_key);
+    jwk_write(&key, o->out);
     buf_char(o->out, '}');
 }
 

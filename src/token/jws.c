@@ -50,7 +50,7 @@ read_header_member(struct jws_envelope *envelope, const struct profile *profile,
                          SLICE_ARG(name));
     if (is_alg) {
         if (!jwk_alg_from(v->text, &envelope->alg))
-            return malformed(err, "alg is neither EdDSA nor Ed25519");
+            return malformed(err, "alg is neither EdDSA, Ed25519 nor ES256");
     } else if (is_kid) {
         if (v->text.len == 0 || v->text.len > JWK_KID_MAX)
             return malformed(err, "kid is not 1 to 256 bytes");
@@ -145,9 +145,9 @@ jws_open(struct jws_envelope *envelope, const struct profile *profile, const cha
     char *signature = envelope->payload + envelope->payload_len;
     if (!b64u_decode(signature, room_len - (size_t)(signature - room), &signature_len, part[2]))
         return malformed(err, "signature is not strict base64url");
-    envelope->signature_len_ok = signature_len == ED25519_SIG_LEN;
+    envelope->signature_len_ok = signature_len == PUBKEY_SIG_LEN;
     if (envelope->signature_len_ok)
-        memcpy(envelope->signature, signature, ED25519_SIG_LEN);
+        memcpy(envelope->signature, signature, PUBKEY_SIG_LEN);
     envelope->signing_input = (struct slice){token, part[0].len + 1 + part[1].len};
     return read_header(envelope, profile, room, header_len, err);
 }
@@ -164,13 +164,14 @@ jws_read(struct jws *jws, const struct profile *profile, const char *token, size
 }
 
 enum attest_rc
-jws_verify(const struct jws_envelope *envelope, const uint8_t public_key[ED25519_PUBLIC_LEN],
-           struct attest_error *err)
+jws_verify(const struct jws_envelope *envelope, const struct pubkey *key, struct attest_error *err)
 {
+    if (!jwk_alg_fits(envelope->alg, key->type))
+        return error_set(err, ATTEST_E_MALFORMED, "alg %s, but the key is of type %s",
+                         jwk_alg_name(envelope->alg), jwk_crv(key->type));
     if (!envelope->signature_len_ok)
-        return error_set(err, ATTEST_E_SIGNATURE, "signature: not %d bytes", ED25519_SIG_LEN);
-    if (!ed25519_verify(envelope->signature, envelope->signing_input.p, envelope->signing_input.len,
-                        public_key))
+        return error_set(err, ATTEST_E_SIGNATURE, "signature: not %d bytes", PUBKEY_SIG_LEN);
+    if (!pubkey_verify(key, envelope->signing_input, envelope->signature))
         return error_set(err, ATTEST_E_SIGNATURE, "signature: does not verify");
     return ATTEST_OK;
 }
@@ -198,10 +199,10 @@ jws_write_signing_input(struct buf *out, enum jwk_alg alg, const char *typ, stru
 }
 
 void
-jws_write_signature(struct buf *out, const uint8_t signature[ED25519_SIG_LEN])
+jws_write_signature(struct buf *out, const uint8_t signature[PUBKEY_SIG_LEN])
 {
     buf_char(out, '.');
-    b64u_append(out, signature, ED25519_SIG_LEN);
+    b64u_append(out, signature, PUBKEY_SIG_LEN);
 }
 
 static bool

@@ -25,8 +25,8 @@ struct jws_envelope {
     enum jwk_alg alg;
     struct slice typ;
     struct slice kid; /* p is NULL when the profile has none */
-    uint8_t signature[ED25519_SIG_LEN];
-    bool signature_len_ok; /* false: the third part is no Ed25519 signature, whatever the key */
+    uint8_t signature[PUBKEY_SIG_LEN];
+    bool signature_len_ok; /* false: the third part is no signature of ours, whatever the key */
     char *payload;         /* payload_len bytes */
     size_t payload_len;
 };
@@ -59,9 +59,12 @@ struct jws {
 enum attest_rc jws_read(struct jws *jws, const struct profile *profile, const char *token,
                         size_t token_len, struct attest_error *err);
 
-/* RFC 8037 section 3.1. ATTEST_OK or ATTEST_E_SIGNATURE. */
-enum attest_rc jws_verify(const struct jws_envelope *envelope,
-                          const uint8_t public_key[ED25519_PUBLIC_LEN], struct attest_error *err);
+/*
+ * RFC 8037 section 3.1, RFC 7518 section 3.4. ATTEST_OK, ATTEST_E_SIGNATURE, or ATTEST_E_MALFORMED
+ * when the header's alg is for another type of key: what is verified is never the header's choice.
+ */
+enum attest_rc jws_verify(const struct jws_envelope *envelope, const struct pubkey *key,
+                          struct attest_error *err);
 
 /*
  * Appends what is to be signed: {"alg":…,"typ":…,"kid":…} and the payload in base64url, with the
@@ -70,7 +73,7 @@ enum attest_rc jws_verify(const struct jws_envelope *envelope,
 void jws_write_signing_input(struct buf *out, enum jwk_alg alg, const char *typ, struct slice kid,
                              struct slice payload);
 /* Appends the second dot and the signature to that: out then holds the token. */
-void jws_write_signature(struct buf *out, const uint8_t signature[ED25519_SIG_LEN]);
+void jws_write_signature(struct buf *out, const uint8_t signature[PUBKEY_SIG_LEN]);
 
 /*
  * The shape of a compact JWS and no more: three parts of base64url characters, none empty, at most

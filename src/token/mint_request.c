@@ -185,7 +185,7 @@ read_lifetime(struct reader *r, const struct field *f, const struct json_node *v
     return ATTEST_OK;
 }
 
-/* Its members are judged by jwk_read(); here it is only that nothing else is there. */
+/* Its members are judged by jwk_read_ed25519(); here it is only that nothing else is there. */
 static enum attest_rc
 accept(struct reader *r, const struct field *f, const struct json_node *v)
 {
@@ -209,7 +209,7 @@ read_jwk(struct reader *r, const struct field *f, const struct json_node *v)
     struct attest_error why;
     const char *at;
     char path[32];
-    if (jwk_read(r->j, v, r->request->cnf_key, &at, &why)) {
+    if (jwk_read_ed25519(r->j, v, r->request->cnf_key, &at, &why)) {
         snprintf(path, sizeof(path), "cnf.jwk%s%s", *at ? "." : "", at);
         return fail(r, path, "is no Ed25519 public key (kty OKP, crv Ed25519)");
     }

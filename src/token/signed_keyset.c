@@ -32,15 +32,16 @@ check_signature(const struct jws_envelope *envelope, const struct signed_keyset_
     for (size_t i = 0; i < n_roots; i++) {
         char kid[JWK_THUMBPRINT_LEN + 1];
         struct attest_error why;
-        jwk_thumbprint(kid, roots[i].public_key);
+        jwk_thumbprint(kid, &roots[i].public_key);
         if (!slice_is(envelope->kid, kid))
             continue;
         if (roots[i].alg != JWK_ALG_NONE && roots[i].alg != envelope->alg)
             return error_set(err, ATTEST_E_MALFORMED,
                              "signed key set: alg %s, but the root key is for %s",
                              jwk_alg_name(envelope->alg), jwk_alg_name(roots[i].alg));
-        if (jws_verify(envelope, roots[i].public_key, &why))
-            return bad(err, ATTEST_E_SIGNATURE, why.text);
+        enum attest_rc rc = jws_verify(envelope, &roots[i].public_key, &why);
+        if (rc)
+            return bad(err, rc, why.text);
         *signed_by = i;
         return ATTEST_OK;
     }

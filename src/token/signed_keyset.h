@@ -32,7 +32,7 @@ struct signed_keyset_source {
     size_t n_log_keys;
     const struct signed_keyset_revoked *revoked;
     size_t n_revoked;
-    const uint8_t *next_root; /* ED25519_PUBLIC_LEN bytes, or NULL */
+    const struct pubkey *next_root; /* or NULL */
     enum jwk_alg next_root_alg;
 };
 
@@ -54,8 +54,8 @@ void signed_keyset_write(const struct signed_keyset_source *source, struct buf *
 
 /* A key that may sign sets. */
 struct signed_keyset_root {
-    uint8_t public_key[ED25519_PUBLIC_LEN];
-    enum jwk_alg alg; /* JWK_ALG_NONE: either spelling */
+    struct pubkey public_key;
+    enum jwk_alg alg; /* JWK_ALG_NONE: whichever fits the key */
 };
 
 /* Immutable once read. */
@@ -108,8 +108,8 @@ enum attest_rc signed_keyset_read_root(const struct json *j, const struct json_n
 
 /*
  * Roots to pin, as a person hands them over: one JWK, or a JWK set. Everything in it has to be a
- * public Ed25519 key. *n is the number of them, at least 1. ATTEST_E_MALFORMED, ATTEST_E_LIMIT
- * (more than n_max, or the text longer than SIGNED_KEYSET_TEXT_MAX), ATTEST_E_NOMEM.
+ * public key, Ed25519 or P-256. *n is the number of them, at least 1. ATTEST_E_MALFORMED,
+ * ATTEST_E_LIMIT (more than n_max, or the text longer than SIGNED_KEYSET_TEXT_MAX), ATTEST_E_NOMEM.
  */
 enum attest_rc signed_keyset_read_roots(const char *text, size_t len,
                                         struct signed_keyset_root *roots, size_t n_max, size_t *n,

@@ -18,11 +18,13 @@ signed_keyset_read_root(const struct json *j, const struct json_node *jwk,
 {
     struct signed_keyset_root root = {.alg = JWK_ALG_NONE};
     struct attest_error why;
-    if (jwk_read(j, jwk, root.public_key, NULL, &why))
+    if (jwk_read(j, jwk, &root.public_key, NULL, &why))
         return error_set(err, ATTEST_E_MALFORMED, "root key: %s", why.text);
     const struct json_node *alg = json_member(j, jwk, "alg");
-    if (alg && (alg->type != JSON_STRING || !jwk_alg_from(alg->text, &root.alg)))
-        return error_set(err, ATTEST_E_MALFORMED, "root key: JWK alg: neither EdDSA nor Ed25519");
+    if (alg && (alg->type != JSON_STRING || !jwk_alg_from(alg->text, &root.alg) ||
+                !jwk_alg_fits(root.alg, root.public_key.type)))
+        return error_set(err, ATTEST_E_MALFORMED, "root key: JWK alg: not one for a %s key",
+                         jwk_crv(root.public_key.type));
     *ret = root;
     return ATTEST_OK;
 }

@@ -120,7 +120,8 @@ claims_put_json(const struct attest_claims *c, struct buf *out)
     if (c->bound) {
         name(&w, "cnf");
         buf_str(out, "{\"jwk\":");
-        jwk_write(c->cnf_key, out);
+        const struct pubkey key = pubkey_ed25519(c->cnf_key);
+        jwk_write(&key, out);
         buf_char(out, '}');
     }
     close_object(&w);

@@ -127,7 +127,7 @@ keys_find(const struct attest_keys *keys, struct slice issuer, struct slice kid,
     const struct jwk *key = set && rc == ATTEST_OK ? keyset_find(set, kid) : NULL;
     if (key) {
         ret->alg = key->alg;
-        memcpy(ret->public_key, key->public_key, sizeof(ret->public_key));
+        ret->public_key = key->public_key;
     }
     pthread_rwlock_unlock(lock_of(keys));
     if (rc == ATTEST_OK && !key)

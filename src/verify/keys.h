@@ -39,7 +39,7 @@ struct attest_keys {
 /* A copy: the key set may be gone a moment later. */
 struct found_key {
     enum jwk_alg alg;
-    uint8_t public_key[ED25519_PUBLIC_LEN];
+    struct pubkey public_key;
 };
 
 /*

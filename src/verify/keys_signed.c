@@ -155,6 +155,6 @@ attest_keys_next_root(const struct attest_keys *keys, const char *issuer)
     buf_init(&text, JWK_TEXT_MAX);
     if (!has)
         return NULL;
-    keyset_write_key(next.public_key, next.alg, &text);
+    keyset_write_key(&next.public_key, next.alg, &text);
     return buf_terminate(&text) ? STEAL(text.p) : NULL;
 }

@@ -37,6 +37,13 @@ static const struct {
     {"attestation_metadata.capabilities_declared", -1},
 };
 
+bool
+policy_allows_alg(const struct issuer_policy *issuer, enum jwk_alg alg)
+{
+    static const unsigned unless_named = 1U << JWK_ALG_EDDSA | 1U << JWK_ALG_ED25519;
+    return (issuer->algs ? issuer->algs : unless_named) & 1U << alg;
+}
+
 /* ---- lists of names ---- */
 
 static enum attest_rc
@@ -236,7 +243,7 @@ attest_policy_issuer_alg(struct attest_policy *policy, const char *issuer, const
     if (rc != ATTEST_OK)
         return rc;
     if (!jwk_alg_from(slice_cstr(alg), &known))
-        return error_set(err, ATTEST_E_CONFIG, "policy: alg is EdDSA or Ed25519");
+        return error_set(err, ATTEST_E_CONFIG, "policy: alg is EdDSA, Ed25519 or ES256");
     entry->algs |= 1U << known;
     return ATTEST_OK;
 }

@@ -17,7 +17,7 @@ struct issuer_policy {
     struct slice issuer;
     enum attest_trust greatest;
     struct name_list trust_domains, providers; /* empty: any */
-    unsigned algs;                             /* bits 1 << enum jwk_alg; 0: any that we know */
+    unsigned algs;                             /* bits 1 << enum jwk_alg; 0: those of Ed25519 */
     struct subject_names names;
 };
 
@@ -39,6 +39,9 @@ enum attest_mode policy_mode(const struct attest_policy *policy);
 int64_t policy_skew_s(const struct attest_policy *policy);
 size_t policy_issuer_count(const struct attest_policy *policy);
 const struct issuer_policy *policy_issuer_at(const struct attest_policy *policy, size_t i);
+
+/* ES256 only where it was asked for by name. */
+bool policy_allows_alg(const struct issuer_policy *issuer, enum jwk_alg alg);
 
 /* Which of the token's audiences is ours: its index, or -1. */
 int policy_match_audience(const struct attest_policy *policy, const struct claims *claims);

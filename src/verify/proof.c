@@ -62,8 +62,9 @@ proof_verify(const struct attest_claims *claims, struct slice token, struct slic
     struct jws jws;
     struct attest_error why = {0};
     struct proof found;
+    const struct pubkey key = pubkey_ed25519(claims->cnf_key);
     if (jws_read(&jws, &proof_profile, proof.p, proof.len, &why) != ATTEST_OK ||
-        jws_verify(&jws.envelope, claims->cnf_key, &why) != ATTEST_OK)
+        jws_verify(&jws.envelope, &key, &why) != ATTEST_OK)
         return bad(err, why.text);
     enum attest_rc rc = check_claims(claims, token, &jws.payload, now_s, skew_s, &found, err);
     if (rc == ATTEST_OK)

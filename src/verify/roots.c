@@ -4,7 +4,7 @@
 static bool
 same(const struct signed_keyset_root *a, const struct signed_keyset_root *b)
 {
-    return memcmp(a->public_key, b->public_key, ED25519_PUBLIC_LEN) == 0;
+    return pubkey_eq(&a->public_key, &b->public_key);
 }
 
 bool

@@ -199,7 +199,8 @@ consume_proof(struct attest_verifier *v, const struct attest_claims *claims, str
     enum attest_rc rc = proof_verify(claims, token, proof, now, skew_s, &found, err);
     if (rc != ATTEST_OK)
         return rc;
-    jwk_thumbprint(thumbprint, claims->cnf_key);
+    const struct pubkey key = pubkey_ed25519(claims->cnf_key);
+    jwk_thumbprint(thumbprint, &key);
     return replay_consume(v->replay->store, slice_cstr(thumbprint), slice_cstr(found.jti),
                           found.exp + KEEP_BEHIND_S, now, err);
 }

@@ -31,7 +31,7 @@ check_issuer(struct check *c, struct jws *jws, struct slice token, struct attest
     if (!c->issuer)
         return error_set(err, ATTEST_E_ISSUER, "issuer %.*s is not trusted",
                          SLICE_ARG(c->claims.iss));
-    if (c->issuer->algs && !(c->issuer->algs & 1U << jws->envelope.alg))
+    if (!policy_allows_alg(c->issuer, jws->envelope.alg))
         return error_set(err, ATTEST_E_MALFORMED, "alg %s is not allowed for this issuer",
                          jwk_alg_name(jws->envelope.alg));
     return ATTEST_OK;
@@ -48,7 +48,7 @@ check_signature(const struct check *c, const struct jws *jws, struct attest_erro
     if (key.alg != JWK_ALG_NONE && key.alg != jws->envelope.alg)
         return error_set(err, ATTEST_E_MALFORMED, "alg %s, but the key is for %s",
                          jwk_alg_name(jws->envelope.alg), jwk_alg_name(key.alg));
-    return jws_verify(&jws->envelope, key.public_key, err);
+    return jws_verify(&jws->envelope, &key.public_key, err);
 }
 
 static enum attest_rc

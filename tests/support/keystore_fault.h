@@ -165,7 +165,7 @@ sign(struct keystore *ks, const struct key_ref *key)
     enum attest_rc rc =
         keystore_sign_wait(ks, key, msg, clock_mono_ms() + 2 * PATIENCE_MS, sig, NULL);
     if (!rc)
-        assert_true(ed25519_verify(sig, msg.p, msg.len, key->public_key));
+        assert_true(pubkey_verify(&key->public_key, msg, sig));
     return rc;
 }
 

@@ -15,12 +15,13 @@
 #include "base/b64u.h"
 #include "base/file.h"
 #include "chainlog/verify.h"
+#include "jwks/jwk.h"
 
 enum { TOKENS_MAX = 64 << 20 };
 
 struct audit {
     const char *issuer;
-    uint8_t log_key[ED25519_PUBLIC_LEN];
+    struct pubkey log_key;
     struct buf records; /* lines "jti sha256 kid" of the sign records that count */
     struct buf ops;     /* the other ops, in order, blanks between */
     struct buf events;
@@ -62,7 +63,7 @@ checkpoint(void *ctx, struct slice jws, struct chainlog_head *ret, struct attest
 {
     struct audit *a = ctx;
     char payload[1024];
-    uint8_t sig[ED25519_SIG_LEN];
+    uint8_t sig[PUBKEY_SIG_LEN];
     size_t len;
     JSON_NODES(j, 32);
     static const struct json_limits limits = {1024, 512, 2, 16};
@@ -73,7 +74,7 @@ checkpoint(void *ctx, struct slice jws, struct chainlog_head *ret, struct attest
     struct slice middle = {dot + 1, (size_t)(last - dot - 1)};
     struct slice end = {last + 1, jws.len - (size_t)(last + 1 - jws.p)};
     if (!b64u_decode_exact(sig, sizeof(sig), end) ||
-        !ed25519_verify(sig, jws.p, (size_t)(last - jws.p), a->log_key))
+        !pubkey_verify(&a->log_key, (struct slice){jws.p, (size_t)(last - jws.p)}, sig))
         return error_set(err, ATTEST_E_SIGNATURE, "a checkpoint that the log key did not sign");
     int64_t seq;
     if (!b64u_decode(payload, sizeof(payload), &len, middle) ||
@@ -87,6 +88,15 @@ checkpoint(void *ctx, struct slice jws, struct chainlog_head *ret, struct attest
         return error_set(err, ATTEST_E_CORRUPT, "a checkpoint of another log");
     ret->seq = (uint64_t)seq;
     return ATTEST_OK;
+}
+
+/* "X", or "X.Y" for a P-256 key. */
+static bool
+read_log_key(const char *arg, struct pubkey *ret)
+{
+    const char *dot = strchr(arg, '.');
+    struct slice x = {arg, dot ? (size_t)(dot - arg) : strlen(arg)};
+    return !jwk_decode(ret, dot ? PUBKEY_P256 : PUBKEY_ED25519, x, slice_cstr(dot ? dot + 1 : ""));
 }
 
 static int
@@ -149,8 +159,7 @@ main(int argc, char **argv)
             tokens_path = optarg;
         else if (c == 'e')
             events = true;
-        else if (c != 'k' ||
-                 !b64u_decode_exact(audit.log_key, sizeof(audit.log_key), slice_cstr(optarg)))
+        else if (c != 'k' || !read_log_key(optarg, &audit.log_key))
             return 3;
         else
             checks.checkpoint = checkpoint;

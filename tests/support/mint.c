@@ -16,8 +16,9 @@ mint_key_init(struct mint_key *key, uint8_t number)
 {
     key->seed = secret_new(ED25519_SEED_LEN);
     memset(key->seed.p, number, ED25519_SEED_LEN);
-    ed25519_public_from_seed(key->public_key, &key->seed);
-    jwk_thumbprint(key->kid, key->public_key);
+    key->public_key = (struct pubkey){.type = PUBKEY_ED25519};
+    ed25519_public_from_seed(key->public_key.bytes, &key->seed);
+    jwk_thumbprint(key->kid, &key->public_key);
 }
 
 void
@@ -39,8 +40,8 @@ char *
 mint_jwks(const struct mint_key *key)
 {
     struct buf b;
-    struct keyset_entry entry = {.alg = JWK_ALG_EDDSA, .state = KEY_ACTIVE};
-    memcpy(entry.public_key, key->public_key, sizeof(entry.public_key));
+    const struct keyset_entry entry = {
+        .public_key = key->public_key, .alg = JWK_ALG_EDDSA, .state = KEY_ACTIVE};
     buf_init(&b, 65536);
     keyset_write(&entry, 1, &b);
     return finish(&b);
@@ -68,7 +69,7 @@ mint_jwk(const struct mint_key *key)
 {
     struct buf text;
     buf_init(&text, 1024);
-    jwk_write(key->public_key, &text);
+    jwk_write(&key->public_key, &text);
     return finish(&text);
 }
 
@@ -110,7 +111,7 @@ mint_cnf(const struct mint_key *key)
     struct buf b;
     buf_init(&b, 1024);
     buf_str(&b, "{\"jwk\":");
-    jwk_write(key->public_key, &b);
+    jwk_write(&key->public_key, &b);
     buf_str(&b, "}");
     return finish(&b);
 }

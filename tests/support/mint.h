@@ -2,8 +2,7 @@
 #ifndef SUPPORT_MINT_H
 #define SUPPORT_MINT_H
 
-#include "base/bytes.h"
-#include "base/ed25519.h"
+#include "base/pubkey.h"
 
 /*
  * Tokens for tests, right or wrong in any one place: a set of members, each replaced or taken out,
@@ -11,7 +10,7 @@
  */
 struct mint_key {
     struct secret seed;
-    uint8_t public_key[ED25519_PUBLIC_LEN];
+    struct pubkey public_key;
     char kid[48]; /* thumbprint */
 };
 void mint_key_init(struct mint_key *key, uint8_t number);

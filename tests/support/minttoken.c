@@ -36,12 +36,11 @@ static char *
 signed_set(const struct mint_key *key, int n, char **words)
 {
     struct mint_key root, next;
-    struct keyset_entry entry = {.state = KEY_ACTIVE};
+    const struct keyset_entry entry = {.public_key = key->public_key, .state = KEY_ACTIVE};
     struct signed_keyset_revoked revoked = {slice_cstr(key->kid), 1, slice_cstr("stolen")};
     int64_t iat = clock_wall_s() - atoi(words[1]);
     struct signed_keyset_source source = {
         .iat = iat, .exp = iat + 3600, .keys = &entry, .n_keys = 1, .revoked = &revoked};
-    memcpy(entry.public_key, key->public_key, sizeof(entry.public_key));
     mint_key_init(&root, (uint8_t)atoi(words[0]));
     mint_key_init(&next, 0);
     for (int i = 2; i < n; i++) {
@@ -49,7 +48,7 @@ signed_set(const struct mint_key *key, int n, char **words)
         if (strcmp(words[i], "next") == 0 && i + 1 < n) {
             mint_key_done(&next);
             mint_key_init(&next, (uint8_t)atoi(words[i + 1]));
-            source.next_root = next.public_key;
+            source.next_root = &next.public_key;
         }
     }
     char *text = mint_signed_keyset(&root, source);

@@ -30,7 +30,7 @@ static void
 print_object(struct p11_conn *conn, CK_OBJECT_CLASS class, CK_OBJECT_HANDLE object)
 {
     char id[64], more[128], hex[2 * sizeof(id) + 1], kid[JWK_THUMBPRINT_LEN + 1] = "?";
-    uint8_t public_key[ED25519_PUBLIC_LEN];
+    struct pubkey public_key = {.type = PUBKEY_ED25519};
     struct slice id_value = attribute(conn, object, CKA_ID, id, sizeof(id));
     if (class == CKO_DATA) {
         struct slice label = attribute(conn, object, CKA_LABEL, more, sizeof(more));
@@ -43,8 +43,8 @@ print_object(struct p11_conn *conn, CK_OBJECT_CLASS class, CK_OBJECT_HANDLE obje
         return;
     }
     struct slice point = attribute(conn, object, CKA_EC_POINT, more, sizeof(more));
-    if (p11_point_decode((const uint8_t *)point.p, point.len, public_key))
-        jwk_thumbprint(kid, public_key);
+    if (p11_point_decode((const uint8_t *)point.p, point.len, public_key.bytes))
+        jwk_thumbprint(kid, &public_key);
     printf("public %s %s\n", hex, kid);
 }
 

@@ -39,9 +39,10 @@ static void
 test_round_trip(void **state)
 {
     (void)state;
-    uint8_t seed_bytes[ED25519_SEED_LEN] = {1}, key[ED25519_PUBLIC_LEN], sig[ED25519_SIG_LEN];
+    uint8_t seed_bytes[ED25519_SEED_LEN] = {1}, sig[ED25519_SIG_LEN];
+    struct pubkey key = {.type = PUBKEY_ED25519};
     AUTO(secret) struct secret seed = secret_copy(seed_bytes, sizeof(seed_bytes));
-    ed25519_public_from_seed(key, &seed);
+    ed25519_public_from_seed(key.bytes, &seed);
     AUTO(buf) struct buf token;
     buf_init(&token, JWS_TOKEN_MAX);
     jws_write_signing_input(&token, JWK_ALG_ED25519, "agent-attestation+jwt",
@@ -59,12 +60,12 @@ test_round_trip(void **state)
     assert_int_equal(jws.envelope.signing_input.len, signed_len);
     assert_memory_equal(jws.envelope.signature, sig, sizeof(sig));
     assert_true(slice_is(json_member(&jws.payload, json_root(&jws.payload), "iss")->text, "x"));
-    assert_int_equal(jws_verify(&jws.envelope, key, &err), ATTEST_OK);
-    key[0] ^= 1;
-    assert_int_equal(jws_verify(&jws.envelope, key, &err), ATTEST_E_SIGNATURE);
-    key[0] ^= 1;
+    assert_int_equal(jws_verify(&jws.envelope, &key, &err), ATTEST_OK);
+    key.bytes[0] ^= 1;
+    assert_int_equal(jws_verify(&jws.envelope, &key, &err), ATTEST_E_SIGNATURE);
+    key.bytes[0] ^= 1;
     token.p[3] ^= 2;
-    assert_int_equal(jws_verify(&jws.envelope, key, &err), ATTEST_E_SIGNATURE);
+    assert_int_equal(jws_verify(&jws.envelope, &key, &err), ATTEST_E_SIGNATURE);
 }
 
 static void
@@ -91,7 +92,7 @@ test_signature_length(void **state)
     (void)state;
     static const uint8_t bytes[65];
     for (size_t len = 63; len <= 65; len++) {
-        uint8_t key[ED25519_PUBLIC_LEN] = {0};
+        const struct pubkey key = {.type = PUBKEY_ED25519};
         AUTO(buf) struct buf token;
         buf_init(&token, JWS_TOKEN_MAX);
         jws_write_signing_input(&token, JWK_ALG_EDDSA, "JWT", slice_cstr("k"), slice_cstr("{}"));
@@ -99,7 +100,7 @@ test_signature_length(void **state)
         b64u_append(&token, bytes, len);
         assert_int_equal(read_token(token.p, token.len), ATTEST_OK);
         assert_int_equal(jws.envelope.signature_len_ok, len == ED25519_SIG_LEN);
-        assert_int_equal(jws_verify(&jws.envelope, key, &err), ATTEST_E_SIGNATURE);
+        assert_int_equal(jws_verify(&jws.envelope, &key, &err), ATTEST_E_SIGNATURE);
     }
 }
 

@@ -51,8 +51,8 @@ make_key(uint8_t n, enum key_purpose purpose)
 {
     struct key_record key = {.purpose = purpose, .alg = JWK_ALG_EDDSA, .label = "attestd token"};
     memset(key.ref.id, n, sizeof(key.ref.id));
-    memset(key.ref.public_key, n, sizeof(key.ref.public_key));
-    jwk_thumbprint(key.kid, key.ref.public_key);
+    memset(key.ref.public_key.bytes, n, ED25519_PUBLIC_LEN);
+    jwk_thumbprint(key.kid, &key.ref.public_key);
     key.times = (struct key_times){.created_s = 100 + n, .published_s = 200, .active_s = 300};
     return key;
 }
@@ -172,7 +172,7 @@ a_change_is_one_transaction(void **state)
     assert_int_equal(count_intents(r, &found), 1);
     assert_memory_equal(&found, &intent, sizeof(intent));
     struct key_record keys[] = {make_key(1, KEY_PURPOSE_TOKEN), make_key(2, KEY_PURPOSE_TOKEN)};
-    memcpy(keys[1].ref.public_key, keys[0].ref.public_key, sizeof(keys[1].ref.public_key));
+    keys[1].ref.public_key = keys[0].ref.public_key;
     struct key_change change = {.keys = keys,
                                 .n_keys = 2,
                                 .fulfilled = intent.id,

@@ -42,13 +42,11 @@ take_at(struct attest_keys *keys, struct set set, int64_t now_s)
         .exp = MINT_NOW + (set.exp ? set.exp : set.iat + 3600),
         .keys = entries,
         .revoked = revoked,
-        .next_root = set.next_root ? set.next_root->public_key : NULL,
+        .next_root = set.next_root ? &set.next_root->public_key : NULL,
     };
-    for (; source.n_keys < 3 && set.keys[source.n_keys]; source.n_keys++) {
-        entries[source.n_keys] = (struct keyset_entry){.state = KEY_PUBLISHED};
-        memcpy(entries[source.n_keys].public_key, set.keys[source.n_keys]->public_key,
-               ED25519_PUBLIC_LEN);
-    }
+    for (; source.n_keys < 3 && set.keys[source.n_keys]; source.n_keys++)
+        entries[source.n_keys] = (struct keyset_entry){
+            .public_key = set.keys[source.n_keys]->public_key, .state = KEY_PUBLISHED};
     for (; source.n_revoked < 2 && set.revoked[source.n_revoked]; source.n_revoked++)
         revoked[source.n_revoked] = (struct signed_keyset_revoked){
             slice_cstr(set.revoked[source.n_revoked]->kid), MINT_NOW, slice_cstr("stolen")};

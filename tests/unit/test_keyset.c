@@ -39,7 +39,7 @@ test_write_form_and_order(void **state)
     for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
         uint8_t seed_bytes[ED25519_SEED_LEN] = {(uint8_t)i};
         AUTO(secret) struct secret seed = secret_copy(seed_bytes, sizeof(seed_bytes));
-        ed25519_public_from_seed(entries[i].public_key, &seed);
+        ed25519_public_from_seed(entries[i].public_key.bytes, &seed);
     }
     AUTO(buf) struct buf out;
     buf_init(&out, 4096);
@@ -55,8 +55,8 @@ test_write_form_and_order(void **state)
         char kid[JWK_THUMBPRINT_LEN + 1], x[200], expected[512];
         AUTO(buf) struct buf jwk;
         buf_init(&jwk, 512);
-        jwk_thumbprint(kid, e->public_key);
-        jwk_write(e->public_key, &jwk);
+        jwk_thumbprint(kid, &e->public_key);
+        jwk_write(&e->public_key, &jwk);
         assert_true(buf_terminate(&jwk));
         assert_int_equal(sscanf(strstr(jwk.p, "\"x\":\""), "\"x\":\"%43s", x), 1);
         snprintf(
@@ -73,12 +73,12 @@ test_write_form_and_order(void **state)
     assert_int_equal(keyset_count(set), 4);
     for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
         char kid[JWK_THUMBPRINT_LEN + 1];
-        jwk_thumbprint(kid, entries[i].public_key);
+        jwk_thumbprint(kid, &entries[i].public_key);
         const struct jwk *found = keyset_find(set, slice_cstr(kid));
         bool there = entries[i].state != KEY_CREATED && entries[i].state != KEY_REVOKED;
         assert_int_equal(found != NULL, there);
         if (found)
-            assert_memory_equal(found->public_key, entries[i].public_key, ED25519_PUBLIC_LEN);
+            assert_true(pubkey_eq(&found->public_key, &entries[i].public_key));
     }
 }
 
@@ -102,9 +102,9 @@ test_find(void **state)
         read_ok("{\"keys\":[" KEY("b", X1, ",\"use\":\"sig\",\"alg\":\"EdDSA\"") "," KEY(
             "a", X2, ",\"key_ops\":[\"verify\"],\"alg\":\"Ed25519\"") "],\"more\":1}");
     assert_int_equal(keyset_count(set), 2);
-    assert_int_equal(keyset_find(set, slice_cstr("a"))->public_key[0], 0x3d);
+    assert_int_equal(keyset_find(set, slice_cstr("a"))->public_key.bytes[0], 0x3d);
     assert_int_equal(keyset_find(set, slice_cstr("a"))->alg, JWK_ALG_ED25519);
-    assert_int_equal(keyset_find(set, slice_cstr("b"))->public_key[0], 0xd7);
+    assert_int_equal(keyset_find(set, slice_cstr("b"))->public_key.bytes[0], 0xd7);
     assert_int_equal(keyset_find(set, slice_cstr("b"))->alg, JWK_ALG_EDDSA);
     assert_null(keyset_find(set, slice_cstr("c")));
     assert_null(keyset_find(set, slice_cstr("")));
@@ -176,12 +176,13 @@ test_many_keys(void **state)
     size_t n = 0;
     buf_str(&text, "{\"keys\":[");
     for (; text.len < KEYSET_TEXT_MAX - 200; n++) {
-        uint8_t seed_bytes[ED25519_SEED_LEN] = {(uint8_t)n, (uint8_t)(n >> 8), 1}, key[32];
+        uint8_t seed_bytes[ED25519_SEED_LEN] = {(uint8_t)n, (uint8_t)(n >> 8), 1};
+        struct pubkey key = {.type = PUBKEY_ED25519};
         AUTO(secret) struct secret seed = secret_copy(seed_bytes, sizeof(seed_bytes));
-        ed25519_public_from_seed(key, &seed);
+        ed25519_public_from_seed(key.bytes, &seed);
         AUTO(buf) struct buf jwk;
         buf_init(&jwk, 256);
-        jwk_write(key, &jwk);
+        jwk_write(&key, &jwk);
         jwk.len--;
         buf_printf(&text, "%s%.*s,\"kid\":\"%zu\"}", n ? "," : "", SLICE_ARG(buf_view(&jwk)), n);
     }

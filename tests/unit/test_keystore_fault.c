@@ -418,7 +418,7 @@ test_wrong_ref(void **state)
     rules("");
     struct keystore *ks = open_ks((struct options){0});
     struct key_ref first = generate(ks), second = generate(ks), mixed = first;
-    memcpy(mixed.public_key, second.public_key, sizeof(mixed.public_key));
+    mixed.public_key = second.public_key;
     assert_int_equal(sign(ks, &mixed), ATTEST_E_NOT_FOUND);
     assert_int_equal(keystore_destroy(ks, &mixed, NULL), ATTEST_E_NOT_FOUND);
     mixed = first;

@@ -373,9 +373,9 @@ test_halves(void **state)
             run_job((struct job){.class = CKO_PUBLIC_KEY, .id = id, .destroy = true});
         ks = open_ks();
         assert_int_equal(count_keys(ks), 1); /* half a key is not a key */
-        key.public_key[5] ^= 1;
+        key.public_key.bytes[5] ^= 1;
         assert_int_equal(keystore_destroy(ks, &key, NULL), ATTEST_E_NOT_FOUND);
-        key.public_key[5] ^= 1;
+        key.public_key.bytes[5] ^= 1;
         if (cases[i].lost == CKO_PUBLIC_KEY || cases[i].lost_too)
             assert_int_equal(keystore_destroy(ks, &key, NULL), ATTEST_E_NOT_FOUND);
         if (!cases[i].lost_too) {

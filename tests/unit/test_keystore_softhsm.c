@@ -66,7 +66,7 @@ sign(struct keystore *ks, const struct key_ref *key, const char *text)
     enum attest_rc rc =
         keystore_sign_wait(ks, key, slice_cstr(text), clock_mono_ms() + PATIENCE_MS, sig, NULL);
     if (!rc)
-        assert_true(ed25519_verify(sig, text, strlen(text), key->public_key));
+        assert_true(pubkey_verify(&key->public_key, slice_cstr(text), sig));
     return rc;
 }
 
@@ -94,7 +94,7 @@ signer_main(void *arg)
         snprintf(text, sizeof(text), "thread %u message %u", s->number, i);
         struct slice msg = slice_cstr(text);
         if (!keystore_sign_wait(s->ks, s->key, msg, clock_mono_ms() + PATIENCE_MS, sig, NULL) &&
-            ed25519_verify(sig, msg.p, msg.len, s->key->public_key))
+            pubkey_verify(&s->key->public_key, msg, sig))
             s->good++;
     }
     return NULL;
@@ -160,7 +160,7 @@ test_reopen(void **state)
     assert_int_equal(sign(ks, &second, ""), ATTEST_OK);
 
     struct key_ref mixed = first;
-    memcpy(mixed.public_key, second.public_key, sizeof(mixed.public_key));
+    mixed.public_key = second.public_key;
     assert_int_equal(sign(ks, &mixed, "no such key"), ATTEST_E_NOT_FOUND);
     assert_int_equal(keystore_destroy(ks, &mixed, NULL), ATTEST_E_NOT_FOUND);
     assert_int_equal(keystore_destroy(ks, &first, NULL), ATTEST_OK);
@@ -183,7 +183,7 @@ test_messages(void **state)
         struct slice msg = {text, lens[i]};
         assert_int_equal(
             keystore_sign_wait(ks, &key, msg, clock_mono_ms() + PATIENCE_MS, sig, NULL), ATTEST_OK);
-        assert_true(ed25519_verify(sig, msg.p, msg.len, key.public_key));
+        assert_true(pubkey_verify(&key.public_key, msg, sig));
     }
     assert_int_equal(keystore_sign_wait(ks, &key, (struct slice){text, 256 * 1024 + 1},
                                         clock_mono_ms() + PATIENCE_MS, sig, NULL),

@@ -42,8 +42,8 @@ set_up(void **state)
     };
     key = (struct key_record){.alg = JWK_ALG_EDDSA,
                               .times = {.created_s = 1, .published_s = 1, .active_s = 1}};
-    memset(key.ref.public_key, 7, sizeof(key.ref.public_key));
-    jwk_thumbprint(key.kid, key.ref.public_key);
+    memset(key.ref.public_key.bytes, 7, ED25519_PUBLIC_LEN);
+    jwk_thumbprint(key.kid, &key.ref.public_key);
     job = mint_job_new();
     return job ? 0 : -1;
 }

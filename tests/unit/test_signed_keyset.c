@@ -35,8 +35,8 @@ test_write_form(void **state)
 {
     (void)state;
     struct keyset_entry key = {.state = KEY_ACTIVE}, log = {.state = KEY_RETIRED};
-    memcpy(key.public_key, key_a, sizeof(key_a));
-    memcpy(log.public_key, key_a, sizeof(key_a));
+    key.public_key = pubkey_ed25519(key_a);
+    log.public_key = pubkey_ed25519(key_a);
     log.alg = JWK_ALG_ED25519;
     struct signed_keyset_source source = {.issuer = slice_cstr("https://ai.example.com"),
                                           .iat = 1000,
@@ -60,7 +60,7 @@ test_write_form(void **state)
     source.n_log_keys = 1;
     source.revoked = revoked;
     source.n_revoked = ARRAY_LEN(revoked);
-    source.next_root = key_a;
+    source.next_root = &key.public_key;
     assert_written(
         &source,
         "{\"iss\":\"https://ai.example.com\",\"sub\":\"https://ai.example.com\","
@@ -112,7 +112,7 @@ make(struct buf *out, size_t i, const char *header, const char *payload, size_t 
     uint8_t signature[ED25519_SIG_LEN];
     char kid[JWK_THUMBPRINT_LEN + 1];
     buf_init(out, 2 * SIGNED_KEYSET_TEXT_MAX);
-    jwk_thumbprint(kid, roots[i].public_key);
+    jwk_thumbprint(kid, &roots[i].public_key);
     if (header) {
         b64u_append(out, header, strlen(header));
         buf_char(out, '.');
@@ -151,8 +151,8 @@ test_read_what_was_written(void **state)
 {
     (void)state;
     struct keyset_entry key = {.state = KEY_PUBLISHED}, log = {.state = KEY_ACTIVE};
-    memcpy(key.public_key, key_a, sizeof(key_a));
-    memcpy(log.public_key, roots[1].public_key, sizeof(key_a));
+    key.public_key = pubkey_ed25519(key_a);
+    log.public_key = roots[1].public_key;
     const struct signed_keyset_revoked revoked[] = {
         {slice_cstr("zz"), 900, slice_cstr("left in a \"taxi\"\n")},
         {slice_cstr("b"), 901, {NULL, 0}},
@@ -168,7 +168,7 @@ test_read_what_was_written(void **state)
         .n_log_keys = 1,
         .revoked = revoked,
         .n_revoked = ARRAY_LEN(revoked),
-        .next_root = roots[1].public_key,
+        .next_root = &roots[1].public_key,
         .next_root_alg = JWK_ALG_ED25519,
     };
     AUTO(buf) struct buf payload, text;
@@ -183,7 +183,7 @@ test_read_what_was_written(void **state)
     assert_int_equal(set->exp, NOW + 3600);
     assert_int_equal(set->signed_by, 1);
     assert_int_equal(keyset_count(set->keys), 1);
-    assert_memory_equal(keyset_at(set->keys, 0)->public_key, key_a, sizeof(key_a));
+    assert_memory_equal(keyset_at(set->keys, 0)->public_key.bytes, key_a, sizeof(key_a));
     assert_int_equal(keyset_count(set->log_keys), 1);
     assert_int_equal(set->n_revoked, 3);
     const struct signed_keyset_revoked *r = signed_keyset_revoked(set, slice_cstr("zz"));
@@ -195,7 +195,7 @@ test_read_what_was_written(void **state)
     assert_null(signed_keyset_revoked(set, slice_cstr("")));
     assert_true(set->has_next_root);
     assert_int_equal(set->next_root.alg, JWK_ALG_ED25519);
-    assert_memory_equal(set->next_root.public_key, roots[1].public_key, sizeof(key_a));
+    assert_true(pubkey_eq(&set->next_root.public_key, &roots[1].public_key));
 }
 
 /* After the only key was revoked nothing is left to sign with; that has to be told, too. */
@@ -221,7 +221,7 @@ test_header(void **state)
     (void)state;
     char kid[2][JWK_THUMBPRINT_LEN + 1], header[512];
     for (size_t i = 0; i < 2; i++)
-        jwk_thumbprint(kid[i], roots[i].public_key);
+        jwk_thumbprint(kid[i], &roots[i].public_key);
     static const struct {
         const char *before, *behind;
         enum attest_rc rc;
@@ -268,12 +268,12 @@ test_signature_first(void **state)
     char kid[JWK_THUMBPRINT_LEN + 1], header[256];
     make(&other, 1, NULL, PAYLOAD(""), strlen(PAYLOAD("")));
     assert_int_equal(read_text(buf_view(&other), 1, NOW, &set), ATTEST_E_KEY_UNKNOWN);
-    jwk_thumbprint(kid, roots[1].public_key);
+    jwk_thumbprint(kid, &roots[1].public_key);
     assert_non_null(strstr(err.text, kid)); /* who signed is what one looks for */
     assert_int_equal(read_text(buf_view(&other), 0, NOW, &set), ATTEST_E_KEY_UNKNOWN);
 
     /* Whatever the payload is, the signature is judged before it. */
-    jwk_thumbprint(kid, roots[0].public_key);
+    jwk_thumbprint(kid, &roots[0].public_key);
     snprintf(header, sizeof(header), "{\"alg\":\"EdDSA\",\"typ\":\"jwk-set+jwt\",\"kid\":\"%s\"}",
              kid);
     make(&no_json, 1, header, "{{{{", 4);
@@ -526,7 +526,7 @@ main(void)
     for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
         uint8_t bytes[ED25519_SEED_LEN] = {(uint8_t)(i + 1)};
         seeds[i] = secret_copy(bytes, sizeof(bytes));
-        ed25519_public_from_seed(roots[i].public_key, &seeds[i]);
+        ed25519_public_from_seed(roots[i].public_key.bytes, &seeds[i]);
     }
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     for (size_t i = 0; i < ARRAY_LEN(roots); i++)

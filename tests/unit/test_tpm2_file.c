@@ -37,7 +37,7 @@ sample(size_t n_keys)
         struct tpm2_file_key *key = &file->keys[file->n_keys++];
         const struct secret seed = {secrets.seeds.p + i * ED25519_SEED_LEN, ED25519_SEED_LEN};
         random_bytes(key->ref.id, sizeof(key->ref.id));
-        ed25519_public_from_seed(key->ref.public_key, &seed);
+        ed25519_public_from_seed(key->ref.public_key.bytes, &seed);
         snprintf(key->purpose, sizeof(key->purpose), "%s", i % 2 ? "token" : "log");
         snprintf(key->label, sizeof(key->label), "key %zu", i);
     }

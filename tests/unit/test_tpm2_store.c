@@ -74,7 +74,7 @@ add(struct tpm2_store *store)
 static enum attest_rc
 take_off(struct tpm2_store *store)
 {
-    return tpm2_store_remove(store, last.id, last.public_key, NULL);
+    return tpm2_store_remove(store, last.id, &last.public_key, NULL);
 }
 
 static const char *to_pcrs = "sha256:0";

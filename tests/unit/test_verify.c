@@ -125,7 +125,7 @@ test_accessors(void **state)
     assert_int_equal(attest_claims_capability_count(c), 2);
     assert_string_equal(attest_claims_capability(c, 1), "c\xc3\xa9");
     assert_null(attest_claims_capability(c, 2));
-    assert_memory_equal(attest_claims_key(c), agent_key.public_key, ATTEST_KEY_LEN);
+    assert_memory_equal(attest_claims_key(c), agent_key.public_key.bytes, ATTEST_KEY_LEN);
     assert_int_equal(attest_claims_trust(c), ATTEST_TRUST_PROVIDER);
     assert_false(attest_claims_nested_verified(c));
 }
