@@ -18,16 +18,20 @@ struct fetch_request {
     const char *unix_socket; /* NULL: by the URL's host */
     const char *body;        /* NULL: GET; else POST of body_len bytes of application/json */
     size_t body_len;
-    const char *type;  /* the media type that an answer of 2xx must have */
-    size_t answer_max; /* bytes of the answer's body */
-    long timeout_ms;   /* for everything */
+    const char *type;    /* the media type that an answer of 2xx must have */
+    size_t answer_max;   /* bytes of the answer's body */
+    long timeout_ms;     /* for everything */
+    const char *ca_file; /* PEM; NULL: those of the system */
 };
 
 struct fetch_answer {
     long status;
-    char type[64]; /* media type in lower case, without parameters; "" when there was none */
+    char type[64];     /* media type in lower case, without parameters; "" when there was none */
+    int64_t max_age_s; /* how long it may be kept, its age taken off; -1: it does not say */
+    int64_t retry_after_s; /* 0: it does not say */
     struct buf body;
 };
+#define FETCH_SECONDS_MAX 2147483648
 
 /*
  * Fills *ret, whatever the status says; free it with fetch_answer_done() after ATTEST_OK.

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fetch/engine.h"
+
+/* A server on loopback that gives each connection the same bytes, and may wait before it does. */
+struct server {
+    int fd;
+    unsigned short port;
+    const char *says;
+    size_t len;
+    int hold[8]; /* connections that get nothing until it ends */
+    size_t n_held;
+    bool holds;
+    unsigned connections;
+    pthread_t thread;
+};
+
+static void *
+serve(void *ctx)
+{
+    struct server *s = ctx;
+    for (;;) {
+        int fd = accept(s->fd, NULL, NULL);
+        if (fd < 0)
+            return NULL;
+        char head[4096];
+        size_t len = 0;
+        ssize_t n;
+        while (len < sizeof(head) - 1 && (n = read(fd, head + len, sizeof(head) - 1 - len)) > 0) {
+            len += (size_t)n;
+            head[len] = '\0';
+            if (strstr(head, "\r\n\r\n"))
+                break;
+        }
+        __atomic_add_fetch(&s->connections, 1, __ATOMIC_SEQ_CST);
+        if (s->holds && s->n_held < 8) {
+            s->hold[s->n_held++] = fd;
+            continue;
+        }
+        n = write(fd, s->says, s->len);
+        close(fd);
+    }
+}
+
+static void
+server_start(struct server *s, const char *says, bool holds)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof(at);
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    *s = (struct server){.says = says, .len = strlen(says), .holds = holds};
+    s->fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(s->fd >= 0);
+    assert_int_equal(bind(s->fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(s->fd, 16), 0);
+    assert_int_equal(getsockname(s->fd, (struct sockaddr *)&at, &len), 0);
+    s->port = ntohs(at.sin_port);
+    assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
+}
+
+static void
+server_stop(struct server *s)
+{
+    shutdown(s->fd, SHUT_RDWR);
+    pthread_join(s->thread, NULL);
+    close(s->fd);
+    for (size_t i = 0; i < s->n_held; i++)
+        close(s->hold[i]);
+}
+
+struct outcome {
+    bool done;
+    enum attest_rc rc;
+    long status;
+    int64_t max_age_s, retry_after_s;
+    char body[64], why[256];
+};
+
+static void
+note(void *ctx, enum attest_rc rc, const struct fetch_answer *answer,
+     const struct attest_error *err)
+{
+    struct outcome *o = ctx;
+    assert_false(o->done);
+    o->done = true;
+    o->rc = rc;
+    if (answer) {
+        o->status = answer->status;
+        o->max_age_s = answer->max_age_s;
+        o->retry_after_s = answer->retry_after_s;
+        snprintf(o->body, sizeof(o->body), "%.*s", (int)answer->body.len,
+                 answer->body.p ? answer->body.p : "");
+    } else {
+        snprintf(o->why, sizeof(o->why), "%s", err->text);
+    }
+}
+
+static void
+start(struct fetch_engine *engine, const struct server *s, long timeout_ms, struct outcome *o)
+{
+    char url[64];
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u/keys", s->port);
+    const struct fetch_request request = {
+        .url = url, .type = "application/json", .answer_max = 48, .timeout_ms = timeout_ms};
+    *o = (struct outcome){0};
+    assert_int_equal(fetch_engine_start(engine, &request, note, o, NULL), ATTEST_OK);
+    assert_false(o->done);
+}
+
+/* As a server's own loop would: until it is done. */
+static void
+run(struct fetch_engine *engine, const struct outcome *o)
+{
+    while (!o->done) {
+        struct pollfd fd = {.fd = fetch_engine_fd(engine), .events = POLLIN};
+        poll(&fd, 1, fetch_engine_timeout_ms(engine));
+        fetch_engine_step(engine);
+    }
+}
+
+#define HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
+#define BODY "Content-Length: 11\r\nConnection: close\r\n\r\n{\"keys\":[]}"
+
+static struct outcome
+once(const char *says)
+{
+    struct server s;
+    struct outcome o;
+    AUTO(fetch_engine) struct fetch_engine *engine = NULL;
+    assert_int_equal(fetch_engine_new(&engine, NULL), ATTEST_OK);
+    server_start(&s, says, false);
+    start(engine, &s, 10000, &o);
+    run(engine, &o);
+    server_stop(&s);
+    return o;
+}
+
+static void
+an_answer_and_how_long_it_lives(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        int64_t max_age_s;
+    } cases[] = {
+        {"", -1},
+        {"Cache-Control: public, max-age=300\r\n", 300},
+        {"Cache-Control: max-age=300\r\nAge: 100\r\n", 200},
+        {"Cache-Control: max-age=300\r\nAge: 301\r\n", 0},
+        {"Cache-Control: MAX-AGE=300 , must-revalidate\r\n", 300},
+        {"Cache-Control: max-age=300\r\nCache-Control: max-age=20\r\n", 20},
+        {"Cache-Control: max-age=300, no-store\r\n", 0},
+        {"Cache-Control: no-cache\r\n", 0},
+        {"Cache-Control: max-age=many\r\n", 0},
+        {"Cache-Control: max-age=-5\r\n", 0},
+        {"Cache-Control: max-age=99999999999999999999999\r\n", FETCH_SECONDS_MAX},
+        {"Cache-Control: s-maxage=5, x-max-age=6\r\n", -1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char says[512];
+        snprintf(says, sizeof(says), HEAD "%s" BODY, cases[i].headers);
+        struct outcome o = once(says);
+        assert_int_equal(o.rc, ATTEST_OK);
+        assert_int_equal(o.status, 200);
+        assert_string_equal(o.body, "{\"keys\":[]}");
+        assert_int_equal(o.max_age_s, cases[i].max_age_s);
+    }
+}
+
+static void
+what_is_no_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *says;
+        enum attest_rc rc;
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n" BODY, ATTEST_E_MALFORMED},
+        {"HTTP/1.1 200 OK\r\n" BODY, ATTEST_E_MALFORMED},
+        {HEAD "Content-Encoding: gzip\r\n" BODY, ATTEST_E_MALFORMED},
+        {HEAD "Content-Length: 49\r\n\r\n", ATTEST_E_IO},
+        {HEAD "\r\n0123456789012345678901234567890123456789012345678", ATTEST_E_LIMIT},
+        {HEAD "Content-Length: 20\r\n\r\n{\"keys\"", ATTEST_E_IO},
+        {"", ATTEST_E_IO},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct outcome o = once(cases[i].says);
+        if (o.rc != cases[i].rc)
+            fail_msg("case %zu: %d (%s)", i, o.rc, o.why);
+        assert_true(*o.why);
+    }
+}
+
+static void
+a_refusal_and_a_redirect_are_told(void **state)
+{
+    (void)state;
+    struct outcome o = once("HTTP/1.1 503 Later\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+    assert_int_equal(o.rc, ATTEST_OK);
+    assert_int_equal(o.status, 503);
+    assert_int_equal(o.retry_after_s, 7);
+    o = once("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
+    assert_int_equal(o.rc, ATTEST_OK);
+    assert_int_equal(o.status, 302);
+}
+
+/* One server hangs; the other's answer comes all the same, and the hanging one ends by its time. */
+static void
+one_that_hangs_holds_up_nobody(void **state)
+{
+    (void)state;
+    struct server hangs, answers;
+    struct outcome stuck, good;
+    AUTO(fetch_engine) struct fetch_engine *engine = NULL;
+    assert_int_equal(fetch_engine_new(&engine, NULL), ATTEST_OK);
+    server_start(&hangs, "", true);
+    server_start(&answers, HEAD BODY, false);
+    start(engine, &hangs, 1500, &stuck);
+    start(engine, &answers, 60000, &good);
+    run(engine, &good);
+    assert_int_equal(good.rc, ATTEST_OK);
+    assert_false(stuck.done);
+    run(engine, &stuck);
+    assert_int_equal(stuck.rc, ATTEST_E_TIMEOUT);
+    server_stop(&hangs);
+    server_stop(&answers);
+}
+
+static void
+what_is_on_its_way_can_be_dropped(void **state)
+{
+    (void)state;
+    struct server hangs;
+    struct outcome o;
+    struct fetch_engine *engine = NULL;
+    assert_int_equal(fetch_engine_new(&engine, NULL), ATTEST_OK);
+    server_start(&hangs, "", true);
+    start(engine, &hangs, 60000, &o);
+    while (__atomic_load_n(&hangs.connections, __ATOMIC_SEQ_CST) == 0) {
+        struct pollfd fd = {.fd = fetch_engine_fd(engine), .events = POLLIN};
+        poll(&fd, 1, 10);
+        fetch_engine_step(engine);
+    }
+    fetch_engine_free(engine);
+    assert_false(o.done);
+    server_stop(&hangs);
+}
+
+static void
+urls_that_are_not_asked(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {"http://example.com/", "ftp://127.0.0.1/",
+                                       "file:///etc/passwd", "https://user@example.com/",
+                                       "nonsense"};
+    AUTO(fetch_engine) struct fetch_engine *engine = NULL;
+    assert_int_equal(fetch_engine_new(&engine, NULL), ATTEST_OK);
+    for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+        struct outcome o = {0};
+        const struct fetch_request request = {
+            .url = urls[i], .type = "application/json", .answer_max = 48, .timeout_ms = 1000};
+        assert_int_equal(fetch_engine_start(engine, &request, note, &o, NULL), ATTEST_E_ARGUMENT);
+    }
+}
+
+int
+main(void)
+{
+    AUTO(fetch_engine) struct fetch_engine *engine = NULL;
+    if (fetch_engine_new(&engine, NULL) == ATTEST_E_UNSUPPORTED)
+        return 77;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_and_how_long_it_lives),
+        cmocka_unit_test(what_is_no_answer),
+        cmocka_unit_test(a_refusal_and_a_redirect_are_told),
+        cmocka_unit_test(one_that_hangs_holds_up_nobody),
+        cmocka_unit_test(what_is_on_its_way_can_be_dropped),
+        cmocka_unit_test(urls_that_are_not_asked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
