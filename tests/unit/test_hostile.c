@@ -69,6 +69,16 @@ done(enum attest_rc rc, const struct attest_error *err)
         fail_msg("%s", err->text);
 }
 
+/* "ES256 EdDSA"; changes the text. */
+static void
+allow_algs(struct attest_policy *policy, const char *issuer, char *algs)
+{
+    struct attest_error err;
+    char *save = NULL;
+    for (char *alg = strtok_r(algs, " ", &save); alg; alg = strtok_r(NULL, " ", &save))
+        done(attest_policy_issuer_alg(policy, issuer, alg, &err), &err);
+}
+
 /* Trusts the one issuer, for whatever the case's folder lets it speak for. */
 static struct attest_policy *
 policy_of(const struct run *run, const char *folder, const char *issuer)
@@ -78,6 +88,7 @@ policy_of(const struct run *run, const char *folder, const char *issuer)
     AUTO(mem) char *audience = file_of(run, folder, "audience", "default_audience", NULL);
     AUTO(mem) char *trust_domain = file_of(run, folder, "trust_domain", NULL, NULL);
     AUTO(mem) char *provider = file_of(run, folder, "provider", NULL, NULL);
+    AUTO(mem) char *algs = file_of(run, folder, "alg", NULL, NULL);
     done(attest_policy_new(&policy, &err), &err);
     done(attest_policy_add_audience(policy, audience, &err), &err);
     done(attest_policy_add_issuer(policy, issuer, ATTEST_TRUST_PROVIDER, &err), &err);
@@ -85,6 +96,8 @@ policy_of(const struct run *run, const char *folder, const char *issuer)
         done(attest_policy_issuer_trust_domain(policy, issuer, trust_domain, &err), &err);
     if (provider)
         done(attest_policy_issuer_provider(policy, issuer, provider, &err), &err);
+    if (algs)
+        allow_algs(policy, issuer, algs);
     done(attest_policy_freeze(policy, &err), &err);
     return policy;
 }

@@ -141,6 +141,75 @@ test_read_refuses(void **state)
     }
 }
 
+/* The key of RFC 6979 appendix A.2.5; its thumbprint is what another program made of it. */
+#define P256_X "YP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Y"
+#define P256_Y "eQP-EAi4vJmkGunpVii8ZPLxsgwtfp9Rd6PClNRGIpk"
+#define P256(x, y) "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" x "\",\"y\":\"" y "\"}"
+
+static enum attest_rc
+read_any(const char *text, struct pubkey *key, const char **member)
+{
+    JSON_NODES(j, 64);
+    char copy[4096];
+    strcpy(copy, text);
+    assert_int_equal(json_read(&j, copy, strlen(copy), &limits, NULL), ATTEST_OK);
+    return jwk_read(&j, json_root(&j), key, member, NULL);
+}
+
+static void
+test_p256(void **state)
+{
+    (void)state;
+    struct pubkey key, same;
+    uint8_t raw[ED25519_PUBLIC_LEN];
+    const char *member = NULL;
+    char thumbprint[JWK_THUMBPRINT_LEN + 1];
+    assert_int_equal(read_any(P256(P256_X, P256_Y), &key, NULL), ATTEST_OK);
+    assert_int_equal(key.type, PUBKEY_P256);
+    jwk_thumbprint(thumbprint, &key);
+    assert_string_equal(thumbprint, "DOvxvJiAdIqVWIkFt5hDtCunXLF0BV4-JGv4f-ALSm0");
+
+    AUTO(buf) struct buf out;
+    buf_init(&out, 1024);
+    jwk_write(&key, &out);
+    assert_true(buf_terminate(&out));
+    assert_string_equal(out.p, P256(P256_X, P256_Y));
+    assert_null(jwk_decode(&same, PUBKEY_P256, slice_cstr(P256_X), slice_cstr(P256_Y)));
+    assert_true(pubkey_eq(&same, &key));
+    same.type = PUBKEY_ED25519;
+    assert_false(pubkey_eq(&same, &key));
+
+    /* Where Ed25519 alone will do, it is refused by its type. */
+    assert_int_equal(read_text(P256(P256_X, P256_Y), raw, &member), ATTEST_E_CLAIMS);
+    assert_string_equal(member, "kty");
+}
+
+static void
+test_p256_refuses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *member;
+    } cases[] = {
+        {P256(P256_X, P256_X), "x"},
+        {P256(P256_X, ""), "y"},
+        {P256("", P256_Y), "x"},
+        {P256(P256_X, P256_Y "="), "y"},
+        {"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" P256_X "\"}", "y"},
+        {"{\"kty\":\"EC\",\"crv\":\"Ed25519\",\"x\":\"" P256_X "\"}", "crv"},
+        {"{\"kty\":\"OKP\",\"crv\":\"P-256\",\"x\":\"" P256_X "\"}", "crv"},
+        {"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" P256_X "\",\"y\":\"" P256_Y "\",\"d\":\"\"}",
+         "d"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct pubkey key = {.bytes = {42}};
+        const char *member = NULL;
+        assert_int_equal(read_any(cases[i].text, &key, &member), ATTEST_E_CLAIMS);
+        assert_string_equal(member, cases[i].member);
+        assert_int_equal(key.bytes[0], 42);
+    }
+}
+
 static void
 test_alg_names(void **state)
 {
@@ -150,7 +219,14 @@ test_alg_names(void **state)
     assert_int_equal(alg, JWK_ALG_EDDSA);
     assert_true(jwk_alg_from(slice_cstr("Ed25519"), &alg));
     assert_int_equal(alg, JWK_ALG_ED25519);
-    static const char *const wrong[] = {"", "eddsa", "EdDSA ", "none", "HS256", "Ed448"};
+    assert_true(jwk_alg_from(slice_cstr("ES256"), &alg));
+    assert_int_equal(alg, JWK_ALG_ES256);
+    assert_true(jwk_alg_fits(JWK_ALG_ES256, PUBKEY_P256));
+    assert_false(jwk_alg_fits(JWK_ALG_ES256, PUBKEY_ED25519));
+    assert_false(jwk_alg_fits(JWK_ALG_ED25519, PUBKEY_P256));
+    assert_true(jwk_alg_fits(JWK_ALG_NONE, PUBKEY_P256));
+    static const char *const wrong[] = {"",      "eddsa", "EdDSA ", "none", "HS256",
+                                        "Ed448", "es256", "ES384",  "P-256"};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
         assert_false(jwk_alg_from(slice_cstr(wrong[i]), &alg));
     assert_null(jwk_alg_name(JWK_ALG_NONE));
@@ -161,9 +237,14 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rfc8037_a1_private_key), cmocka_unit_test(test_rfc8037_a2_public_key),
-        cmocka_unit_test(test_rfc8037_a3_thumbprint),  cmocka_unit_test(test_rfc8037_a4_signature),
-        cmocka_unit_test(test_read_refuses),           cmocka_unit_test(test_alg_names),
+        cmocka_unit_test(test_rfc8037_a1_private_key),
+        cmocka_unit_test(test_rfc8037_a2_public_key),
+        cmocka_unit_test(test_rfc8037_a3_thumbprint),
+        cmocka_unit_test(test_rfc8037_a4_signature),
+        cmocka_unit_test(test_read_refuses),
+        cmocka_unit_test(test_alg_names),
+        cmocka_unit_test(test_p256),
+        cmocka_unit_test(test_p256_refuses),
     };
     if (crypto_init(NULL))
         return 1;

@@ -251,6 +251,38 @@ number(const char *file, const char *query)
     return n;
 }
 
+/* Public keys have the length of their algorithm's, and no other. */
+static void
+keeps_keys_of_p256(void **state)
+{
+    (void)state;
+    struct key_record key = make_key(1, KEY_PURPOSE_ROOT);
+    key.alg = JWK_ALG_ES256;
+    key.ref.public_key.type = PUBKEY_P256;
+    memset(key.ref.public_key.bytes + 32, 9, 32);
+    jwk_thumbprint(key.kid, &key.ref.public_key);
+    struct key_records *r = open_records(ATTEST_OK);
+    assert_int_equal(put(r, &key), ATTEST_OK);
+    AUTO(mem) struct key_record *keys = NULL;
+    size_t n = 0;
+    assert_int_equal(key_records_load(r, &keys, &n, NULL), ATTEST_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(keys[0].alg, JWK_ALG_ES256);
+    assert_true(pubkey_eq(&keys[0].ref.public_key, &key.ref.public_key));
+    assert_string_equal(keys[0].kid, key.kid);
+    key_records_close(r);
+
+    sql("UPDATE key SET alg = 'EdDSA'");
+    struct key_record *none = NULL;
+    r = open_records(ATTEST_OK);
+    assert_int_equal(key_records_load(r, &none, &n, NULL), ATTEST_E_CORRUPT);
+    key_records_close(r);
+    sql("UPDATE key SET alg = 'ES256', public_key = zeroblob(32)");
+    r = open_records(ATTEST_OK);
+    assert_int_equal(key_records_load(r, &none, &n, NULL), ATTEST_E_CORRUPT);
+    key_records_close(r);
+}
+
 static void
 make_first_schema(void)
 {
@@ -330,6 +362,7 @@ main(void)
 #define ONE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         ONE(keeps_keys),
+        ONE(keeps_keys_of_p256),
         ONE(keeps_marks),
         ONE(a_change_is_one_transaction),
         ONE(events_wait_in_order_and_keep_their_numbers),

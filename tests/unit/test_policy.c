@@ -104,6 +104,8 @@ test_wrong_values(void **state)
     assert_int_equal(attest_policy_add_issuer(p, B, ATTEST_TRUST_NONE, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_issuer_provider(p, B, "b", NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_issuer_trust_domain(p, A, "A.example", NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_issuer_alg(p, A, "ES256", NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_issuer_alg(p, A, "ES384", NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_issuer_alg(p, A, "none", NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_issuer_alg(p, A, "HS256", NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_issuer_subject_name(p, A, "m", "..", NULL), ATTEST_E_CONFIG);
