@@ -172,6 +172,15 @@ keystore_sign_wait(struct keystore *ks, const struct key_ref *key, struct slice 
     return ATTEST_OK;
 }
 
+enum attest_rc
+keystore_quote(struct keystore *ks, const uint8_t qualifying[SHA256_LEN],
+               struct keystore_quote *ret, struct attest_error *err)
+{
+    if (!ks->ops->quote)
+        return error_set(err, ATTEST_E_UNSUPPORTED, "the keystore is no TPM: it cannot quote");
+    return ks->ops->quote(ks, qualifying, ret, err);
+}
+
 void
 keystore_stats(struct keystore *ks, struct keystore_stats *ret)
 {

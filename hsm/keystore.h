@@ -160,6 +160,26 @@ enum attest_rc keystore_sign_wait(struct keystore *ks, const struct key_ref *key
                                   int64_t deadline_ms, uint8_t sig[PUBKEY_SIG_LEN],
                                   struct attest_error *err);
 
+#define KEYSTORE_PCRS 24
+
+/* What a TPM said of its state; src/evidence reads it. */
+struct keystore_quote {
+    uint8_t quote[512], signature[128],
+        ak_public[256]; /* TPMS_ATTEST, TPMT_SIGNATURE, TPM2B_PUBLIC */
+    size_t quote_len, signature_len, ak_public_len;
+    uint32_t pcrs; /* bit n: PCR n of the SHA-256 bank; the values are those that were quoted */
+    uint8_t pcr_values[KEYSTORE_PCRS][SHA256_LEN];
+};
+
+/*
+ * Has the TPM quote the PCRs that the keys are sealed to (0 to 7 when they are sealed to none) with
+ * this qualifying data, by an attestation key that the first call makes. Blocks like the other
+ * rare operations. Nothing of it is verified here. ATTEST_E_UNSUPPORTED for a PKCS#11 token;
+ * ATTEST_E_KEY_OUT_OF_REACH, ATTEST_E_DENIED (another TPM), ATTEST_E_BUSY (the PCRs keep moving).
+ */
+enum attest_rc keystore_quote(struct keystore *ks, const uint8_t qualifying[SHA256_LEN],
+                              struct keystore_quote *ret, struct attest_error *err);
+
 struct keystore_stats {
     enum keystore_state state;
     unsigned workers, workers_lost, queued;

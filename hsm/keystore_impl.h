@@ -23,6 +23,9 @@ struct keystore_ops {
                                 const struct keystore_lease *lease, struct attest_error *err);
     enum attest_rc (*sign)(struct keystore *ks, const struct key_ref *key, struct slice msg,
                            int64_t deadline_ms, keystore_signed *done, void *ctx);
+    /* NULL: there is no TPM to ask */
+    enum attest_rc (*quote)(struct keystore *ks, const uint8_t qualifying[SHA256_LEN],
+                            struct keystore_quote *ret, struct attest_error *err);
     void (*stats)(struct keystore *ks, struct keystore_stats *ret);
     void (*describe)(struct keystore *ks, char *out, size_t out_size);
 };

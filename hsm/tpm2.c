@@ -107,6 +107,8 @@ struct operation {
     struct key_ref key; /* in or out */
     struct keystore_lease lease, expected;
     bool expects;
+    uint8_t qualifying[SHA256_LEN];
+    struct keystore_quote quote;
     struct key_ref *list;
     size_t n;
 };
@@ -242,6 +244,14 @@ lease_set_run(void *ctx, struct pool_op *op)
     o->rc = tpm2_store_lease(&ks->store, o->expects ? &o->expected : NULL, &o->lease, &o->err);
 }
 
+static void
+quote_run(void *ctx, struct pool_op *op)
+{
+    struct operation *o = (struct operation *)op;
+    struct tpm2_keystore *ks = ctx;
+    o->rc = tpm2_store_quote(&ks->store, o->qualifying, &o->quote, &o->err);
+}
+
 /* ---- keystore_ops ---- */
 
 static enum attest_rc
@@ -313,6 +323,19 @@ tpm2_lease_set(struct keystore *base, const struct keystore_lease *expected,
 }
 
 static enum attest_rc
+tpm2_quote(struct keystore *base, const uint8_t qualifying[SHA256_LEN], struct keystore_quote *ret,
+           struct attest_error *err)
+{
+    AUTO(operation) struct operation *o = operation_new();
+    if (o)
+        memcpy(o->qualifying, qualifying, SHA256_LEN);
+    enum attest_rc rc = operation_run((struct tpm2_keystore *)base, &o, quote_run, err);
+    if (!rc)
+        *ret = o->quote;
+    return rc;
+}
+
+static enum attest_rc
 tpm2_sign(struct keystore *base, const struct key_ref *key, struct slice msg, int64_t deadline_ms,
           keystore_signed *done, void *ctx)
 {
@@ -367,6 +390,7 @@ static const struct keystore_ops tpm2_ops = {
     .discard = tpm2_discard,
     .lease_get = tpm2_lease_get,
     .lease_set = tpm2_lease_set,
+    .quote = tpm2_quote,
     .sign = tpm2_sign,
     .stats = tpm2_stats,
     .describe = tpm2_describe,

@@ -47,6 +47,7 @@ enum attest_rc tpm2_box_open(const struct tpm2_file *file, struct slice bytes,
  * the last byte set. Only who could unseal knows it. False when out of memory.
  */
 #define TPM2_AUTH_COUNTER "counter"
+#define TPM2_AUTH_AK "ak"
 bool tpm2_auth_value(const struct secret *authority, const char *name,
                      uint8_t value[TPM2_AUTH_VALUE_LEN]);
 

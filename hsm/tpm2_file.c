@@ -168,6 +168,13 @@ take_key(struct cursor *c, struct tpm2_file *file)
     file->n_keys++;
 }
 
+static void
+take_sealed(struct cursor *c, struct tpm2_sealed *sealed)
+{
+    sealed->public_len = take_run(c, 2, TPM2_SEALED_MAX, sealed->public_part);
+    sealed->private_len = take_run(c, 2, TPM2_SEALED_MAX, sealed->private_part);
+}
+
 enum attest_rc
 tpm2_file_read(struct slice bytes, struct tpm2_file **ret, struct attest_error *err)
 {
@@ -185,8 +192,7 @@ tpm2_file_read(struct slice bytes, struct tpm2_file **ret, struct attest_error *
     take(&c, file->primary_name, sizeof(file->primary_name));
     file->counter = (uint32_t)take_number(&c, 4);
     take_policy(&c, &file->policy);
-    file->sealed.public_len = take_run(&c, 2, TPM2_SEALED_MAX, file->sealed.public_part);
-    file->sealed.private_len = take_run(&c, 2, TPM2_SEALED_MAX, file->sealed.private_part);
+    take_sealed(&c, &file->sealed);
     take(&c, file->authority_box, sizeof(file->authority_box));
     take_lease(&c, file);
     size_t n = take_number(&c, 2);
@@ -195,6 +201,9 @@ tpm2_file_read(struct slice bytes, struct tpm2_file **ret, struct attest_error *
         c.bad = true;
     while (file->n_keys < n && !c.bad)
         take_key(&c, file);
+    file->has_ak = take_flag(&c);
+    if (file->has_ak)
+        take_sealed(&c, &file->ak);
     take(&c, file->seal, sizeof(file->seal));
     if (c.bad || c.left > 0)
         return error_set(err, ATTEST_E_CORRUPT, "the file of sealed keys is damaged or cut short");
@@ -216,6 +225,13 @@ put_run(struct buf *out, size_t len_len, const void *p, size_t len)
 {
     put_number(out, len, len_len);
     buf_append(out, p, len);
+}
+
+static void
+put_sealed(struct buf *out, const struct tpm2_sealed *sealed)
+{
+    put_run(out, 2, sealed->public_part, sealed->public_len);
+    put_run(out, 2, sealed->private_part, sealed->private_len);
 }
 
 static void
@@ -242,8 +258,7 @@ tpm2_file_write(const struct tpm2_file *file, struct buf *out)
         if (file->policy.pcrs >> i & 1)
             buf_append(out, file->policy.values[i], SHA256_LEN);
     }
-    put_run(out, 2, file->sealed.public_part, file->sealed.public_len);
-    put_run(out, 2, file->sealed.private_part, file->sealed.private_len);
+    put_sealed(out, &file->sealed);
     buf_append(out, file->authority_box, sizeof(file->authority_box));
     put_lease(out, file);
     put_number(out, file->n_keys, 2);
@@ -255,4 +270,7 @@ tpm2_file_write(const struct tpm2_file *file, struct buf *out)
         put_run(out, 1, key->label, strlen(key->label));
         buf_append(out, key->box, sizeof(key->box));
     }
+    put_number(out, file->has_ak, 1);
+    if (file->has_ak)
+        put_sealed(out, &file->ak);
 }

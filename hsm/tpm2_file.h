@@ -8,7 +8,7 @@
 /*
  * The file that a TPM keystore keeps: a wrapping key that the TPM has sealed, and under it the
  * seeds of the keys. Pure: bytes in and out, no I/O, no TPM, no key. Big-endian, nothing optional
- * but the lease, no room for a byte more or less:
+ * but lease and attestation key, no room for a byte more or less:
  *
  *   16  "attestd-tpm2/1", newline, NUL
  *    8  serial: 1 or more, what the TPM's counter shows; one more with each change of the keys
@@ -26,6 +26,8 @@
  *         1  length, and purpose
  *         1  length, and label
  *        60  the seed in a box: 12 nonce, 32 ciphertext, 16 tag (tpm2_box.h)
+ *    1  1 when there is an attestation key, else 0; then of it: 2 length and TPM2B_PUBLIC,
+ *       2 length and TPM2B_PRIVATE, which the TPM has encrypted
  *   28  the box of nothing that covers all bytes before: 12 nonce, 16 tag
  */
 
@@ -57,6 +59,8 @@ struct tpm2_file {
     struct keystore_lease lease;
     size_t n_keys;
     struct tpm2_file_key *keys; /* TPM2_KEYS_MAX places */
+    bool has_ak;
+    struct tpm2_sealed ak; /* tpm2_ak.h */
     uint8_t seal[TPM2_SEAL_LEN];
 };
 

@@ -10,6 +10,7 @@
 #include <sys/file.h>
 
 #include "base/file.h"
+#include "hsm/tpm2_ak.h"
 #include "hsm/tpm2_draft.h"
 
 /* ---- the TPM ---- */
@@ -356,6 +357,43 @@ tpm2_store_lease(struct tpm2_store *store, const struct keystore_lease *expected
     d.file->leased = true;
     d.file->lease = *lease;
     return tpm2_draft_replace(store, &d, err);
+}
+
+/* ---- quoting ---- */
+
+#define PCRS_FALLBACK 0xffU /* what firmware and boot loader measure */
+
+/* Neither a secret nor what signs tokens: it needs no new serial. */
+static enum attest_rc
+make_ak(struct tpm2_store *store, struct tpm2_link *link, const uint8_t *auth,
+        struct attest_error *err)
+{
+    AUTO(tpm2_draft) struct tpm2_draft d = {0};
+    enum attest_rc rc = tpm2_draft_of(store, &d, err);
+    if (rc || (rc = tpm2_ak_create(link, auth, &d.file->ak, err)))
+        return rc;
+    d.file->has_ak = true;
+    return tpm2_draft_replace(store, &d, err);
+}
+
+enum attest_rc
+tpm2_store_quote(struct tpm2_store *store, const uint8_t qualifying[SHA256_LEN],
+                 struct keystore_quote *ret, struct attest_error *err)
+{
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    AUTO(secret) struct secret auth = secret_new(TPM2_AUTH_VALUE_LEN);
+    enum attest_rc rc = connect_tpm(&store->config, store->file->primary_name, &link, err);
+    if (!rc)
+        rc = tpm2_draft_settle(store, link, err);
+    if (rc)
+        return rc;
+    if (!tpm2_auth_value(&store->authority, TPM2_AUTH_AK, auth.p))
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    if (!store->file->has_ak && (rc = make_ak(store, link, auth.p, err)))
+        return rc;
+    uint32_t pcrs = store->file->policy.pcrs;
+    return tpm2_ak_quote(link, &store->file->ak, auth.p, pcrs ? pcrs : PCRS_FALLBACK, qualifying,
+                         ret, err);
 }
 
 /* ---- signing ---- */

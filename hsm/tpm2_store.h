@@ -75,6 +75,10 @@ enum attest_rc tpm2_store_reseal(struct tpm2_store *store, const char *pcrs,
 enum attest_rc tpm2_store_lease(struct tpm2_store *store, const struct keystore_lease *expected,
                                 const struct keystore_lease *lease, struct attest_error *err);
 
+/* As keystore_quote(). */
+enum attest_rc tpm2_store_quote(struct tpm2_store *store, const uint8_t qualifying[SHA256_LEN],
+                                struct keystore_quote *ret, struct attest_error *err);
+
 /* ATTEST_E_NOT_FOUND. */
 enum attest_rc tpm2_store_sign(struct tpm2_store *store, const struct key_ref *key,
                                struct slice msg, uint8_t sig[PUBKEY_SIG_LEN]);

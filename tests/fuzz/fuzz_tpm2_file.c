@@ -36,6 +36,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(file->serial >= 1 && file->n_keys <= TPM2_KEYS_MAX);
     must(file->policy.auth || file->policy.pcrs);
     must(file->sealed.public_len <= TPM2_SEALED_MAX && file->sealed.private_len <= TPM2_SEALED_MAX);
+    must(file->ak.public_len <= TPM2_SEALED_MAX && file->ak.private_len <= TPM2_SEALED_MAX);
     must(!file->leased || tpm2_lease_ok(&file->lease));
     for (size_t i = 0; i < file->n_keys; i++)
         must(tpm2_file_find(file, file->keys[i].ref.id) == i);

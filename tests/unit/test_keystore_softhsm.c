@@ -141,6 +141,9 @@ test_reopen(void **state)
     (void)state;
     struct keystore *ks = open_ks();
     char text[160];
+    struct keystore_quote quote;
+    const uint8_t qualifying[SHA256_LEN] = {0};
+    assert_int_equal(keystore_quote(ks, qualifying, &quote, NULL), ATTEST_E_UNSUPPORTED);
     keystore_describe(ks, text, sizeof(text));
     assert_non_null(strstr(text, "SoftHSM"));
     assert_non_null(strstr(text, "label=" SOFTHSM_LABEL));

@@ -31,6 +31,11 @@ sample(size_t n_keys)
     file->sealed.private_len = 160;
     random_bytes(file->sealed.public_part, file->sealed.public_len);
     random_bytes(file->sealed.private_part, file->sealed.private_len);
+    file->has_ak = true;
+    file->ak.public_len = 90;
+    file->ak.private_len = 126;
+    random_bytes(file->ak.public_part, file->ak.public_len);
+    random_bytes(file->ak.private_part, file->ak.private_len);
     file->leased = true;
     file->lease = (struct keystore_lease){"an instance", "a host", 1763700000};
     for (size_t i = 0; i < n_keys; i++) {
