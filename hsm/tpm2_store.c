@@ -409,5 +409,6 @@ tpm2_store_sign(struct tpm2_store *store, const struct key_ref *key, struct slic
     if (found)
         ed25519_sign_pair(sig, msg.p, msg.len, store->pairs.p + at * ED25519_PAIR_LEN);
     pthread_rwlock_unlock(&store->lock);
+    secret_clear_registers();
     return found ? ATTEST_OK : ATTEST_E_NOT_FOUND;
 }

@@ -24,11 +24,92 @@ secret_copy(const void *p, size_t len)
     return s;
 }
 
+#ifdef __x86_64__
+#define XMM                                                                                        \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",       \
+        "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
+
+/* A compiler that was not told of AVX-512 neither knows nor uses the upper sixteen. */
+#ifdef __AVX512F__
+#define UPPER                                                                                      \
+    "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",      \
+        "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31"
+#else
+#define UPPER "memory"
+#endif
+
+static void
+clear_upper(void)
+{
+    __asm__ volatile("vpxorq %%zmm16, %%zmm16, %%zmm16\n\tvpxorq %%zmm17, %%zmm17, %%zmm17\n\t"
+                     "vpxorq %%zmm18, %%zmm18, %%zmm18\n\tvpxorq %%zmm19, %%zmm19, %%zmm19\n\t"
+                     "vpxorq %%zmm20, %%zmm20, %%zmm20\n\tvpxorq %%zmm21, %%zmm21, %%zmm21\n\t"
+                     "vpxorq %%zmm22, %%zmm22, %%zmm22\n\tvpxorq %%zmm23, %%zmm23, %%zmm23\n\t"
+                     "vpxorq %%zmm24, %%zmm24, %%zmm24\n\tvpxorq %%zmm25, %%zmm25, %%zmm25\n\t"
+                     "vpxorq %%zmm26, %%zmm26, %%zmm26\n\tvpxorq %%zmm27, %%zmm27, %%zmm27\n\t"
+                     "vpxorq %%zmm28, %%zmm28, %%zmm28\n\tvpxorq %%zmm29, %%zmm29, %%zmm29\n\t"
+                     "vpxorq %%zmm30, %%zmm30, %%zmm30\n\tvpxorq %%zmm31, %%zmm31, %%zmm31\n\t" ::
+                         : UPPER);
+}
+
+static void
+clear_xmm(void)
+{
+    __asm__ volatile("pxor %%xmm0, %%xmm0\n\tpxor %%xmm1, %%xmm1\n\t"
+                     "pxor %%xmm2, %%xmm2\n\tpxor %%xmm3, %%xmm3\n\t"
+                     "pxor %%xmm4, %%xmm4\n\tpxor %%xmm5, %%xmm5\n\t"
+                     "pxor %%xmm6, %%xmm6\n\tpxor %%xmm7, %%xmm7\n\t"
+                     "pxor %%xmm8, %%xmm8\n\tpxor %%xmm9, %%xmm9\n\t"
+                     "pxor %%xmm10, %%xmm10\n\tpxor %%xmm11, %%xmm11\n\t"
+                     "pxor %%xmm12, %%xmm12\n\tpxor %%xmm13, %%xmm13\n\t"
+                     "pxor %%xmm14, %%xmm14\n\tpxor %%xmm15, %%xmm15\n\t" ::
+                         : XMM);
+}
+
+void
+secret_clear_registers(void)
+{
+    if (__builtin_cpu_supports("avx512f"))
+        clear_upper();
+    if (__builtin_cpu_supports("avx"))
+        __asm__ volatile("vzeroall" ::: XMM);
+    else
+        clear_xmm();
+}
+#elif defined(__aarch64__)
+void
+secret_clear_registers(void)
+{
+    __asm__ volatile("movi v0.2d, #0\n\tmovi v1.2d, #0\n\t"
+                     "movi v2.2d, #0\n\tmovi v3.2d, #0\n\t"
+                     "movi v4.2d, #0\n\tmovi v5.2d, #0\n\t"
+                     "movi v6.2d, #0\n\tmovi v7.2d, #0\n\t"
+                     "movi v16.2d, #0\n\tmovi v17.2d, #0\n\t"
+                     "movi v18.2d, #0\n\tmovi v19.2d, #0\n\t"
+                     "movi v20.2d, #0\n\tmovi v21.2d, #0\n\t"
+                     "movi v22.2d, #0\n\tmovi v23.2d, #0\n\t"
+                     "movi v24.2d, #0\n\tmovi v25.2d, #0\n\t"
+                     "movi v26.2d, #0\n\tmovi v27.2d, #0\n\t"
+                     "movi v28.2d, #0\n\tmovi v29.2d, #0\n\t"
+                     "movi v30.2d, #0\n\tmovi v31.2d, #0\n\t" ::
+                         : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "v18",
+                           "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28",
+                           "v29", "v30", "v31");
+}
+#else
+void
+secret_clear_registers(void)
+{
+}
+#endif
+
 void
 secret_free(struct secret *s)
 {
     if (!s)
         return;
+    if (s->p)
+        secret_clear_registers();
     sodium_free(s->p);
     *s = (struct secret){0};
 }

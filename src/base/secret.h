@@ -22,6 +22,12 @@ struct secret secret_copy(const void *p, size_t len);
 void secret_free(struct secret *s);
 /* Wipes ordinary memory in a way that the compiler keeps. */
 void secret_wipe(void *p, size_t len);
+/*
+ * Clears the vector registers of this thread. Whatever copies a secret moves it through them, where
+ * it stays, for a core dump to find, while a thread waits that last signed something. secret_free()
+ * does it too. On other machines than x86-64 and AArch64 it does nothing.
+ */
+void secret_clear_registers(void);
 /* In constant time; false when the lengths differ. */
 bool secret_eq(const void *a, size_t a_len, const void *b, size_t b_len);
 

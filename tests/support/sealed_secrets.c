@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <sodium.h>
 #include <stdio.h>
 
 #include "hsm/tpm2_store.h"
@@ -38,7 +39,14 @@ main(int argc, char **argv)
     for (size_t i = 0; i < store.file->n_keys; i++) {
         char name[TPM2_PURPOSE_MAX + 32];
         snprintf(name, sizeof(name), "seed-%zu-%s", i, store.file->keys[i].purpose);
-        print_secret(name, store.pairs.p + i * ED25519_PAIR_LEN, ED25519_SEED_LEN);
+        const uint8_t *seed = store.pairs.p + i * ED25519_PAIR_LEN;
+        print_secret(name, seed, ED25519_SEED_LEN);
+        /* Who has the scalar signs as well as who has the seed (RFC 8032 section 5.1.5); its first
+           and last bytes are changed. The other half makes the nonces. */
+        uint8_t both[crypto_hash_sha512_BYTES];
+        crypto_hash_sha512(both, seed, ED25519_SEED_LEN);
+        print_secret("derived-scalar", both + 1, 30);
+        print_secret("derived-nonces", both + 32, 32);
     }
     tpm2_store_close(&store);
     return 0;
