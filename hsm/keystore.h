@@ -43,10 +43,12 @@ struct keystore_config {
     const char *sealed_path;  /* TPM: the file of sealed keys */
     const char *pcrs;         /* TPM: "sha256:0,2,7,11"; the file's have to be these. NULL: any */
     const struct secret *pin; /* copied into guarded memory, may be freed after the call */
-    unsigned workers;         /* sessions signing in parallel, 1 to 64 */
-    unsigned queue_max;       /* signatures that may wait, beyond which E_BUSY */
-    unsigned call_timeout_ms; /* a module call longer than this marks its worker lost */
-    bool ec_params_name_first; /* try PrintableString "edwards25519" before the OID */
+    const struct secret *owner_auth; /* TPM: its owner hierarchy's password; NULL or empty: none.
+                                        Copied as the PIN is */
+    unsigned workers;                /* sessions signing in parallel, 1 to 64 */
+    unsigned queue_max;              /* signatures that may wait, beyond which E_BUSY */
+    unsigned call_timeout_ms;        /* a module call longer than this marks its worker lost */
+    bool ec_params_name_first;       /* try PrintableString "edwards25519" before the OID */
     /* Called from any thread, without a lock of the keystore held, when the state changes. */
     void (*on_state)(void *ctx, enum keystore_state state, const char *why);
     void *ctx;

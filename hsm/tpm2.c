@@ -16,9 +16,9 @@
 
 struct tpm2_keystore {
     struct keystore base;
-    struct keystore_config config; /* without uri, module_path, sealed_path, pcrs and pin */
+    struct keystore_config config; /* without what follows, uri and module_path */
     char *tcti, *path, *pcrs;
-    struct secret pin;
+    struct secret pin, owner_auth;
     struct pool *pool;
     struct tpm2_store store; /* the control thread's, once it is open */
     bool opened;
@@ -43,7 +43,10 @@ static struct tpm2_store_config
 store_config(struct tpm2_keystore *ks)
 {
     return (struct tpm2_store_config){
-        .link = {.tcti = ks->tcti, .beat = beat, .beat_ctx = ks},
+        .link = {.tcti = ks->tcti,
+                 .owner_auth = ks->owner_auth.p ? &ks->owner_auth : NULL,
+                 .beat = beat,
+                 .beat_ctx = ks},
         .path = ks->path,
         .pin = &ks->pin,
     };
@@ -90,6 +93,7 @@ free_memory(void *ctx)
 {
     struct tpm2_keystore *ks = ctx;
     secret_free(&ks->pin);
+    secret_free(&ks->owner_auth);
     free(ks->tcti);
     free(ks->path);
     free(ks->pcrs);
@@ -416,12 +420,14 @@ keystore_new(const struct keystore_config *config, struct tpm2_keystore **ret,
     ks->base.ops = &tpm2_ops;
     ks->config = *config;
     ks->config.uri = ks->config.module_path = ks->config.sealed_path = ks->config.pcrs = NULL;
-    ks->config.pin = NULL;
+    ks->config.pin = ks->config.owner_auth = NULL;
     ks->tcti = strdup(tpm2_tcti_of(config->uri));
     ks->path = strdup(config->sealed_path);
     ks->pcrs = config->pcrs ? strdup(config->pcrs) : NULL;
     if (config->pin && config->pin->len > 0)
         ks->pin = secret_copy(config->pin->p, config->pin->len);
+    if (config->owner_auth && config->owner_auth->len > 0)
+        ks->owner_auth = secret_copy(config->owner_auth->p, config->owner_auth->len);
     if (!ks->tcti || !ks->path || (config->pcrs && !ks->pcrs)) {
         free_memory(ks);
         return error_set(err, ATTEST_E_NOMEM, "out of memory");

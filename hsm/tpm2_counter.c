@@ -32,19 +32,13 @@ set_auth(struct tpm2_link *link, ESYS_TR handle, const void *value, size_t len)
     return rv;
 }
 
-static TSS2_RC
-set_owner_auth(struct tpm2_link *link, const struct secret *owner_auth)
-{
-    return owner_auth ? set_auth(link, ESYS_TR_RH_OWNER, owner_auth->p, owner_auth->len)
-                      : set_auth(link, ESYS_TR_RH_OWNER, "", 0);
-}
-
 static void
 close_index(struct tpm2_link *link, ESYS_TR *nv)
 {
     if (*nv == ESYS_TR_NONE)
         return;
     (void)set_auth(link, *nv, "", 0);
+    tpm2_link_forget(link, link->session);
     (void)Esys_TR_Close(link->esys, nv);
 }
 
@@ -108,15 +102,14 @@ undefine(struct tpm2_link *link, ESYS_TR *nv)
 }
 
 enum attest_rc
-tpm2_counter_create(struct tpm2_link *link, const struct secret *owner_auth,
-                    const uint8_t auth[TPM2_AUTH_VALUE_LEN], uint32_t *index, uint64_t *value,
-                    struct attest_error *err)
+tpm2_counter_create(struct tpm2_link *link, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
+                    uint32_t *index, uint64_t *value, struct attest_error *err)
 {
     ESYS_TR nv = ESYS_TR_NONE;
-    TSS2_RC rv = set_owner_auth(link, owner_auth);
+    TSS2_RC rv = tpm2_link_owner(link);
     if (rv == TSS2_RC_SUCCESS)
         rv = define_somewhere(link, auth, index, &nv);
-    (void)set_owner_auth(link, NULL);
+    tpm2_link_forget(link, link->session);
     close_index(link, &nv);
     if (rv != TSS2_RC_SUCCESS)
         return tpm2_error(err, "TPM2_NV_DefineSpace (owner hierarchy)", rv);
@@ -124,19 +117,19 @@ tpm2_counter_create(struct tpm2_link *link, const struct secret *owner_auth,
     if (!rc)
         rc = tpm2_counter_read(link, *index, auth, value, err);
     if (rc)
-        tpm2_counter_remove(link, owner_auth, *index);
+        tpm2_counter_remove(link, *index);
     return rc;
 }
 
 void
-tpm2_counter_remove(struct tpm2_link *link, const struct secret *owner_auth, uint32_t index)
+tpm2_counter_remove(struct tpm2_link *link, uint32_t index)
 {
     ESYS_TR nv = ESYS_TR_NONE;
     TSS2_RC rv = TPM2_CALL(link, Esys_TR_FromTPMPublic(link->esys, index, ESYS_TR_NONE,
                                                        ESYS_TR_NONE, ESYS_TR_NONE, &nv));
-    if (rv == TSS2_RC_SUCCESS && set_owner_auth(link, owner_auth) == TSS2_RC_SUCCESS)
+    if (rv == TSS2_RC_SUCCESS && tpm2_link_owner(link) == TSS2_RC_SUCCESS)
         (void)undefine(link, &nv);
-    (void)set_owner_auth(link, NULL);
+    tpm2_link_forget(link, link->session);
     close_index(link, &nv);
 }
 

@@ -17,12 +17,11 @@
  * Makes one at a free handle and raises it once: before that it has no value. Needs the owner's
  * password where there is one. *value is what it shows, at least 1.
  */
-enum attest_rc tpm2_counter_create(struct tpm2_link *link, const struct secret *owner_auth,
-                                   const uint8_t auth[TPM2_AUTH_VALUE_LEN], uint32_t *index,
-                                   uint64_t *value, struct attest_error *err);
+enum attest_rc tpm2_counter_create(struct tpm2_link *link, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
+                                   uint32_t *index, uint64_t *value, struct attest_error *err);
 
 /* For one that was made in vain. */
-void tpm2_counter_remove(struct tpm2_link *link, const struct secret *owner_auth, uint32_t index);
+void tpm2_counter_remove(struct tpm2_link *link, uint32_t index);
 
 /* ATTEST_E_DENIED: there is none at this handle, or it is another one. */
 enum attest_rc tpm2_counter_read(struct tpm2_link *link, uint32_t index,

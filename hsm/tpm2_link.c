@@ -57,6 +57,28 @@ tpm2_rc_base(TSS2_RC rv)
     return rv & TPM2_RC_FMT1 ? rv & (TPM2_RC_FMT1 | 0x3f) : rv;
 }
 
+static TSS2_RC
+set_encrypting(struct tpm2_link *link, ESYS_TR session)
+{
+    const TPMA_SESSION both = TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT;
+    return Esys_TRSess_SetAttributes(link->esys, session, both, both);
+}
+
+/*
+ * For a command that has nothing to encrypt one way, ESAPI takes that attribute from the session
+ * and gives it back only when the command succeeds: after another the next would send its secret as
+ * it is. A session that audits has neither, and is put right by whoever asked for it.
+ */
+static void
+go_on_encrypting(struct tpm2_link *link)
+{
+    TPMA_SESSION attributes;
+    if (link->session != ESYS_TR_NONE &&
+        Esys_TRSess_GetAttributes(link->esys, link->session, &attributes) == TSS2_RC_SUCCESS &&
+        !(attributes & TPMA_SESSION_AUDIT))
+        (void)set_encrypting(link, link->session);
+}
+
 bool
 tpm2_link_again(struct tpm2_link *link, TSS2_RC rv, unsigned tried)
 {
@@ -66,6 +88,7 @@ tpm2_link_again(struct tpm2_link *link, TSS2_RC rv, unsigned tried)
     };
     if (rv == TSS2_RC_SUCCESS)
         return false;
+    go_on_encrypting(link);
     uint32_t layer = rv & TSS2_RC_LAYER_MASK;
     if (layer == TSS2_TCTI_RC_LAYER)
         link->broken = true;
@@ -171,6 +194,34 @@ set_auth(struct tpm2_link *link, ESYS_TR handle, const struct secret *auth)
     return rv;
 }
 
+TSS2_RC
+tpm2_link_owner(struct tpm2_link *link)
+{
+    return set_auth(link, ESYS_TR_RH_OWNER, link->config.owner_auth);
+}
+
+/*
+ * ESAPI appends the authorization value to the key of the session, and leaves both there, beyond
+ * the session's end. Two sessions that would both encrypt are refused by ESAPI itself, after it has
+ * put the value of now, nothing but zeros, over the other one.
+ */
+void
+tpm2_link_forget(struct tpm2_link *link, ESYS_TR session)
+{
+    uint8_t zeros[SHA256_LEN] = {0};
+    const struct secret nothing = {zeros, sizeof(zeros)};
+    if (session != ESYS_TR_NONE && session != ESYS_TR_PASSWORD &&
+        set_auth(link, ESYS_TR_RH_OWNER, &nothing) == TSS2_RC_SUCCESS &&
+        set_encrypting(link, session) == TSS2_RC_SUCCESS) {
+        TSS2_RC rv =
+            Esys_Unseal_Async(link->esys, ESYS_TR_RH_OWNER, session, session, ESYS_TR_NONE);
+        if (rv == TSS2_RC_SUCCESS) /* it is not refused: it must not stay under way */
+            (void)Esys_Unseal_Finish(link->esys, &(TPM2B_SENSITIVE_DATA *){NULL});
+        (void)set_encrypting(link, session);
+    }
+    (void)set_auth(link, ESYS_TR_RH_OWNER, NULL);
+}
+
 /*
  * A password would cross the bus as it is; in a session only a MAC made with it does. That session
  * has no salt yet, there being no key that we know: listening, one may try passwords against it.
@@ -182,15 +233,17 @@ owner_session(struct tpm2_link *link, ESYS_TR *ret)
         *ret = ESYS_TR_PASSWORD;
         return TSS2_RC_SUCCESS;
     }
-    TSS2_RC rv = set_auth(link, ESYS_TR_RH_OWNER, link->config.owner_auth);
+    TSS2_RC rv = tpm2_link_owner(link);
     if (rv == TSS2_RC_SUCCESS)
         rv = TPM2_CALL(link,
                        Esys_StartAuthSession(link->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
                                              ESYS_TR_NONE, ESYS_TR_NONE, NULL, TPM2_SE_HMAC,
                                              &session_symmetric, TPM2_ALG_SHA256, ret));
-    if (rv == TSS2_RC_SUCCESS)
-        tpm2_link_keep(link, *ret);
-    return rv;
+    if (rv != TSS2_RC_SUCCESS)
+        return rv;
+    tpm2_link_keep(link, *ret);
+    return Esys_TRSess_SetAttributes(link->esys, *ret,
+                                     TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_ENCRYPT, 0xff);
 }
 
 static enum attest_rc
@@ -206,9 +259,14 @@ create_primary(struct tpm2_link *link, struct attest_error *err)
     rv = TPM2_CALL(link, Esys_CreatePrimary(link->esys, ESYS_TR_RH_OWNER, session, ESYS_TR_NONE,
                                             ESYS_TR_NONE, &sensitive, &primary_template, &outside,
                                             &pcrs, &primary, NULL, NULL, NULL, NULL));
-    (void)set_auth(link, ESYS_TR_RH_OWNER, NULL);
+    tpm2_link_forget(link, session);
     if (session != ESYS_TR_PASSWORD)
         tpm2_link_drop(link, &session);
+    if (rv != TSS2_RC_SUCCESS && tpm2_error(NULL, "", rv) == ATTEST_E_PIN &&
+        tpm2_rc_base(rv) != TPM2_RC_LOCKOUT)
+        return error_set(err, ATTEST_E_PIN, "the TPM's owner hierarchy has %s",
+                         link->config.owner_auth ? "another password than owner_auth.file"
+                                                 : "a password: set owner_auth.file");
     if (rv != TSS2_RC_SUCCESS)
         return tpm2_error(err, "TPM2_CreatePrimary (owner hierarchy)", rv);
     tpm2_link_keep(link, primary);
@@ -283,7 +341,6 @@ tpm2_link_open(const struct tpm2_link_config *config, struct tpm2_link **ret,
     if (rv != TSS2_RC_SUCCESS)
         return tpm2_error(err, "TPM2_StartAuthSession", rv);
     link->config.primary_name = NULL; /* the caller's, and done with */
-    link->config.owner_auth = NULL;
     *ret = STEAL(link);
     return ATTEST_OK;
 }

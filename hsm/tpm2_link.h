@@ -24,8 +24,9 @@ struct tpm2_link_config {
     /* As Tss2_TctiLdr_Initialize() takes it: "device:/dev/tpmrm0", "swtpm:port=2321". Never empty:
        the library would then go on to look for a simulator on a port that anyone may hold. */
     const char *tcti;
-    const struct secret *owner_auth;                   /* NULL: the owner hierarchy has none */
-    const uint8_t *primary_name;                       /* TPM2_NAME_LEN; NULL: not known yet */
+    const struct secret
+        *owner_auth;             /* NULL: the owner hierarchy has none. Lasts as the link does */
+    const uint8_t *primary_name; /* TPM2_NAME_LEN; NULL: not known yet */
     void (*beat)(void *beat_ctx, bool command_starts); /* around each command; NULL: none */
     void *beat_ctx;
 };
@@ -58,6 +59,14 @@ void tpm2_link_drop(struct tpm2_link *link, ESYS_TR *handle);
 
 /* A session of this type, salted to the primary; SHA-256, AES-128-CFB both ways. Listed. */
 TSS2_RC tpm2_link_session(struct tpm2_link *link, TPM2_SE type, ESYS_TR *ret);
+
+/*
+ * Before a command of the owner's: gives ESAPI the owner's password. After it, and after any other
+ * that had an authorization value: tpm2_link_forget() takes it back, and overwrites the copy that
+ * the session (an HMAC or policy session, with the attribute ENCRYPT) keeps of it.
+ */
+TSS2_RC tpm2_link_owner(struct tpm2_link *link);
+void tpm2_link_forget(struct tpm2_link *link, ESYS_TR session);
 
 /*
  * One command, again when the TPM says that it will do later, at most TPM2_TRIES times within about

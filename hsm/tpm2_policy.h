@@ -14,6 +14,7 @@
  */
 
 #define TPM2_PCR_COUNT 24
+#define TPM2_AUTH_MAX 32 /* bytes of an authorization value: a PIN, the owner's password */
 #define TPM2_NAME_LEN 34 /* of an object whose name algorithm is SHA-256: 000b and the digest */
 
 typedef uint8_t tpm2_pcr_values[TPM2_PCR_COUNT][SHA256_LEN];

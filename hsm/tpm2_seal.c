@@ -44,33 +44,45 @@ take_values(uint32_t got, const TPML_DIGEST *digests, tpm2_pcr_values values)
     return at == digests->count ? got : 0;
 }
 
-enum attest_rc
-tpm2_pcrs_read(struct tpm2_link *link, uint32_t pcrs, tpm2_pcr_values values,
-               struct attest_error *err)
+static TSS2_RC
+read_pcrs(struct tpm2_link *link, uint32_t pcrs, tpm2_pcr_values values, bool *all)
 {
-    /* Nothing of this command can be encrypted; as audit session it still gets a MAC. */
-    const TPMA_SESSION both = TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT;
-    const TPMA_SESSION all = both | TPMA_SESSION_AUDIT;
-    TSS2_RC rv = Esys_TRSess_SetAttributes(link->esys, link->session, TPMA_SESSION_AUDIT, all);
-    uint32_t missing = pcrs;
-    while (rv == TSS2_RC_SUCCESS && missing) {
-        TPML_PCR_SELECTION in = selection_of(missing), *out = NULL;
+    TSS2_RC rv = TSS2_RC_SUCCESS;
+    *all = true;
+    while (rv == TSS2_RC_SUCCESS && pcrs && *all) {
+        TPML_PCR_SELECTION in = selection_of(pcrs), *out = NULL;
         TPML_DIGEST *digests = NULL;
         UINT32 counter;
         rv = TPM2_CALL(link, Esys_PCR_Read(link->esys, link->session, ESYS_TR_NONE, ESYS_TR_NONE,
                                            &in, &counter, &out, &digests));
         if (rv != TSS2_RC_SUCCESS)
             break;
-        uint32_t got = take_values(pcrs_of(out) & missing, digests, values);
+        uint32_t got = take_values(pcrs_of(out) & pcrs, digests, values);
         Esys_Free(out);
         Esys_Free(digests);
-        if (!got)
-            return error_set(err, ATTEST_E_CONFIG,
-                             "pcrs: this TPM has no SHA-256 bank, or not all of these PCRs");
-        missing &= ~got;
+        *all = got != 0;
+        pcrs &= ~got;
     }
+    return rv;
+}
+
+enum attest_rc
+tpm2_pcrs_read(struct tpm2_link *link, uint32_t pcrs, tpm2_pcr_values values,
+               struct attest_error *err)
+{
+    /* Nothing of this command can be encrypted; as audit session it still gets a MAC. */
+    const TPMA_SESSION both = TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT;
+    const TPMA_SESSION mask = both | TPMA_SESSION_AUDIT;
+    bool all = true;
+    TSS2_RC rv = Esys_TRSess_SetAttributes(link->esys, link->session, TPMA_SESSION_AUDIT, mask);
     if (rv == TSS2_RC_SUCCESS)
-        rv = Esys_TRSess_SetAttributes(link->esys, link->session, both, all);
+        rv = read_pcrs(link, pcrs, values, &all);
+    TSS2_RC back = Esys_TRSess_SetAttributes(link->esys, link->session, both, mask);
+    if (!all)
+        return error_set(err, ATTEST_E_CONFIG,
+                         "pcrs: this TPM has no SHA-256 bank, or not all of these PCRs");
+    if (rv == TSS2_RC_SUCCESS)
+        rv = back;
     return rv == TSS2_RC_SUCCESS ? ATTEST_OK : tpm2_error(err, "TPM2_PCR_Read", rv);
 }
 
@@ -168,9 +180,13 @@ tpm2_seal(struct tpm2_link *link, const struct tpm2_policy *policy, const struct
     const TPML_PCR_SELECTION creation = {0};
     TPM2B_PRIVATE *private_part = NULL;
     TPM2B_PUBLIC *public_part = NULL;
-    TSS2_RC rv = TPM2_CALL(link, Esys_Create(link->esys, link->primary, link->session, ESYS_TR_NONE,
-                                             ESYS_TR_NONE, in, &template, &outside, &creation,
-                                             &private_part, &public_part, NULL, NULL, NULL));
+    /* Whatever was done with the session before: the secret must not go without these. */
+    const TPMA_SESSION both = TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT;
+    TSS2_RC rv = Esys_TRSess_SetAttributes(link->esys, link->session, both, both);
+    if (rv == TSS2_RC_SUCCESS)
+        rv = TPM2_CALL(link, Esys_Create(link->esys, link->primary, link->session, ESYS_TR_NONE,
+                                         ESYS_TR_NONE, in, &template, &outside, &creation,
+                                         &private_part, &public_part, NULL, NULL, NULL));
     overwrite_input(link, &template);
     if (rv != TSS2_RC_SUCCESS)
         return tpm2_error(err, "TPM2_Create", rv);
@@ -259,20 +275,6 @@ overwrite_answer(struct tpm2_link *link)
         Esys_Free(random);
 }
 
-/*
- * ESAPI appends the authorization value to the key of the session, and leaves both where they were
- * when the session goes. Two sessions that would both encrypt are refused by ESAPI itself, after it
- * has put the value of now, nothing but zeros, over the other one.
- */
-static void
-overwrite_auth(struct tpm2_link *link, ESYS_TR object, ESYS_TR session)
-{
-    uint8_t zeros[TPM2_AUTH_MAX] = {0};
-    const struct secret nothing = {zeros, sizeof(zeros)};
-    if (session != ESYS_TR_NONE && give_auth(link, object, &nothing) == TSS2_RC_SUCCESS)
-        (void)Esys_Unseal_Async(link->esys, object, session, link->session, ESYS_TR_NONE);
-}
-
 static TSS2_RC
 unseal_object(struct tpm2_link *link, const struct tpm2_policy *policy, const struct secret *auth,
               ESYS_TR object, struct secret *ret)
@@ -293,7 +295,7 @@ unseal_object(struct tpm2_link *link, const struct tpm2_policy *policy, const st
         Esys_Free(data);
         overwrite_answer(link);
     }
-    overwrite_auth(link, object, session);
+    tpm2_link_forget(link, session);
     tpm2_link_drop(link, &session);
     return rv;
 }

@@ -15,7 +15,6 @@
 
 #define TPM2_SEALED_MAX 512 /* bytes of either part, marshalled */
 #define TPM2_WRAPPING_LEN 32
-#define TPM2_AUTH_MAX 32
 
 struct tpm2_sealed {
     uint8_t public_part[TPM2_SEALED_MAX];  /* TPM2B_PUBLIC, marshalled */

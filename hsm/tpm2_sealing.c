@@ -19,12 +19,20 @@ read_sealed(const char *path, struct tpm2_file **ret, struct attest_error *err)
     return rc ? rc : tpm2_file_read(buf_view(&bytes), ret, err);
 }
 
+static struct tpm2_link_config
+link_config(const struct keystore_config *config)
+{
+    const struct secret *owner = config->owner_auth;
+    return (struct tpm2_link_config){.tcti = tpm2_tcti_of(config->uri),
+                                     .owner_auth = owner && owner->len > 0 ? owner : NULL};
+}
+
 static enum attest_rc
 ask_tpm(const struct keystore_config *config, struct seal_status *ret, struct attest_error *err)
 {
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
     struct tpm2_lockout lockout;
-    const struct tpm2_link_config c = {.tcti = tpm2_tcti_of(config->uri)};
+    const struct tpm2_link_config c = link_config(config);
     enum attest_rc rc = tpm2_link_open(&c, &link, err);
     if (rc || (rc = tpm2_pcrs_read(link, ret->policy.pcrs, ret->now, err)) ||
         (rc = tpm2_lockout_read(link, &lockout, err)))
@@ -59,7 +67,7 @@ tpm2_sealing_reseal(const struct keystore_config *config, struct attest_error *e
 {
     struct tpm2_store store;
     const struct tpm2_store_config c = {
-        .link = {.tcti = tpm2_tcti_of(config->uri)},
+        .link = link_config(config),
         .path = config->sealed_path,
         .pin = config->pin,
     };

@@ -46,14 +46,12 @@ seal_new_key(struct tpm2_link *link, const struct tpm2_store_config *config, str
 /* ---- making ---- */
 
 static enum attest_rc
-make_counter(struct tpm2_link *link, const struct tpm2_store_config *config, struct tpm2_draft *d,
-             struct attest_error *err)
+make_counter(struct tpm2_link *link, struct tpm2_draft *d, struct attest_error *err)
 {
     uint8_t auth[TPM2_AUTH_VALUE_LEN];
     if (!tpm2_auth_value(&d->secrets.authority, TPM2_AUTH_COUNTER, auth))
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
-    enum attest_rc rc = tpm2_counter_create(link, config->link.owner_auth, auth, &d->file->counter,
-                                            &d->file->serial, err);
+    enum attest_rc rc = tpm2_counter_create(link, auth, &d->file->counter, &d->file->serial, err);
     secret_wipe(auth, sizeof(auth));
     return rc;
 }
@@ -83,11 +81,11 @@ tpm2_store_create(const struct tpm2_store_config *config, const char *pcrs,
     if (rc || (rc = connect_tpm(config, NULL, &link, err)) ||
         (rc = tpm2_pcrs_read(link, policy->pcrs, policy->values, err)) ||
         (rc = tpm2_random(link, &d.secrets.authority, TPM2_AUTHORITY_LEN, err)) ||
-        (rc = seal_new_key(link, config, &d, err)) || (rc = make_counter(link, config, &d, err)))
+        (rc = seal_new_key(link, config, &d, err)) || (rc = make_counter(link, &d, err)))
         return rc;
     memcpy(d.file->primary_name, link->primary_name, TPM2_NAME_LEN);
     if ((rc = write_new(config, &d, err)))
-        tpm2_counter_remove(link, config->link.owner_auth, d.file->counter);
+        tpm2_counter_remove(link, d.file->counter);
     return rc;
 }
 

@@ -19,10 +19,14 @@ sealed_open(const struct options *o, struct sealed *ret)
         return complain(EXIT_USAGE, "the signer's keystore is no TPM: keystore: \"tpm2:TCTI\"");
     if (!(ret->path = signer_config_sealed_path(settings)))
         return complain(EXIT_FAILED, "out of memory");
+    if (settings->owner_auth_file &&
+        secret_read_file(settings->owner_auth_file, TPM2_AUTH_MAX, &ret->owner_auth, &err))
+        return complain(EXIT_FAILED, "%s", err.text);
     ret->config = (struct keystore_config){.uri = settings->keystore,
                                            .sealed_path = ret->path,
                                            .pcrs = settings->pcrs,
-                                           .pin = &ret->pin};
+                                           .pin = &ret->pin,
+                                           .owner_auth = &ret->owner_auth};
     return EXIT_DONE;
 }
 
@@ -31,6 +35,7 @@ sealed_done(struct sealed *s)
 {
     signer_settings_done(&s->settings);
     secret_free(&s->pin);
+    secret_free(&s->owner_auth);
     free(s->path);
 }
 

@@ -9,12 +9,13 @@
 /* The sealed keys that the signer's configuration names, for the commands about them. */
 struct sealed {
     struct signer_config settings;
-    struct secret pin;
+    struct secret pin, owner_auth;
     char *path;
     struct keystore_config config; /* borrows from the others */
 };
 
-/* Anything but EXIT_DONE has been said to the user already. Without the PIN. */
+/* Anything but EXIT_DONE has been said to the user already. With the owner's password, without
+   the PIN. */
 enum exit_status sealed_open(const struct options *o, struct sealed *ret);
 void sealed_done(struct sealed *s); /* a zeroed one too */
 

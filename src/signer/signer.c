@@ -301,9 +301,9 @@ static enum attest_rc
 open_keystore(struct signer *s, struct attest_error *err)
 {
     const struct signer_config *c = s->config;
-    AUTO(secret) struct secret pin = {0};
+    AUTO(secret) struct secret pin = {0}, owner_auth = {0};
     enum attest_rc rc = start_pin(c, &pin, err);
-    if (rc)
+    if (rc || (rc = start_owner_auth(c, &owner_auth, err)))
         return rc;
     AUTO(mem) char *sealed_path = signer_config_sealed_path(c);
     struct keystore_config config = {
@@ -312,6 +312,7 @@ open_keystore(struct signer *s, struct attest_error *err)
         .sealed_path = sealed_path,
         .pcrs = c->pcrs,
         .pin = &pin,
+        .owner_auth = &owner_auth,
         .workers = (unsigned)c->workers,
         .queue_max = (unsigned)c->queue_max,
         .call_timeout_ms = (unsigned)c->call_timeout_ms,

@@ -30,6 +30,8 @@ static const struct config_key keys[] = {
      .help = "with tpm2: the file of sealed keys; without it sealed.keys in state_dir"},
     {"pcrs", CONFIG_STRING, AT(pcrs),
      .help = "with tpm2: the PCRs that the keys are sealed to: sha256:0,2,7,11"},
+    {"owner_auth.file", CONFIG_STRING, AT(owner_auth_file),
+     .help = "with tpm2: file that holds the password of the TPM's owner hierarchy"},
     {"module", CONFIG_STRING, AT(module),
      .help = "path of the PKCS#11 module; without it the URI's module-path, else SoftHSM"},
     {"pin.file", CONFIG_STRING, AT(pin_file),

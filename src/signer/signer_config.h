@@ -8,8 +8,9 @@
 struct signer_config {
     char *issuer; /* URL, the `iss` of every token */
     char *keystore, *module;
-    char *sealed_keys; /* NULL: sealed.keys in state_dir */
-    char *pcrs;        /* NULL: whichever the keys are sealed to */
+    char *sealed_keys;     /* NULL: sealed.keys in state_dir */
+    char *pcrs;            /* NULL: whichever the keys are sealed to */
+    char *owner_auth_file; /* NULL: the TPM's owner hierarchy has no password */
     char *pin_file, *pin_credential;
     bool pin_prompt;
     char *state_dir;

@@ -28,6 +28,13 @@ start_pin(const struct signer_config *config, struct secret *ret, struct attest_
     return secret_read_file(path, PIN_MAX, ret, err);
 }
 
+enum attest_rc
+start_owner_auth(const struct signer_config *config, struct secret *ret, struct attest_error *err)
+{
+    return config->owner_auth_file ? secret_read_file(config->owner_auth_file, PIN_MAX, ret, err)
+                                   : ATTEST_OK;
+}
+
 /* ---- users ---- */
 
 static enum attest_rc

@@ -16,6 +16,10 @@
 enum attest_rc start_pin(const struct signer_config *config, struct secret *ret,
                          struct attest_error *err);
 
+/* The password of the TPM's owner hierarchy; left empty where the configuration names none. */
+enum attest_rc start_owner_auth(const struct signer_config *config, struct secret *ret,
+                                struct attest_error *err);
+
 /* A directory that others may pass through and read, with what is missing above it. Before threads
  * start. */
 enum attest_rc start_make_dir(const char *path, struct attest_error *err);

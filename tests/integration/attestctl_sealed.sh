@@ -9,6 +9,7 @@ trap 'swtpm_kill; rm -rf "$dir"' EXIT
 
 swtpm_start
 pin_file pin 1234abcd
+pin_file owner landlord
 mkdir -p "$dir/state"
 keys=$dir/state/sealed.keys
 # config PCRS [MORE…]
@@ -87,6 +88,21 @@ expect 3
 out_has "next: the TPM cannot be asked"
 swtpm_on || complain "swtpm does not come back"
 tpm2_pcrextend -T "$TCTI" 11:sha256=0000000000000000000000000000000000000000000000000000000000000001
+ctl seal-status
+expect 0
+
+# A TPM whose owner hierarchy has a password.
+swtpm_secret owner "$dir/owner"
+tpm2_changeauth -T "$TCTI_PLAIN" -c owner landlord || complain "the owner hierarchy takes no password"
+ctl seal-status
+expect 3
+out_has "the TPM's owner hierarchy has a password: set owner_auth.file"
+config sha256:0,7 "owner_auth: {file: $dir/owner}"
+ctl reseal
+expect 0
+rm "$keys"
+ctl seal
+expect 0
 ctl seal-status
 expect 0
 exit $failed

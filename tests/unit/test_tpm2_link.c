@@ -9,6 +9,7 @@
 
 #include "base/ed25519.h"
 #include "hsm/tpm2_link.h"
+#include "tests/support/leftovers.h"
 #include "tests/support/swtpm_esys.h"
 
 static struct swtpm tpm;
@@ -130,12 +131,26 @@ gives_up_when_the_slots_stay_taken(void **state)
     assert_int_equal(swtpm_loaded(&tpm), 0);
 }
 
+/* In a process of its own, which leaves copies of the password where it likes. */
+static void
+swtpm_own_elsewhere(const char *password)
+{
+    int status = 1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        swtpm_own(&tpm, password);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 /* Last: the TPM of this test has an owner from here on. */
 static void
 takes_the_password_of_the_owner(void **state)
 {
     (void)state;
-    swtpm_own(&tpm, "landlord");
+    swtpm_own_elsewhere("landlord");
     AUTO(secret) struct secret right = secret_copy("landlord", 8);
     AUTO(secret) struct secret wrong = secret_copy("squatter", 8);
     swtpm_secret(&tpm, "owner", right.p, right.len);
@@ -150,8 +165,13 @@ takes_the_password_of_the_owner(void **state)
     assert_non_null(strstr(err.text, "owner"));
     assert_int_equal(swtpm_loaded(&tpm), 0);
     config.owner_auth = &right;
-    tpm2_link_close(open_link(&config));
+    link = open_link(&config);
+    assert_int_equal(tpm2_link_owner(link), 0);
+    tpm2_link_forget(link, link->session);
+    tpm2_link_close(link);
     assert_int_equal(swtpm_loaded(&tpm), 0);
+    assert_int_equal(leftovers_of(right.p, right.len), 0);
+    assert_int_equal(leftovers_of(wrong.p, wrong.len), 0);
 }
 
 int
