@@ -37,3 +37,20 @@ sealing_reseal(const struct keystore_config *config, struct attest_error *err)
     enum attest_rc rc = check(config, err);
     return rc ? rc : OURS(tpm2_sealing_reseal(config, err));
 }
+
+enum attest_rc
+sealing_pin_set(const struct keystore_config *config, const struct secret *token_pin,
+                struct attest_error *err)
+{
+    enum attest_rc rc = check(config, err);
+    (void)token_pin;
+    return rc ? rc : OURS(tpm2_sealing_pin_set(config, token_pin, err));
+}
+
+enum attest_rc
+sealing_pin_get(const struct keystore_config *config, struct secret *ret, struct attest_error *err)
+{
+    enum attest_rc rc = check(config, err);
+    (void)ret;
+    return rc ? rc : OURS(tpm2_sealing_pin_get(config, ret, err));
+}

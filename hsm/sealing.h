@@ -44,4 +44,15 @@ enum attest_rc sealing_status(const struct keystore_config *config, struct seal_
  */
 enum attest_rc sealing_reseal(const struct keystore_config *config, struct attest_error *err);
 
+/*
+ * The PIN of a PKCS#11 token in a file like that of sealed keys, under the same kind of policy:
+ * uri is "tpm2:" and a TCTI, sealed_path the file. Setting makes the file when there is none, and
+ * else puts the new PIN in the place of the old one. Errors as of keystore_create() and
+ * keystore_open(); ATTEST_E_NOT_FOUND also for a file without a PIN.
+ */
+enum attest_rc sealing_pin_set(const struct keystore_config *config, const struct secret *token_pin,
+                               struct attest_error *err);
+enum attest_rc sealing_pin_get(const struct keystore_config *config, struct secret *ret,
+                               struct attest_error *err);
+
 #endif

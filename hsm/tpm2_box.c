@@ -12,6 +12,7 @@ static const char seed_domain[] = "attestd-tpm2-seed/1";
 static const char authority_domain[] = "attestd-tpm2-authority/1";
 static const char file_domain[] = "attestd-tpm2-file/1";
 static const char auth_domain[] = "attestd-tpm2-auth/1";
+static const char pin_domain[] = "attestd-tpm2-pin/1";
 
 DEFINE_AUTO(evp, EVP_CIPHER_CTX *, EVP_CIPHER_CTX_free);
 
@@ -207,4 +208,45 @@ tpm2_auth_value(const struct secret *authority, const char *name,
         return false;
     value[TPM2_AUTH_VALUE_LEN - 1] |= 0x80;
     return true;
+}
+
+/* ---- the PIN of a token ---- */
+
+static const struct bound bound_to_pin = {{pin_domain, sizeof(pin_domain)}, {"", 0}};
+
+static struct secret
+pin_key(const struct secret *authority)
+{
+    struct secret key = secret_new(TPM2_AUTH_VALUE_LEN);
+    if (!tpm2_auth_value(authority, TPM2_AUTH_PIN, key.p))
+        secret_free(&key);
+    return key;
+}
+
+enum attest_rc
+tpm2_box_pin(struct tpm2_file *file, const struct secret *authority, const struct secret *pin,
+             struct attest_error *err)
+{
+    AUTO(secret) struct secret key = pin_key(authority);
+    if (pin->len < 1 || pin->len > TPM2_PIN_MAX)
+        return error_set(err, ATTEST_E_ARGUMENT, "PIN to seal: 1 to %d bytes", TPM2_PIN_MAX);
+    if (!key.p || !box_close(&key, &bound_to_pin, part_of(pin, 0, pin->len), file->pin_box))
+        return error_set(err, ATTEST_E_NOMEM, "the PIN could not be encrypted");
+    file->pin_box_len = NONCE_LEN + pin->len + TAG_LEN;
+    return ATTEST_OK;
+}
+
+enum attest_rc
+tpm2_unbox_pin(const struct tpm2_file *file, const struct secret *authority, struct secret *ret,
+               struct attest_error *err)
+{
+    AUTO(secret) struct secret key = pin_key(authority);
+    if (file->pin_box_len <= NONCE_LEN + TAG_LEN)
+        return error_set(err, ATTEST_E_NOT_FOUND, "no PIN is sealed in this file");
+    AUTO(secret) struct secret pin = secret_new(file->pin_box_len - NONCE_LEN - TAG_LEN);
+    if (!key.p || !box_open(&key, &bound_to_pin, file->pin_box, pin.p, pin.len))
+        return error_set(err, ATTEST_E_CORRUPT, "the sealed PIN does not open");
+    *ret = pin;
+    pin = (struct secret){0};
+    return ATTEST_OK;
 }

@@ -7,6 +7,8 @@
 static const char magic[16] = "attestd-tpm2/1\n";
 #define MAGIC_NAME_LEN 13 /* "attestd-tpm2/": any version of it */
 
+enum { WITH_AK = 1, WITH_PIN = 2 };
+
 struct tpm2_file *
 tpm2_file_new(void)
 {
@@ -175,6 +177,22 @@ take_sealed(struct cursor *c, struct tpm2_sealed *sealed)
     sealed->private_len = take_run(c, 2, TPM2_SEALED_MAX, sealed->private_part);
 }
 
+static void
+take_extras(struct cursor *c, struct tpm2_file *file)
+{
+    uint64_t which = take_number(c, 1);
+    if (which & ~(uint64_t)(WITH_AK | WITH_PIN))
+        c->bad = true;
+    file->has_ak = which & WITH_AK;
+    if (file->has_ak)
+        take_sealed(c, &file->ak);
+    if (!(which & WITH_PIN))
+        return;
+    file->pin_box_len = take_run(c, 2, sizeof(file->pin_box), file->pin_box);
+    if (file->pin_box_len <= TPM2_SEAL_LEN)
+        c->bad = true;
+}
+
 enum attest_rc
 tpm2_file_read(struct slice bytes, struct tpm2_file **ret, struct attest_error *err)
 {
@@ -201,9 +219,7 @@ tpm2_file_read(struct slice bytes, struct tpm2_file **ret, struct attest_error *
         c.bad = true;
     while (file->n_keys < n && !c.bad)
         take_key(&c, file);
-    file->has_ak = take_flag(&c);
-    if (file->has_ak)
-        take_sealed(&c, &file->ak);
+    take_extras(&c, file);
     take(&c, file->seal, sizeof(file->seal));
     if (c.bad || c.left > 0)
         return error_set(err, ATTEST_E_CORRUPT, "the file of sealed keys is damaged or cut short");
@@ -270,7 +286,9 @@ tpm2_file_write(const struct tpm2_file *file, struct buf *out)
         put_run(out, 1, key->label, strlen(key->label));
         buf_append(out, key->box, sizeof(key->box));
     }
-    put_number(out, file->has_ak, 1);
+    put_number(out, (file->has_ak ? WITH_AK : 0U) | (file->pin_box_len ? WITH_PIN : 0U), 1);
     if (file->has_ak)
         put_sealed(out, &file->ak);
+    if (file->pin_box_len)
+        put_run(out, 2, file->pin_box, file->pin_box_len);
 }

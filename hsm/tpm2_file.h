@@ -26,8 +26,10 @@
  *         1  length, and purpose
  *         1  length, and label
  *        60  the seed in a box: 12 nonce, 32 ciphertext, 16 tag (tpm2_box.h)
- *    1  1 when there is an attestation key, else 0; then of it: 2 length and TPM2B_PUBLIC,
- *       2 length and TPM2B_PRIVATE, which the TPM has encrypted
+ *    1  what follows: 1 for an attestation key, 2 for a PIN, 3 for both, 0 for neither
+ *       of the attestation key: 2 length and TPM2B_PUBLIC, 2 length and TPM2B_PRIVATE, which the
+ *       TPM has encrypted
+ *       of the PIN: 2 length, and it in a box: 12 nonce, ciphertext, 16 tag
  *   28  the box of nothing that covers all bytes before: 12 nonce, 16 tag
  */
 
@@ -38,6 +40,8 @@
 #define TPM2_BOX_LEN 60
 #define TPM2_SEAL_LEN 28
 #define TPM2_AUTHORITY_LEN 32
+#define TPM2_PIN_MAX 255 /* of a PKCS#11 token, that is; what a TPM counts tries of is shorter */
+#define TPM2_PIN_BOX_MAX (TPM2_PIN_MAX + 28)
 #define TPM2_NV_FIRST 0x01000000U /* handles of non-volatile memory are from here to … */
 #define TPM2_NV_LAST 0x01ffffffU
 
@@ -61,6 +65,8 @@ struct tpm2_file {
     struct tpm2_file_key *keys; /* TPM2_KEYS_MAX places */
     bool has_ak;
     struct tpm2_sealed ak; /* tpm2_ak.h */
+    size_t pin_box_len;    /* 0: no PIN */
+    uint8_t pin_box[TPM2_PIN_BOX_MAX];
     uint8_t seal[TPM2_SEAL_LEN];
 };
 

@@ -78,3 +78,45 @@ tpm2_sealing_reseal(const struct keystore_config *config, struct attest_error *e
     tpm2_store_close(&store);
     return rc;
 }
+
+/* The file of a PIN is under no other one: it would have to lie somewhere again. */
+static struct tpm2_store_config
+pin_store(const struct keystore_config *config)
+{
+    return (struct tpm2_store_config){
+        .link = link_config(config),
+        .path = config->sealed_path,
+    };
+}
+
+enum attest_rc
+tpm2_sealing_pin_set(const struct keystore_config *config, const struct secret *token_pin,
+                     struct attest_error *err)
+{
+    struct tpm2_store store;
+    const struct tpm2_store_config c = pin_store(config);
+    enum attest_rc rc = tpm2_store_create(&c, config->pcrs ? config->pcrs : "", err);
+    if ((rc && rc != ATTEST_E_EXISTS) || (rc = tpm2_store_open(&store, &c, err)))
+        return rc;
+    rc = tpm2_store_set_pin(&store, token_pin, err);
+    tpm2_store_close(&store);
+    return rc;
+}
+
+enum attest_rc
+tpm2_sealing_pin_get(const struct keystore_config *config, struct secret *ret,
+                     struct attest_error *err)
+{
+    struct tpm2_store store;
+    uint32_t pcrs = 0;
+    const struct tpm2_store_config c = pin_store(config);
+    enum attest_rc rc = config->pcrs ? tpm2_pcrs_parse(config->pcrs, &pcrs, err) : ATTEST_OK;
+    if (rc || (rc = tpm2_store_open(&store, &c, err)))
+        return rc;
+    if (config->pcrs && pcrs != store.file->policy.pcrs)
+        rc = error_set(err, ATTEST_E_CONFIG, "the PIN is sealed to other PCRs than pcrs names");
+    else
+        rc = tpm2_unbox_pin(store.file, &store.authority, ret, err);
+    tpm2_store_close(&store);
+    return rc;
+}

@@ -328,6 +328,17 @@ tpm2_store_reseal(struct tpm2_store *store, const char *pcrs, struct attest_erro
     return tpm2_draft_commit(store, link, &d, err);
 }
 
+enum attest_rc
+tpm2_store_set_pin(struct tpm2_store *store, const struct secret *pin, struct attest_error *err)
+{
+    AUTO(tpm2_draft) struct tpm2_draft d = {0};
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    enum attest_rc rc = begin(store, &link, &d, err);
+    if (rc || (rc = tpm2_box_pin(d.file, &d.secrets.authority, pin, err)))
+        return rc;
+    return tpm2_draft_commit(store, link, &d, err);
+}
+
 static bool
 same_lease(const struct keystore_lease *a, const struct keystore_lease *b)
 {

@@ -71,6 +71,10 @@ enum attest_rc tpm2_store_remove(struct tpm2_store *store, const uint8_t id[KEYS
 enum attest_rc tpm2_store_reseal(struct tpm2_store *store, const char *pcrs,
                                  struct attest_error *err);
 
+/* Puts the PIN of a token, 1 to TPM2_PIN_MAX bytes, beside the keys, in place of another. */
+enum attest_rc tpm2_store_set_pin(struct tpm2_store *store, const struct secret *pin,
+                                  struct attest_error *err);
+
 /* As keystore_lease_set(). */
 enum attest_rc tpm2_store_lease(struct tpm2_store *store, const struct keystore_lease *expected,
                                 const struct keystore_lease *lease, struct attest_error *err);

@@ -44,6 +44,8 @@ cmd_hsm_seal(const struct options *o, char **args, int n_args)
     enum exit_status status = sealed_open(o, &keys);
     if (status || (status = sealed_pin(o, &keys)))
         return status;
+    if (!keys.holds_keys)
+        return complain(EXIT_USAGE, "the keystore is no TPM; hsm seal-pin seals the PIN");
     enum attest_rc rc = keystore_create(&keys.config, &err);
     if (rc)
         return report(o, &err, advice_for(rc));

@@ -101,6 +101,7 @@ enum exit_status cmd_hsm_init(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_pin(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_info(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_seal(const struct options *o, char **args, int n_args);
+enum exit_status cmd_hsm_seal_pin(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_seal_status(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_reseal(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_check(const struct options *o, char **args, int n_args);

@@ -52,6 +52,8 @@ const struct command commands[] = {
      "do once what the signer does, with a key that vanishes"},
     {"hsm", "seal", cmd_hsm_seal, "", 0, 0, OPT_CONFIG | OPT_PIN_FILE,
      "make a file of keys sealed by a TPM, without a key yet"},
+    {"hsm", "seal-pin", cmd_hsm_seal_pin, "", 0, 0, OPT_CONFIG | OPT_PIN_FILE,
+     "have a TPM seal the PIN of a token, so that it lies on no disk"},
     {"hsm", "seal-status", cmd_hsm_seal_status, "", 0, 0, OPT_CONFIG,
      "say whether a TPM would unseal its keys, which PCR moved, and what to do"},
     {"hsm", "reseal", cmd_hsm_reseal, "", 0, 0, OPT_CONFIG | OPT_PIN_FILE,

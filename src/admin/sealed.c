@@ -15,14 +15,19 @@ sealed_open(const struct options *o, struct sealed *ret)
     struct signer_config *settings = &ret->settings;
     if (signer_settings(o->config, settings, &err))
         return complain(EXIT_FAILED, "%s; correct it, or name another with --config", err.text);
-    if (!settings->keystore || strncmp(settings->keystore, "tpm2:", 5) != 0)
-        return complain(EXIT_USAGE, "the signer's keystore is no TPM: keystore: \"tpm2:TCTI\"");
-    if (!(ret->path = signer_config_sealed_path(settings)))
+    bool keys = settings->keystore && !strncmp(settings->keystore, "tpm2:", 5);
+    if (!keys && !settings->pin_tpm2)
+        return complain(EXIT_USAGE, "the signer has neither a TPM as keystore (keystore: "
+                                    "\"tpm2:TCTI\") nor its PIN sealed by one (pin.tpm2)");
+    ret->uri = keys ? strdup(settings->keystore) : signer_config_pin_uri(settings);
+    ret->path = keys ? signer_config_sealed_path(settings) : strdup(settings->pin_tpm2);
+    ret->holds_keys = keys;
+    if (!ret->uri || !ret->path)
         return complain(EXIT_FAILED, "out of memory");
     if (settings->owner_auth_file &&
         secret_read_file(settings->owner_auth_file, TPM2_AUTH_MAX, &ret->owner_auth, &err))
         return complain(EXIT_FAILED, "%s", err.text);
-    ret->config = (struct keystore_config){.uri = settings->keystore,
+    ret->config = (struct keystore_config){.uri = ret->uri,
                                            .sealed_path = ret->path,
                                            .pcrs = settings->pcrs,
                                            .pin = &ret->pin,
@@ -37,11 +42,14 @@ sealed_done(struct sealed *s)
     secret_free(&s->pin);
     secret_free(&s->owner_auth);
     free(s->path);
+    free(s->uri);
 }
 
 enum exit_status
 sealed_pin(const struct options *o, struct sealed *s)
 {
+    if (!s->holds_keys)
+        return EXIT_DONE; /* the PIN is what is sealed, and needs none */
     const char *file = o->pin_file ? o->pin_file : s->settings.pin_file;
     return file ? pin_get(o, "PIN", file, "pin-file", &s->pin) : EXIT_DONE;
 }

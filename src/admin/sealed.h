@@ -6,11 +6,12 @@
 #include "hsm/sealing.h"
 #include "signer/signer_config.h"
 
-/* The sealed keys that the signer's configuration names, for the commands about them. */
+/* What the signer's configuration says is sealed: keys, or the PIN of a token. */
 struct sealed {
     struct signer_config settings;
     struct secret pin, owner_auth;
-    char *path;
+    char *uri, *path;
+    bool holds_keys; /* else a PIN */
     struct keystore_config config; /* borrows from the others */
 };
 

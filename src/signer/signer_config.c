@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "signer/signer_config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ static const struct config_key keys[] = {
     {"sealed_keys", CONFIG_STRING, AT(sealed_keys),
      .help = "with tpm2: the file of sealed keys; without it sealed.keys in state_dir"},
     {"pcrs", CONFIG_STRING, AT(pcrs),
-     .help = "with tpm2: the PCRs that the keys are sealed to: sha256:0,2,7,11"},
+     .help = "with a TPM: the PCRs that keys or PIN are sealed to: sha256:0,2,7,11"},
     {"owner_auth.file", CONFIG_STRING, AT(owner_auth_file),
      .help = "with tpm2: file that holds the password of the TPM's owner hierarchy"},
     {"module", CONFIG_STRING, AT(module),
@@ -40,6 +41,10 @@ static const struct config_key keys[] = {
      .help = "name of the credential that holds the PIN, where pin.file is not set"},
     {"pin.prompt", CONFIG_BOOL, AT(pin_prompt), .fallback = "false",
      .help = "ask for the PIN at the terminal at start"},
+    {"pin.tpm2", CONFIG_STRING, AT(pin_tpm2),
+     .help = "file in which a TPM has sealed the PIN (attestctl hsm seal-pin)"},
+    {"pin.tcti", CONFIG_STRING, AT(pin_tcti), .fallback = "device:/dev/tpmrm0",
+     .help = "the way to that TPM"},
     {"state_dir", CONFIG_STRING, AT(state_dir), .fallback = "/var/lib/attest-signer",
      .help = "directory of the key records (records.db) and the issuance log (log/)"},
     {"signer_socket", CONFIG_STRING, AT(signer_socket),
@@ -140,6 +145,13 @@ signer_config_sealed_path(const struct signer_config *config)
     return path;
 }
 
+char *
+signer_config_pin_uri(const struct signer_config *config)
+{
+    char *uri = NULL;
+    return asprintf(&uri, "tpm2:%s", config->pin_tcti) < 0 ? NULL : uri;
+}
+
 bool
 signer_config_pin_optional(const struct signer_config *config)
 {
@@ -180,8 +192,12 @@ signer_config_check(const struct signer_config *config, struct attest_error *err
     if (rc || (rc = check_trust_domain(config, err)) ||
         (rc = check_names(&config->subject_names, err)))
         return rc;
-    if (config->pin_file && config->pin_prompt)
-        return error_set(err, ATTEST_E_CONFIG, "pin: file or prompt, not both");
+    if ((config->pin_file != NULL) + config->pin_prompt + (config->pin_tpm2 != NULL) > 1)
+        return error_set(err, ATTEST_E_CONFIG, "pin: one of file, prompt and tpm2");
+    if (config->pin_tpm2 && signer_config_pin_optional(config))
+        return error_set(err, ATTEST_E_CONFIG,
+                         "pin.tpm2: for a PKCS#11 token; keys sealed by a TPM have a policy of "
+                         "their own");
     if (config->lifetime_default_s > config->lifetime_max_s)
         return error_set(err, ATTEST_E_CONFIG, "lifetime_default_s: more than lifetime_max_s");
     struct rollover_policy policy;

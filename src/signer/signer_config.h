@@ -13,6 +13,7 @@ struct signer_config {
     char *owner_auth_file; /* NULL: the TPM's owner hierarchy has no password */
     char *pin_file, *pin_credential;
     bool pin_prompt;
+    char *pin_tpm2, *pin_tcti; /* the file that the PIN is sealed in, and the way to the TPM */
     char *state_dir;
     char *signer_socket, *admin_socket;
     char *signer_group, *admin_group;
@@ -43,6 +44,8 @@ extern const struct config_schema signer_config_schema;
 
 /* Where a TPM keystore has its file; on the heap, NULL when out of memory. */
 char *signer_config_sealed_path(const struct signer_config *config);
+/* The TPM that has sealed the PIN, as a keystore's URI; on the heap, NULL when out of memory. */
+char *signer_config_pin_uri(const struct signer_config *config);
 /* Whether the keystore can do without a PIN: a TPM may go by its PCRs alone. */
 bool signer_config_pin_optional(const struct signer_config *config);
 

@@ -8,8 +8,28 @@
 #include "base/log.h"
 #include "base/prompt.h"
 #include "base/service.h"
+#include "hsm/sealing.h"
 
 enum { PIN_MAX = 255 };
+
+static enum attest_rc
+unseal_pin(const struct signer_config *config, struct secret *ret, struct attest_error *err)
+{
+    AUTO(mem) char *uri = signer_config_pin_uri(config);
+    AUTO(secret) struct secret owner_auth = {0};
+    if (!uri)
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    enum attest_rc rc = start_owner_auth(config, &owner_auth, err);
+    if (rc)
+        return rc;
+    const struct keystore_config sealed = {.uri = uri,
+                                           .sealed_path = config->pin_tpm2,
+                                           .pcrs = config->pcrs,
+                                           .owner_auth = &owner_auth};
+    struct attest_error why = {0};
+    rc = sealing_pin_get(&sealed, ret, &why);
+    return rc ? error_set(err, rc, "pin.tpm2: %s", why.text) : ATTEST_OK;
+}
 
 enum attest_rc
 start_pin(const struct signer_config *config, struct secret *ret, struct attest_error *err)
@@ -18,13 +38,16 @@ start_pin(const struct signer_config *config, struct secret *ret, struct attest_
         return secret_read_file(config->pin_file, PIN_MAX, ret, err);
     if (config->pin_prompt)
         return prompt_secret("PIN of the token: ", PIN_MAX, ret, err);
+    if (config->pin_tpm2)
+        return unseal_pin(config, ret, err);
     AUTO(mem) char *path = service_credential_path(config->pin_credential);
     if (!path && signer_config_pin_optional(config))
         return ATTEST_OK;
     if (!path)
-        return error_set(err, ATTEST_E_CONFIG,
-                         "no way to the PIN: set pin.file or pin.prompt, or pass the credential %s",
-                         config->pin_credential);
+        return error_set(
+            err, ATTEST_E_CONFIG,
+            "no way to the PIN: set pin.file, pin.tpm2 or pin.prompt, or pass the credential %s",
+            config->pin_credential);
     return secret_read_file(path, PIN_MAX, ret, err);
 }
 

@@ -9,9 +9,10 @@
 /* What the signer needs of the machine before it can run: the PIN, the users, the sockets. */
 
 /*
- * The token's PIN: from pin.file, else asked for at the terminal with pin.prompt, else from the
- * credential pin.credential. ATTEST_E_CONFIG when there is no way to it, or what the reading says.
- * Left empty, without an error, when there is no way to it and the keystore can do without.
+ * The token's PIN: from pin.file, else asked for at the terminal with pin.prompt, else unsealed
+ * from pin.tpm2, else from the credential pin.credential. ATTEST_E_CONFIG when there is no way to
+ * it, or what the reading says. Left empty, without an error, when there is no way to it and the
+ * keystore can do without.
  */
 enum attest_rc start_pin(const struct signer_config *config, struct secret *ret,
                          struct attest_error *err);

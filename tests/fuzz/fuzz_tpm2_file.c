@@ -37,6 +37,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(file->policy.auth || file->policy.pcrs);
     must(file->sealed.public_len <= TPM2_SEALED_MAX && file->sealed.private_len <= TPM2_SEALED_MAX);
     must(file->ak.public_len <= TPM2_SEALED_MAX && file->ak.private_len <= TPM2_SEALED_MAX);
+    must(file->pin_box_len == 0 ||
+         (file->pin_box_len > TPM2_SEAL_LEN && file->pin_box_len <= TPM2_PIN_BOX_MAX));
     must(!file->leased || tpm2_lease_ok(&file->lease));
     for (size_t i = 0; i < file->n_keys; i++)
         must(tpm2_file_find(file, file->keys[i].ref.id) == i);
