@@ -5,6 +5,7 @@
 /* The whole of libattest. */
 #include <attest/claims.h>
 #include <attest/error.h>
+#include <attest/fetch.h>
 #include <attest/keys.h>
 #include <attest/policy.h>
 #include <attest/verifier.h>

@@ -2,6 +2,7 @@
 #ifndef ATTEST_VERIFIER_H
 #define ATTEST_VERIFIER_H
 
+#include <attest/fetch.h>
 #include <attest/verify.h>
 
 /*
@@ -56,7 +57,53 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 4) enum attest_rc
     attest_verifier_new(struct attest_policy *policy, struct attest_keys *keys,
                         struct attest_replay *replay, struct attest_verifier **ret,
                         struct attest_error *err);
+
+/*
+ * The same, and it fetches the keys of the policy's issuers by itself (<attest/fetch.h>; fetch NULL
+ * is the defaults, and it is copied). keys NULL is a collection of its own; give one to pin roots
+ * in it first. Nothing is fetched yet when this returns: start the thread, or step it.
+ *
+ *     attest_verifier_new_fetching(policy, NULL, NULL, NULL, &verifier, &err);
+ *     attest_verifier_start_thread(verifier, &err);
+ *
+ * Also ATTEST_E_UNSUPPORTED: built without libcurl.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 5) enum attest_rc
+    attest_verifier_new_fetching(struct attest_policy *policy, struct attest_keys *keys,
+                                 struct attest_replay *replay, const struct attest_fetch *fetch,
+                                 struct attest_verifier **ret, struct attest_error *err);
+
+/* Ends its thread; no other call of it may run or follow. NULL is fine. */
 ATTEST_EXPORT void attest_verifier_free(struct attest_verifier *verifier);
+
+/*
+ * A thread of its own that fetches until the verifier is freed. It blocks all signals.
+ * ATTEST_E_ARGUMENT: there is one already, or nothing to fetch; ATTEST_E_NOMEM, _FORKED.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_verifier_start_thread(struct attest_verifier *verifier, struct attest_error *err);
+
+/*
+ * Without that thread, for a program with a loop of its own: wait for _fd() to be readable (poll(),
+ * epoll), at most _timeout_ms() milliseconds (-1: as long as you like), then _step(). A step never
+ * waits for the network. -1 as descriptor: nothing to fetch. Ask for the time before each wait.
+ */
+ATTEST_EXPORT ATTEST_NONNULL(1) int attest_verifier_fd(const struct attest_verifier *verifier);
+ATTEST_EXPORT ATTEST_NONNULL(1) int attest_verifier_timeout_ms(struct attest_verifier *verifier);
+ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_rc
+    attest_verifier_step(struct attest_verifier *verifier);
+
+/*
+ * Fetches this issuer's keys anew at the next step: _invalidate() while those in hand serve on,
+ * _clear() after forgetting them (1012 until the new ones are there). ATTEST_E_ISSUER: the policy
+ * does not trust it; ATTEST_E_ARGUMENT, _FORKED.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_verifier_invalidate(struct attest_verifier *verifier, const char *issuer,
+                               struct attest_error *err);
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_verifier_clear(struct attest_verifier *verifier, const char *issuer,
+                          struct attest_error *err);
 
 /*
  * Told of what an operator may want to know, from the thread that checks, without a lock held.

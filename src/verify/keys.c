@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "token/subject.h"
 
 /* Without this a stream of readers would keep a new key set waiting for ever. */
@@ -121,7 +122,9 @@ keys_find(const struct attest_keys *keys, struct slice issuer, struct slice kid,
     enum attest_rc rc = ATTEST_OK;
     pthread_rwlock_rdlock(lock_of(keys));
     const struct issuer_keys *entry = find(keys, issuer);
-    if (entry && entry->pinned)
+    if (entry && entry->usable_until_ms != INT64_MAX && clock_mono_ms() >= entry->usable_until_ms)
+        rc = error_set(err, ATTEST_E_KEY_FETCH, "no key set of this issuer that is fresh enough");
+    else if (entry && entry->pinned)
         rc = check_signed(entry->signed_set, kid, now_s, skew_s, err);
     const struct keyset *set = set_of(entry);
     const struct jwk *key = set && rc == ATTEST_OK ? keyset_find(set, kid) : NULL;
@@ -157,6 +160,16 @@ attest_keys_count(const struct attest_keys *keys, const char *issuer)
 }
 
 /* ---- changing ---- */
+
+void
+keys_set_usable_until(struct attest_keys *keys, const char *issuer, int64_t mono_ms)
+{
+    pthread_rwlock_wrlock(&keys->lock);
+    struct issuer_keys *entry = keys_entry(keys, issuer);
+    if (entry)
+        entry->usable_until_ms = mono_ms;
+    pthread_rwlock_unlock(&keys->lock);
+}
 
 enum attest_rc
 keys_begin(struct attest_keys *keys, const char *issuer, struct attest_error *err)
@@ -200,7 +213,7 @@ keys_new_entry(struct attest_keys *keys, const char *issuer, struct attest_error
     }
     entry = &keys->list[keys->n];
     pthread_rwlock_wrlock(&keys->lock);
-    *entry = (struct issuer_keys){.issuer = name};
+    *entry = (struct issuer_keys){.issuer = name, .usable_until_ms = INT64_MAX};
     keys->n++;
     pthread_rwlock_unlock(&keys->lock);
     return entry;

@@ -20,6 +20,7 @@ struct issuer_keys {
     bool pinned;                      /* then from attest_keys_add_signed() alone */
     struct roots roots;               /* pinned */
     struct signed_keyset *signed_set; /* pinned: the last that was taken, or NULL */
+    int64_t usable_until_ms;          /* clock_mono_ms(); INT64_MAX: whoever added it knows */
 };
 
 /*
@@ -43,15 +44,29 @@ struct found_key {
 };
 
 /*
- * The issuer's key of this kid. ATTEST_E_KEY_REVOKED, _KEY_FETCH (pinned, and there is no signed
- * set yet or its exp + skew_s has passed), _KEY_UNKNOWN. Thread-safe.
+ * The issuer's key of this kid. ATTEST_E_KEY_REVOKED, _KEY_FETCH (the set is too old to be used; or
+ * pinned, and there is no signed set yet or its exp + skew_s has passed), _KEY_UNKNOWN.
+ * Thread-safe.
  */
 enum attest_rc keys_find(const struct attest_keys *keys, struct slice issuer, struct slice kid,
                          int64_t now_s, int64_t skew_s, struct found_key *ret,
                          struct attest_error *err);
 
+/*
+ * Whom to ask when a key is not found: rc is what keys_find() said. ATTEST_OK: look again; rc: say
+ * that; another code, which err explains, instead.
+ */
+struct key_source {
+    enum attest_rc (*missing)(void *ctx, struct slice issuer, struct slice kid, enum attest_rc rc,
+                              struct attest_error *err);
+    void *ctx;
+};
+
 /* Whether the issuer has a key set, or is pinned and may get one at any time. */
 bool keys_has_issuer(const struct attest_keys *keys, struct slice issuer);
+
+/* No key of this issuer is found from this moment of clock_mono_ms() on. */
+void keys_set_usable_until(struct attest_keys *keys, const char *issuer, int64_t mono_ms);
 
 /* One more holder. */
 struct attest_keys *keys_hold(struct attest_keys *keys);

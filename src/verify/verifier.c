@@ -17,18 +17,6 @@ struct attest_replay {
     struct replay_store *store;
 };
 
-struct attest_verifier {
-    pid_t pid;
-    struct attest_policy *policy;
-    struct attest_keys *keys;
-    struct attest_replay *replay;
-    int64_t (*clock)(void *ctx);
-    void *clock_ctx;
-    _Atomic int64_t latest_s;
-    attest_event_fn *on_event;
-    void *event_ctx;
-};
-
 /* ---- replay stores ---- */
 
 static enum attest_rc
@@ -98,18 +86,14 @@ all_issuers_have_keys(const struct attest_policy *policy, const struct attest_ke
     return ATTEST_OK;
 }
 
-enum attest_rc
-attest_verifier_new(struct attest_policy *policy, struct attest_keys *keys,
-                    struct attest_replay *replay, struct attest_verifier **ret,
-                    struct attest_error *err)
+static enum attest_rc
+new_verifier(struct attest_policy *policy, struct attest_keys *keys, struct attest_replay *replay,
+             struct attest_verifier **ret, struct attest_error *err)
 {
     if (!policy_frozen(policy))
         return error_set(err, ATTEST_E_ARGUMENT, "verifier: the policy is not frozen");
     if (replay && replay->pid != getpid())
         return error_set(err, ATTEST_E_FORKED, "verifier: the replay store was made before fork()");
-    enum attest_rc rc = all_issuers_have_keys(policy, keys, err);
-    if (rc != ATTEST_OK)
-        return rc;
     AUTO(attest_verifier) struct attest_verifier *v = calloc(1, sizeof(*v));
     if (!v)
         return error_set(err, ATTEST_E_NOMEM, "verifier: out of memory");
@@ -117,11 +101,12 @@ attest_verifier_new(struct attest_policy *policy, struct attest_keys *keys,
         atomic_fetch_add(&replay->holders, 1);
         v->replay = replay;
     } else {
-        rc = attest_replay_new_memory(0, &v->replay, err);
+        enum attest_rc rc = attest_replay_new_memory(0, &v->replay, err);
         if (rc != ATTEST_OK)
             return rc;
     }
     v->pid = getpid();
+    v->stop_fd = -1;
     v->policy = policy_hold(policy);
     v->keys = keys_hold(keys);
     v->clock = wall_clock;
@@ -130,11 +115,42 @@ attest_verifier_new(struct attest_policy *policy, struct attest_keys *keys,
     return ATTEST_OK;
 }
 
+enum attest_rc
+attest_verifier_new(struct attest_policy *policy, struct attest_keys *keys,
+                    struct attest_replay *replay, struct attest_verifier **ret,
+                    struct attest_error *err)
+{
+    if (!policy_frozen(policy))
+        return error_set(err, ATTEST_E_ARGUMENT, "verifier: the policy is not frozen");
+    enum attest_rc rc = all_issuers_have_keys(policy, keys, err);
+    return rc == ATTEST_OK ? new_verifier(policy, keys, replay, ret, err) : rc;
+}
+
+enum attest_rc
+attest_verifier_new_fetching(struct attest_policy *policy, struct attest_keys *keys,
+                             struct attest_replay *replay, const struct attest_fetch *fetch,
+                             struct attest_verifier **ret, struct attest_error *err)
+{
+    AUTO(attest_keys) struct attest_keys *own = NULL;
+    AUTO(attest_verifier) struct attest_verifier *v = NULL;
+    enum attest_rc rc = keys ? ATTEST_OK : attest_keys_new(&own, err);
+    if (rc == ATTEST_OK)
+        rc = new_verifier(policy, keys ? keys : own, replay, &v, err);
+    if (rc == ATTEST_OK)
+        rc = resolver_new(policy, v->keys, fetch, &v->resolver, err);
+    if (rc == ATTEST_OK)
+        *ret = STEAL(v);
+    return rc;
+}
+
 void
 attest_verifier_free(struct attest_verifier *verifier)
 {
     if (!verifier)
         return;
+    verifier_stop_thread(verifier);
+    if (verifier->pid == getpid()) /* its connections are shared with the parent */
+        resolver_free(verifier->resolver);
     attest_policy_free(verifier->policy);
     attest_keys_free(verifier->keys);
     attest_replay_free(verifier->replay);
@@ -219,6 +235,13 @@ consume(struct attest_verifier *v, const struct attest_claims *claims, struct sl
 }
 
 static enum attest_rc
+missing(void *ctx, struct slice issuer, struct slice kid, enum attest_rc rc,
+        struct attest_error *err)
+{
+    return resolver_missing(ctx, issuer, kid, rc, err);
+}
+
+static enum attest_rc
 judge(struct attest_verifier *v, struct slice token, struct slice proof, struct attest_claims **ret,
       struct attest_error *err)
 {
@@ -226,7 +249,9 @@ judge(struct attest_verifier *v, struct slice token, struct slice proof, struct 
     if (!token.p)
         return error_set(err, ATTEST_E_REQUIRED, "no attestation");
     int64_t now = now_s(v);
-    enum attest_rc rc = attest_verify(v->keys, v->policy, token.p, token.len, now, &claims, err);
+    const struct key_source source = {missing, v->resolver};
+    enum attest_rc rc =
+        verify_token(v->keys, v->policy, v->resolver ? &source : NULL, token, now, &claims, err);
     if (rc == ATTEST_OK)
         rc = consume(v, claims, token, proof, now, err);
     if (rc != ATTEST_OK)

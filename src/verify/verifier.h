@@ -5,8 +5,34 @@
 #include <attest/verifier.h>
 
 #include "base/bytes.h"
+#include "verify/keys.h"
+#include "verify/resolver.h"
 
 /* The inside of <attest/verifier.h>. */
+
+struct attest_verifier {
+    pid_t pid;
+    struct attest_policy *policy;
+    struct attest_keys *keys;
+    struct attest_replay *replay;
+    struct resolver *resolver; /* NULL: its keys are brought to it */
+    bool threaded;             /* that is what steps it */
+    pthread_t thread;
+    int stop_fd;
+    int64_t (*clock)(void *ctx);
+    void *clock_ctx;
+    _Atomic int64_t latest_s;
+    attest_event_fn *on_event;
+    void *event_ctx;
+};
+
+/* attest_verify() with someone to ask for missing keys (NULL: none). */
+enum attest_rc verify_token(const struct attest_keys *keys, const struct attest_policy *policy,
+                            const struct key_source *source, struct slice token, int64_t now_s,
+                            struct attest_claims **ret, struct attest_error *err);
+
+/* Ends the thread that steps it, if there is one. */
+void verifier_stop_thread(struct attest_verifier *verifier);
 
 struct attest_result {
     enum attest_rc rc;

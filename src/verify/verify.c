@@ -5,6 +5,7 @@
 #include "verify/claims.h"
 #include "verify/keys.h"
 #include "verify/policy.h"
+#include "verify/verifier.h"
 
 _Static_assert(ATTEST_TOKEN_MAX == JWS_TOKEN_MAX, "one limit");
 
@@ -12,6 +13,7 @@ _Static_assert(ATTEST_TOKEN_MAX == JWS_TOKEN_MAX, "one limit");
 struct check {
     const struct attest_keys *keys;
     const struct attest_policy *policy;
+    const struct key_source *source; /* NULL: none */
     int64_t now_s;
     const struct issuer_policy *issuer;
     struct claims claims;
@@ -38,11 +40,21 @@ check_issuer(struct check *c, struct jws *jws, struct slice token, struct attest
 }
 
 static enum attest_rc
+find_key(const struct check *c, struct slice kid, struct found_key *key, struct attest_error *err)
+{
+    int64_t skew_s = policy_skew_s(c->policy);
+    enum attest_rc rc = keys_find(c->keys, c->claims.iss, kid, c->now_s, skew_s, key, err);
+    if (!c->source || (rc != ATTEST_E_KEY_UNKNOWN && rc != ATTEST_E_KEY_FETCH))
+        return rc;
+    rc = c->source->missing(c->source->ctx, c->claims.iss, kid, rc, err);
+    return rc ? rc : keys_find(c->keys, c->claims.iss, kid, c->now_s, skew_s, key, err);
+}
+
+static enum attest_rc
 check_signature(const struct check *c, const struct jws *jws, struct attest_error *err)
 {
     struct found_key key;
-    enum attest_rc rc = keys_find(c->keys, c->claims.iss, jws->envelope.kid, c->now_s,
-                                  policy_skew_s(c->policy), &key, err);
+    enum attest_rc rc = find_key(c, jws->envelope.kid, &key, err);
     if (rc != ATTEST_OK)
         return rc;
     if (key.alg != JWK_ALG_NONE && key.alg != jws->envelope.alg)
@@ -124,7 +136,10 @@ static __attribute__((noinline)) enum attest_rc
 check_nested(const struct check *outer, bool *verified, bool *by_another, struct attest_error *err)
 {
     struct jws jws;
-    struct check c = {.keys = outer->keys, .policy = outer->policy, .now_s = outer->now_s};
+    struct check c = {.keys = outer->keys,
+                      .policy = outer->policy,
+                      .source = outer->source,
+                      .now_s = outer->now_s};
     struct attest_error why = {0};
     enum attest_rc rc = check_issuer(&c, &jws, outer->claims.nested_attestation, &why);
     if (rc == ATTEST_E_ISSUER)
@@ -173,16 +188,17 @@ check_claims(struct check *c, struct claims_findings *found, struct attest_error
 }
 
 enum attest_rc
-attest_verify(const struct attest_keys *keys, const struct attest_policy *policy, const char *token,
-              size_t token_len, int64_t now_s, struct attest_claims **ret, struct attest_error *err)
+verify_token(const struct attest_keys *keys, const struct attest_policy *policy,
+             const struct key_source *source, struct slice token, int64_t now_s,
+             struct attest_claims **ret, struct attest_error *err)
 {
     struct jws jws;
-    struct check c = {.keys = keys, .policy = policy, .now_s = now_s};
+    struct check c = {.keys = keys, .policy = policy, .source = source, .now_s = now_s};
     if (!policy_frozen(policy))
         return error_set(err, ATTEST_E_ARGUMENT, "policy: not frozen");
     if (now_s < 0 || now_s > CLAIMS_TIME_MAX)
         return error_set(err, ATTEST_E_ARGUMENT, "now is no time of this era");
-    enum attest_rc rc = check_issuer(&c, &jws, (struct slice){token, token_len}, err);
+    enum attest_rc rc = check_issuer(&c, &jws, token, err);
     if (rc == ATTEST_OK)
         rc = check_signature(&c, &jws, err);
     if (rc != ATTEST_OK)
@@ -196,4 +212,11 @@ attest_verify(const struct attest_keys *keys, const struct attest_policy *policy
         return error_set(err, ATTEST_E_NOMEM, "verify: out of memory");
     *ret = claims;
     return ATTEST_OK;
+}
+
+enum attest_rc
+attest_verify(const struct attest_keys *keys, const struct attest_policy *policy, const char *token,
+              size_t token_len, int64_t now_s, struct attest_claims **ret, struct attest_error *err)
+{
+    return verify_token(keys, policy, NULL, (struct slice){token, token_len}, now_s, ret, err);
 }

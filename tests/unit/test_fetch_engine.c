@@ -6,81 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <arpa/inet.h>
 #include <cmocka.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "fetch/engine.h"
-
-/* A server on loopback that gives each connection the same bytes, and may wait before it does. */
-struct server {
-    int fd;
-    unsigned short port;
-    const char *says;
-    size_t len;
-    int hold[8]; /* connections that get nothing until it ends */
-    size_t n_held;
-    bool holds;
-    unsigned connections;
-    pthread_t thread;
-};
-
-static void *
-serve(void *ctx)
-{
-    struct server *s = ctx;
-    for (;;) {
-        int fd = accept(s->fd, NULL, NULL);
-        if (fd < 0)
-            return NULL;
-        char head[4096];
-        size_t len = 0;
-        ssize_t n;
-        while (len < sizeof(head) - 1 && (n = read(fd, head + len, sizeof(head) - 1 - len)) > 0) {
-            len += (size_t)n;
-            head[len] = '\0';
-            if (strstr(head, "\r\n\r\n"))
-                break;
-        }
-        __atomic_add_fetch(&s->connections, 1, __ATOMIC_SEQ_CST);
-        if (s->holds && s->n_held < 8) {
-            s->hold[s->n_held++] = fd;
-            continue;
-        }
-        n = write(fd, s->says, s->len);
-        close(fd);
-    }
-}
-
-static void
-server_start(struct server *s, const char *says, bool holds)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    socklen_t len = sizeof(at);
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    *s = (struct server){.says = says, .len = strlen(says), .holds = holds};
-    s->fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(s->fd >= 0);
-    assert_int_equal(bind(s->fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    assert_int_equal(listen(s->fd, 16), 0);
-    assert_int_equal(getsockname(s->fd, (struct sockaddr *)&at, &len), 0);
-    s->port = ntohs(at.sin_port);
-    assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
-}
-
-static void
-server_stop(struct server *s)
-{
-    shutdown(s->fd, SHUT_RDWR);
-    pthread_join(s->thread, NULL);
-    close(s->fd);
-    for (size_t i = 0; i < s->n_held; i++)
-        close(s->hold[i]);
-}
+#include "tests/support/http_stub.h"
 
 struct outcome {
     bool done;
@@ -110,10 +40,10 @@ note(void *ctx, enum attest_rc rc, const struct fetch_answer *answer,
 }
 
 static void
-start(struct fetch_engine *engine, const struct server *s, long timeout_ms, struct outcome *o)
+start(struct fetch_engine *engine, const struct http_stub *s, long timeout_ms, struct outcome *o)
 {
     char url[64];
-    snprintf(url, sizeof(url), "http://127.0.0.1:%u/keys", s->port);
+    snprintf(url, sizeof(url), "%s/keys", s->origin);
     const struct fetch_request request = {
         .url = url, .type = "application/json", .answer_max = 48, .timeout_ms = timeout_ms};
     *o = (struct outcome){0};
@@ -138,14 +68,15 @@ run(struct fetch_engine *engine, const struct outcome *o)
 static struct outcome
 once(const char *says)
 {
-    struct server s;
+    struct http_stub s;
     struct outcome o;
     AUTO(fetch_engine) struct fetch_engine *engine = NULL;
     assert_int_equal(fetch_engine_new(&engine, NULL), ATTEST_OK);
-    server_start(&s, says, false);
+    assert_true(http_stub_start(&s));
+    http_stub_say(&s, NULL, says);
     start(engine, &s, 10000, &o);
     run(engine, &o);
-    server_stop(&s);
+    http_stub_stop(&s);
     return o;
 }
 
@@ -223,12 +154,14 @@ static void
 one_that_hangs_holds_up_nobody(void **state)
 {
     (void)state;
-    struct server hangs, answers;
+    struct http_stub hangs, answers;
     struct outcome stuck, good;
     AUTO(fetch_engine) struct fetch_engine *engine = NULL;
     assert_int_equal(fetch_engine_new(&engine, NULL), ATTEST_OK);
-    server_start(&hangs, "", true);
-    server_start(&answers, HEAD BODY, false);
+    assert_true(http_stub_start(&hangs));
+    http_stub_say(&hangs, NULL, NULL);
+    assert_true(http_stub_start(&answers));
+    http_stub_say(&answers, NULL, HEAD BODY);
     start(engine, &hangs, 1500, &stuck);
     start(engine, &answers, 60000, &good);
     run(engine, &good);
@@ -236,28 +169,29 @@ one_that_hangs_holds_up_nobody(void **state)
     assert_false(stuck.done);
     run(engine, &stuck);
     assert_int_equal(stuck.rc, ATTEST_E_TIMEOUT);
-    server_stop(&hangs);
-    server_stop(&answers);
+    http_stub_stop(&hangs);
+    http_stub_stop(&answers);
 }
 
 static void
 what_is_on_its_way_can_be_dropped(void **state)
 {
     (void)state;
-    struct server hangs;
+    struct http_stub hangs;
     struct outcome o;
     struct fetch_engine *engine = NULL;
     assert_int_equal(fetch_engine_new(&engine, NULL), ATTEST_OK);
-    server_start(&hangs, "", true);
+    assert_true(http_stub_start(&hangs));
+    http_stub_say(&hangs, NULL, NULL);
     start(engine, &hangs, 60000, &o);
-    while (__atomic_load_n(&hangs.connections, __ATOMIC_SEQ_CST) == 0) {
+    while (http_stub_asked(&hangs) == 0) {
         struct pollfd fd = {.fd = fetch_engine_fd(engine), .events = POLLIN};
         poll(&fd, 1, 10);
         fetch_engine_step(engine);
     }
     fetch_engine_free(engine);
     assert_false(o.done);
-    server_stop(&hangs);
+    http_stub_stop(&hangs);
 }
 
 static void

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+#include "verify/resolver_impl.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define WAIT_SLICE_MS 20
+
+/* ---- life ---- */
+
+static enum attest_rc
+watch(struct resolver *r, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    return epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? ATTEST_OK : ATTEST_E_NOMEM;
+}
+
+static enum attest_rc
+add_sources(struct resolver *r, const struct attest_policy *policy)
+{
+    for (size_t i = 0; i < policy_issuer_count(policy) && i < KEYS_ISSUERS_MAX; i++) {
+        struct slice name = policy_issuer_at(policy, i)->issuer;
+        struct source *s = &r->sources[r->n];
+        s->resolver = r;
+        s->issuer = strndup(name.p, name.len);
+        if (!s->issuer)
+            return ATTEST_E_NOMEM;
+        r->n++;
+    }
+    return ATTEST_OK;
+}
+
+enum attest_rc
+resolver_new(const struct attest_policy *policy, struct attest_keys *keys,
+             const struct attest_fetch *options, struct resolver **ret, struct attest_error *err)
+{
+    struct resolver *r = calloc(1, sizeof(*r));
+    if (!r)
+        return error_set(err, ATTEST_E_NOMEM, "resolver: out of memory");
+    pthread_mutex_init(&r->stepping, NULL);
+    pthread_mutex_init(&r->lock, NULL);
+    random_bytes(r->salt, sizeof(r->salt));
+    r->keys = keys_hold(keys);
+    r->options = fetch_options_copy(options);
+    r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    enum attest_rc rc = fetch_engine_new(&r->engine, err);
+    if (rc == ATTEST_OK &&
+        (!r->options || r->epoll_fd < 0 || r->wake_fd < 0 || add_sources(r, policy) ||
+         watch(r, r->wake_fd) || watch(r, fetch_engine_fd(r->engine))))
+        rc = error_set(err, ATTEST_E_NOMEM, "resolver: no memory or no file descriptor left");
+    if (rc != ATTEST_OK) {
+        resolver_free(r);
+        return rc;
+    }
+    *ret = r;
+    return ATTEST_OK;
+}
+
+void
+resolver_free(struct resolver *r)
+{
+    if (!r)
+        return;
+    fetch_engine_free(r->engine);
+    for (size_t i = 0; i < r->n; i++) {
+        free(r->sources[i].issuer);
+        free(r->sources[i].discovered);
+    }
+    if (r->epoll_fd >= 0)
+        close(r->epoll_fd);
+    if (r->wake_fd >= 0)
+        close(r->wake_fd);
+    attest_fetch_free(r->options);
+    attest_keys_free(r->keys);
+    pthread_mutex_destroy(&r->lock);
+    pthread_mutex_destroy(&r->stepping);
+    free(r);
+}
+
+static struct source *
+source_of(struct resolver *r, struct slice issuer)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        if (slice_is(issuer, r->sources[i].issuer))
+            return &r->sources[i];
+    }
+    return NULL;
+}
+
+static void
+wake(const struct resolver *r)
+{
+    const uint64_t one = 1;
+    ssize_t n = write(r->wake_fd, &one, sizeof(one));
+    (void)n; /* full: it is readable already */
+}
+
+/* ---- stepping ---- */
+
+static void
+start_if_due(struct source *s)
+{
+    struct resolver *r = s->resolver;
+    pthread_mutex_lock(&r->lock);
+    bool due = schedule_due_ms(&s->schedule, &r->options->limits) <= clock_mono_ms();
+    if (due)
+        schedule_started(&s->schedule);
+    pthread_mutex_unlock(&r->lock);
+    if (due)
+        source_ask(s);
+}
+
+int
+resolver_fd(const struct resolver *r)
+{
+    return r->epoll_fd;
+}
+
+static int64_t
+next_due_ms(struct resolver *r)
+{
+    int64_t due_ms = INT64_MAX;
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->n; i++) {
+        int64_t this_ms = schedule_due_ms(&r->sources[i].schedule, &r->options->limits);
+        due_ms = this_ms < due_ms ? this_ms : due_ms;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return due_ms;
+}
+
+int
+resolver_timeout_ms(struct resolver *r)
+{
+    int64_t due_ms = next_due_ms(r), now_ms = clock_mono_ms();
+    pthread_mutex_lock(&r->stepping);
+    int engine_ms = fetch_engine_timeout_ms(r->engine);
+    pthread_mutex_unlock(&r->stepping);
+    if (due_ms <= now_ms)
+        return 0;
+    if (due_ms == INT64_MAX)
+        return engine_ms;
+    int64_t left_ms = due_ms - now_ms;
+    int due_in_ms = left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
+    return engine_ms >= 0 && engine_ms < due_in_ms ? engine_ms : due_in_ms;
+}
+
+void
+resolver_step(struct resolver *r)
+{
+    uint64_t count;
+    pthread_mutex_lock(&r->stepping);
+    ssize_t n = read(r->wake_fd, &count, sizeof(count));
+    (void)n; /* nothing there is fine */
+    for (size_t i = 0; i < r->n; i++)
+        start_if_due(&r->sources[i]);
+    fetch_engine_step(r->engine);
+    pthread_mutex_unlock(&r->stepping);
+}
+
+/* ---- who misses a key ---- */
+
+static void
+digest_of(const struct resolver *r, struct slice kid, uint8_t digest[16])
+{
+    uint8_t text[16 + 64], whole[SHA256_LEN];
+    uint8_t inner[SHA256_LEN];
+    sha256(inner, kid.p, kid.len);
+    memcpy(text, r->salt, sizeof(r->salt));
+    memcpy(text + sizeof(r->salt), inner, sizeof(inner));
+    sha256(whole, text, sizeof(r->salt) + sizeof(inner));
+    memcpy(digest, whole, 16);
+}
+
+static bool
+known_absent(const struct source *s, const uint8_t digest[16], int64_t now_ms)
+{
+    for (size_t i = 0; i < MISSING_MAX && i < s->n_absent; i++) {
+        if (s->absent[i].until_ms > now_ms && memcmp(s->absent[i].digest, digest, 16) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* It has been a reason for a fetch: for two cool-downs it is none for another. */
+static void
+note_absent(struct source *s, const uint8_t digest[16], int64_t now_ms)
+{
+    struct absent *at = &s->absent[s->n_absent++ % MISSING_MAX];
+    memcpy(at->digest, digest, 16);
+    at->until_ms = now_ms + 2 * s->resolver->options->limits.cooldown_ms;
+}
+
+/* Whether a fetch may bring it. */
+static bool
+ask_for_kid(struct resolver *r, struct source *s, struct slice kid)
+{
+    uint8_t digest[16];
+    int64_t now_ms = clock_mono_ms();
+    digest_of(r, kid, digest);
+    pthread_mutex_lock(&r->lock);
+    bool coming = s->schedule.in_flight || s->schedule.wanted;
+    if (!coming && !known_absent(s, digest, now_ms)) {
+        coming = schedule_unknown_kid(&s->schedule, &r->options->limits, now_ms);
+        if (coming)
+            note_absent(s, digest, now_ms);
+    }
+    bool reachable = schedule_circuit(&s->schedule, &r->options->limits, now_ms) == CIRCUIT_CLOSED;
+    pthread_mutex_unlock(&r->lock);
+    if (coming)
+        wake(r);
+    return coming && reachable;
+}
+
+static bool
+has_set(struct resolver *r, struct source *s)
+{
+    pthread_mutex_lock(&r->lock);
+    bool has = s->schedule.fetched;
+    pthread_mutex_unlock(&r->lock);
+    return has;
+}
+
+/* Steps, or looks on while others do, until the first set is there or the time is over. */
+static bool
+wait_for_set(struct resolver *r, struct source *s)
+{
+    int64_t until_ms = clock_mono_ms() + r->options->wait_ms;
+    while (!has_set(r, s)) {
+        int64_t left_ms = until_ms - clock_mono_ms();
+        if (left_ms <= 0)
+            return false;
+        resolver_step(r);
+        struct pollfd fd = {.fd = r->epoll_fd, .events = POLLIN};
+        int due_ms = resolver_timeout_ms(r);
+        int slice_ms = left_ms < WAIT_SLICE_MS ? (int)left_ms : WAIT_SLICE_MS;
+        if (!has_set(r, s))
+            poll(&fd, 1, due_ms >= 0 && due_ms < slice_ms ? due_ms : slice_ms);
+    }
+    return true;
+}
+
+static enum attest_rc
+not_yet(struct resolver *r, struct source *s, struct attest_error *err)
+{
+    pthread_mutex_lock(&r->lock);
+    enum attest_rc rc = error_set(err, ATTEST_E_KEY_FETCH, "the issuer's keys are %s%s",
+                                  *s->why ? "not to be had: " : "being fetched", s->why);
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+enum attest_rc
+resolver_missing(struct resolver *r, struct slice issuer, struct slice kid, enum attest_rc rc,
+                 struct attest_error *err)
+{
+    struct source *s = source_of(r, issuer);
+    if (!s)
+        return rc;
+    if (!has_set(r, s)) {
+        wake(r);
+        return r->options->wait_ms > 0 && wait_for_set(r, s) ? ATTEST_OK : not_yet(r, s, err);
+    }
+    if (rc == ATTEST_E_KEY_UNKNOWN && !ask_for_kid(r, s, kid))
+        return rc;
+    return not_yet(r, s, err);
+}
+
+enum attest_rc
+resolver_invalidate(struct resolver *r, const char *issuer, bool clear, struct attest_error *err)
+{
+    struct source *s = source_of(r, slice_cstr(issuer));
+    if (!s)
+        return error_set(err, ATTEST_E_ISSUER, "%.100s is not one of this verifier's issuers",
+                         issuer);
+    pthread_mutex_lock(&r->lock);
+    if (clear) {
+        schedule_clear(&s->schedule);
+        keys_set_usable_until(r->keys, s->issuer, INT64_MIN);
+    } else {
+        schedule_invalidate(&s->schedule);
+    }
+    s->n_absent = 0;
+    pthread_mutex_unlock(&r->lock);
+    wake(r);
+    return ATTEST_OK;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "verify/resolver_impl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+
+#define DOCUMENT_MAX ATTEST_JWKS_MAX
+
+/* ---- what became of a fetch ---- */
+
+static void
+succeeded(struct source *s, int64_t ttl_ms)
+{
+    struct resolver *r = s->resolver;
+    uint32_t chance;
+    random_bytes(&chance, sizeof(chance));
+    pthread_mutex_lock(&r->lock);
+    schedule_succeeded(&s->schedule, &r->options->limits, clock_mono_ms(), ttl_ms, chance);
+    s->why[0] = '\0';
+    int64_t until_ms = schedule_usable_until_ms(&s->schedule, &r->options->limits);
+    keys_set_usable_until(r->keys, s->issuer, until_ms);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void
+failed(struct source *s, int64_t retry_after_s, const char *why)
+{
+    struct resolver *r = s->resolver;
+    uint32_t chance;
+    random_bytes(&chance, sizeof(chance));
+    pthread_mutex_lock(&r->lock);
+    schedule_failed(&s->schedule, &r->options->limits, clock_mono_ms(), retry_after_s * 1000,
+                    chance);
+    snprintf(s->why, sizeof(s->why), "%s", why);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* A signed set says itself until when it is good; refreshing at half of that leaves time to try. */
+static int64_t
+ttl_of(const struct source *s, const struct fetch_answer *answer)
+{
+    int64_t ttl_s = answer->max_age_s;
+    if (s->pinned) {
+        int64_t half_s =
+            (attest_keys_expires_at_s(s->resolver->keys, s->issuer) - clock_wall_s()) / 2;
+        if (ttl_s < 0 || half_s < ttl_s)
+            ttl_s = half_s < 0 ? 0 : half_s;
+    }
+    return ttl_s < 0 ? -1 : ttl_s * 1000;
+}
+
+static enum attest_rc
+take_set(const struct source *s, struct slice body, struct attest_error *err)
+{
+    struct attest_keys *keys = s->resolver->keys;
+    if (s->pinned)
+        return attest_keys_add_signed(keys, s->issuer, body.p, body.len, clock_wall_s(), err);
+    return attest_keys_add_jwks(keys, s->issuer, body.p, body.len, err);
+}
+
+static const struct asked {
+    const char *path, *type;
+} asked_for[2] = {
+    {"/.well-known/jwks.json", "application/json"},
+    {"/.well-known/jwks.jwt", "application/jwk-set+jwt"},
+};
+static const struct asked discovery = {"/.well-known/openid-configuration", "application/json"};
+
+/* ---- discovery ---- */
+
+/* scheme://authority of an issuer URL, which has been checked. */
+static size_t
+origin_len(const char *url)
+{
+    const char *authority = strstr(url, "://");
+    return authority ? (size_t)(authority + 3 - url) + strcspn(authority + 3, "/?#") : 0;
+}
+
+static bool
+same_origin(const char *issuer, struct slice url)
+{
+    size_t n = origin_len(issuer);
+    return n > 0 && url.len > n && memcmp(issuer, url.p, n) == 0 && url.p[n] == '/';
+}
+
+/* jwks_uri (or signed_jwks_uri) of a document about this very issuer, on its own host. */
+static enum attest_rc
+read_discovery(struct source *s, struct slice body, struct attest_error *err)
+{
+    const struct json_limits limits = {DOCUMENT_MAX, 2048, 8, 128};
+    AUTO(mem) char *text = malloc(body.len + 1);
+    JSON_NODES(j, 1024);
+    if (!text)
+        return error_set(err, ATTEST_E_NOMEM, "discovery: out of memory");
+    memcpy(text, body.p, body.len);
+    enum attest_rc rc = json_read(&j, text, body.len, &limits, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    const struct json_node *issuer = json_member(&j, json_root(&j), "issuer");
+    const struct json_node *url =
+        json_member(&j, json_root(&j), s->pinned ? "signed_jwks_uri" : "jwks_uri");
+    if (!issuer || issuer->type != JSON_STRING || !slice_is(issuer->text, s->issuer))
+        return error_set(err, ATTEST_E_ISSUER, "discovery: the document is of another issuer");
+    if (!url || url->type != JSON_STRING || !same_origin(s->issuer, url->text))
+        return error_set(err, ATTEST_E_MALFORMED, "discovery: no key set on the issuer's own host");
+    char *copy = strndup(url->text.p, url->text.len);
+    if (!copy)
+        return error_set(err, ATTEST_E_NOMEM, "discovery: out of memory");
+    free(s->discovered);
+    s->discovered = copy;
+    return ATTEST_OK;
+}
+
+/* ---- asking ---- */
+
+static enum attest_rc ask(struct source *s, enum asking what, struct attest_error *err);
+
+static enum attest_rc
+judge_answer(struct source *s, const struct fetch_answer *answer, struct attest_error *err)
+{
+    const struct slice body = buf_view(&answer->body);
+    if (answer->status == 404 && s->asking == ASKING_SET &&
+        !fetch_options_url(s->resolver->options, s->issuer))
+        return ask(s, ASKING_DISCOVERY, err);
+    if (answer->status != 200)
+        return error_set(err, ATTEST_E_IO, "%.100s answers %ld%s", s->issuer, answer->status,
+                         answer->status / 100 == 3 ? " (redirects are not followed)" : "");
+    if (s->asking == ASKING_DISCOVERY) {
+        enum attest_rc rc = read_discovery(s, body, err);
+        return rc == ATTEST_OK ? ask(s, ASKING_DISCOVERED, err) : rc;
+    }
+    enum attest_rc rc = take_set(s, body, err);
+    if (rc == ATTEST_OK)
+        succeeded(s, ttl_of(s, answer));
+    return rc;
+}
+
+static void
+answered(void *ctx, enum attest_rc rc, const struct fetch_answer *answer,
+         const struct attest_error *err)
+{
+    struct source *s = ctx;
+    struct attest_error why = {0};
+    if (rc == ATTEST_OK)
+        rc = judge_answer(s, answer, &why);
+    else
+        why = *err;
+    if (rc == ATTEST_OK)
+        return;
+    /* What was found once may have moved. */
+    if (s->asking == ASKING_DISCOVERED) {
+        free(s->discovered);
+        s->discovered = NULL;
+    }
+    failed(s, answer ? answer->retry_after_s : 0, why.text);
+}
+
+static enum attest_rc
+ask(struct source *s, enum asking what, struct attest_error *err)
+{
+    struct resolver *r = s->resolver;
+    const struct asked *asked =
+        what == ASKING_DISCOVERY ? &discovery : &asked_for[s->pinned ? 1 : 0];
+    const char *given = fetch_options_url(r->options, s->issuer);
+    AUTO(buf) struct buf url;
+    buf_init(&url, 4096);
+    if (what == ASKING_DISCOVERED)
+        buf_str(&url, s->discovered);
+    else if (given)
+        buf_str(&url, given);
+    else
+        buf_printf(&url, "%s%s", s->issuer, asked->path);
+    buf_char(&url, '\0');
+    if (buf_rc(&url))
+        return error_set(err, buf_rc(&url), "resolver: the URL is too long");
+    s->asking = what;
+    const struct fetch_request request = {.url = url.p,
+                                          .type = asked->type,
+                                          .answer_max = DOCUMENT_MAX,
+                                          .ca_file = r->options->ca_file,
+                                          .timeout_ms = (long)r->options->timeout_ms};
+    return fetch_engine_start(r->engine, &request, answered, s, err);
+}
+
+void
+source_ask(struct source *s)
+{
+    struct attest_error err = {0};
+    s->pinned = attest_keys_pinned(s->resolver->keys, s->issuer);
+    if (ask(s, s->discovered ? ASKING_DISCOVERED : ASKING_SET, &err))
+        failed(s, 0, err.text);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VERIFY_RESOLVER_IMPL_H
+#define VERIFY_RESOLVER_IMPL_H
+
+#include <pthread.h>
+
+#include "fetch/engine.h"
+#include "verify/resolver.h"
+
+/* Shared by resolver.c, which steps and answers, and resolver_ask.c, which asks issuers. */
+
+#define MISSING_MAX 64 /* kids an issuer that are known not to be there */
+
+/* A kid that was not in the set when the set was new. */
+struct absent {
+    uint8_t digest[16];
+    int64_t until_ms;
+};
+
+enum asking { ASKING_SET, ASKING_DISCOVERY, ASKING_DISCOVERED };
+
+struct source {
+    struct resolver *resolver;
+    char *issuer;
+    char *discovered; /* the URL that the discovery document gave, or NULL */
+    enum asking asking;
+    bool pinned; /* what is on its way is a signed set */
+    struct schedule schedule;
+    size_t n_absent; /* ever noted; the oldest gives way */
+    struct absent absent[MISSING_MAX];
+    char why[160];
+};
+
+struct resolver {
+    struct attest_keys *keys;
+    struct attest_fetch *options;
+    uint8_t salt[16];
+    int epoll_fd, wake_fd;
+    pthread_mutex_t stepping; /* of the engine, and of what a source asks */
+    struct fetch_engine *engine;
+    pthread_mutex_t lock; /* of the schedules, the absent kids and the reasons */
+    size_t n;
+    struct source sources[KEYS_ISSUERS_MAX];
+};
+
+/*
+ * Starts the exchange that brings this source's keys, in one or more requests; it ends with
+ * schedule_succeeded() or schedule_failed(). Under r->stepping, the schedule says that it started.
+ */
+void source_ask(struct source *s);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "verify/verifier.h"
+
+/* A verifier that fetches its keys: stepped by its owner's loop, or by a thread. */
+
+static bool
+fetches(const struct attest_verifier *v)
+{
+    return v->resolver && v->pid == getpid();
+}
+
+int
+attest_verifier_fd(const struct attest_verifier *verifier)
+{
+    return fetches(verifier) ? resolver_fd(verifier->resolver) : -1;
+}
+
+int
+attest_verifier_timeout_ms(struct attest_verifier *verifier)
+{
+    return fetches(verifier) ? resolver_timeout_ms(verifier->resolver) : -1;
+}
+
+enum attest_rc
+attest_verifier_step(struct attest_verifier *verifier)
+{
+    if (verifier->pid != getpid())
+        return ATTEST_E_FORKED;
+    if (verifier->resolver)
+        resolver_step(verifier->resolver);
+    return ATTEST_OK;
+}
+
+static enum attest_rc
+fetch_again(struct attest_verifier *v, const char *issuer, bool clear, struct attest_error *err)
+{
+    if (v->pid != getpid())
+        return error_set(err, ATTEST_E_FORKED, "verifier: made before fork()");
+    if (!v->resolver)
+        return error_set(err, ATTEST_E_ARGUMENT, "verifier: its keys are not fetched");
+    return resolver_invalidate(v->resolver, issuer, clear, err);
+}
+
+enum attest_rc
+attest_verifier_invalidate(struct attest_verifier *verifier, const char *issuer,
+                           struct attest_error *err)
+{
+    return fetch_again(verifier, issuer, false, err);
+}
+
+enum attest_rc
+attest_verifier_clear(struct attest_verifier *verifier, const char *issuer,
+                      struct attest_error *err)
+{
+    return fetch_again(verifier, issuer, true, err);
+}
+
+/* ---- the thread ---- */
+
+static void *
+run(void *ctx)
+{
+    struct attest_verifier *v = ctx;
+    struct pollfd fds[] = {{.fd = resolver_fd(v->resolver), .events = POLLIN},
+                           {.fd = v->stop_fd, .events = POLLIN}};
+    while (!(fds[1].revents & POLLIN)) {
+        resolver_step(v->resolver);
+        poll(fds, 2, resolver_timeout_ms(v->resolver));
+    }
+    return NULL;
+}
+
+enum attest_rc
+attest_verifier_start_thread(struct attest_verifier *verifier, struct attest_error *err)
+{
+    if (verifier->pid != getpid())
+        return error_set(err, ATTEST_E_FORKED, "verifier: made before fork()");
+    if (!verifier->resolver || verifier->threaded)
+        return error_set(err, ATTEST_E_ARGUMENT, "verifier: its keys are not fetched, or %s",
+                         "by a thread already");
+    verifier->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (verifier->stop_fd < 0)
+        return error_errno(err, ATTEST_E_NOMEM, errno, "eventfd");
+    /* The signals of the program are its own threads' business. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&verifier->thread, NULL, run, verifier);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
+        close(verifier->stop_fd);
+        verifier->stop_fd = -1;
+        return error_errno(err, ATTEST_E_NOMEM, failed, "pthread_create");
+    }
+    verifier->threaded = true;
+    return ATTEST_OK;
+}
+
+void
+verifier_stop_thread(struct attest_verifier *verifier)
+{
+    if (!verifier->threaded || verifier->pid != getpid())
+        return; /* the thread is the parent's, and so is what it waits on */
+    const uint64_t one = 1;
+    ssize_t n = write(verifier->stop_fd, &one, sizeof(one));
+    (void)n;
+    pthread_join(verifier->thread, NULL);
+    close(verifier->stop_fd);
+    verifier->threaded = false;
+}
