@@ -11,7 +11,7 @@ struct sealed {
     struct signer_config settings;
     struct secret pin, owner_auth;
     char *uri, *path;
-    bool holds_keys; /* else a PIN */
+    bool holds_keys;               /* else a PIN */
     struct keystore_config config; /* borrows from the others */
 };
 
