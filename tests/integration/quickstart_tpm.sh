@@ -1,0 +1,66 @@
+#!/bin/sh
+# The quickstart on a software TPM with the programs of this build: each step holds, a second run
+# unseals the keys of the first, nothing is left running, a token of SoftHSM can stand beside.
+set -u
+for program in curl bash swtpm; do
+    command -v $program >/dev/null || { echo "no $program"; exit 77; }
+done
+dir=$(mktemp -d) || exit 1
+run=$dir/run
+quickstart() { bash "$top_srcdir/scripts/quickstart" --dir "$run" --build-dir "$top_builddir" "$@"; }
+trap 'quickstart --stop >/dev/null; rm -rf "$dir"' EXIT
+trap 'exit 1' INT TERM
+failed=0
+complain() {
+    echo "quickstart --tpm: $*"
+    failed=1
+}
+
+# Runs it on random ports until one is free.
+once() {
+    for _ in 1 2 3 4 5; do
+        port=$(($(od -An -N2 -tu2 /dev/urandom) % 20000 + 20000))
+        quickstart --port $port --once "$@" >"$dir/out" 2>&1 && return 0
+        grep -q "Port $port is taken" "$dir/out" || break
+    done
+    cat "$dir/out"
+    return 1
+}
+kids_of() { sed -n 's/^    //p' "$dir/out" | grep "^$1" | grep -oE '[A-Za-z0-9_-]{43}' | sort; }
+
+once --tpm || { complain "the first run failed"; exit 1; }
+grep -q '^Every step held' "$dir/out" || complain "it does not say that every step held"
+grep -q '(made: root log token)' "$dir/out" || complain "the first run made no keys"
+grep -q 'keys sealed by the TPM' "$dir/out" || complain "no TPM sealed them"
+kids=$(kids_of '\(root\|log\) ')
+[ -n "$kids" ] || complain "no key is shown"
+[ -f "$run/state-tpm/sealed.keys" ] || complain "no sealed keys"
+[ ! -e "$run/softhsm" ] && [ ! -e "$run/pin" ] || complain "SoftHSM was there too"
+quickstart --stop | grep -q '^nothing runs' || complain "--once leaves something running"
+[ -z "$(find "$run" ! -type s -perm /077 | head -n 1)" ] || complain "a file is open to others"
+
+once --tpm || { complain "the second run failed"; exit 1; }
+grep -q 'the ones from before' "$dir/out" || complain "the second run made new keys"
+[ "$kids" = "$(kids_of '\(root\|log\) ')" ] || complain "the second run shows other keys"
+cp "$run/state-tpm/sealed.keys" "$dir/sealed"
+
+# Serving, and stopped by another.
+port=$(($(od -An -N2 -tu2 /dev/urandom) % 20000 + 20000))
+quickstart --tpm --port $port >"$dir/served" 2>&1 </dev/null &
+server=$!
+for _ in $(seq 600); do
+    grep -q '^Serving' "$dir/served" && break
+    kill -0 $server 2>/dev/null || break
+    sleep 0.1
+done
+if grep -q '^Serving' "$dir/served"; then
+    pid=$(cat "$run/swtpm.pid")
+    kill -0 "$pid" || complain "no TPM runs"
+    quickstart --stop | grep -q '^stopped' || complain "--stop stops nothing"
+    kill -0 "$pid" 2>/dev/null && complain "the TPM goes on after --stop"
+elif ! grep -q "Port $port is taken" "$dir/served"; then
+    cat "$dir/served"
+    complain "it does not serve"
+fi
+wait $server
+exit $failed
