@@ -172,11 +172,17 @@ keystore_sign_wait(struct keystore *ks, const struct key_ref *key, struct slice 
     return ATTEST_OK;
 }
 
+bool
+keystore_quotes(const struct keystore *ks)
+{
+    return ks->ops->quote != NULL;
+}
+
 enum attest_rc
 keystore_quote(struct keystore *ks, const uint8_t qualifying[SHA256_LEN],
                struct keystore_quote *ret, struct attest_error *err)
 {
-    if (!ks->ops->quote)
+    if (!keystore_quotes(ks))
         return error_set(err, ATTEST_E_UNSUPPORTED, "the keystore is no TPM: it cannot quote");
     return ks->ops->quote(ks, qualifying, ret, err);
 }

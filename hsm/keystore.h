@@ -162,6 +162,9 @@ enum attest_rc keystore_sign_wait(struct keystore *ks, const struct key_ref *key
                                   int64_t deadline_ms, uint8_t sig[PUBKEY_SIG_LEN],
                                   struct attest_error *err);
 
+/* Whether there is a TPM that keystore_quote() can ask. */
+bool keystore_quotes(const struct keystore *ks);
+
 #define KEYSTORE_PCRS 24
 
 /* What a TPM said of its state; src/evidence reads it. */

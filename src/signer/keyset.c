@@ -67,6 +67,8 @@ build_keyset(struct signer *s, struct buf *out)
         buf_str(out, ",\"signed\":");
         json_put_string(out, buf_view(&s->publication.jwt));
     }
+    if (keystore_quotes(s->keystore))
+        buf_str(out, ",\"evidence\":true");
     buf_str(out, ",\"rollover\":");
     key_life_write(s, now_s, false, out);
     buf_str(out, ",\"keys\":");

@@ -196,6 +196,8 @@ write_status(struct signer *s, struct buf *out)
                (unsigned long long)stats.signatures, (unsigned long long)stats.failures,
                (unsigned long long)stats.reconnects, (unsigned long long)stats.sign_cpu_ns,
                (unsigned long long)stats.verify_cpu_ns);
+    if (s->quotes.ak_name[0])
+        buf_printf(out, ",\"attestation_key\":\"%s\"", s->quotes.ak_name);
     struct issuance_log_status log;
     issuance_log_status(s->log, &log);
     buf_printf(out, ",\"log\":\"%s\",\"log_records\":%llu,\"log_commits\":%llu",
@@ -257,6 +259,7 @@ on_audit_show(struct signer *s, struct server_conn *conn, const struct frame_req
 static const struct request_row rows[] = {
     {"sign", SERVER_SIGNER, on_sign},
     {"keyset", SERVER_SIGNER, on_keyset},
+    {"quote", SERVER_SIGNER, on_quote},
     {"ping", SERVER_SIGNER | SERVER_ADMIN, on_ping},
     {"status", SERVER_ADMIN, on_status},
     {"key.list", SERVER_ADMIN, on_key_list},

@@ -42,4 +42,7 @@ void on_key_import(struct signer *s, struct server_conn *conn, const struct fram
 void on_key_take_over(struct signer *s, struct server_conn *conn, const struct frame_request *r);
 void on_accept_clock(struct signer *s, struct server_conn *conn, const struct frame_request *r);
 
+/* requests_quote.c */
+void on_quote(struct signer *s, struct server_conn *conn, const struct frame_request *r);
+
 #endif

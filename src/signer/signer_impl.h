@@ -103,6 +103,11 @@ struct signer {
     bool correcting;
     struct notice told_takeover, told_next;
     struct publication publication;
+    struct {
+        bool running;
+        int64_t not_before_ms;
+        char ak_name[2 * (2 + SHA256_LEN) + 1]; /* hex, as last seen; empty before */
+    } quotes;
     struct key_list imported; /* what has come of an import so far */
     size_t keys_unknown;      /* on the token without a record, when we started */
     bool stopping, final_checkpoint, abandoned;

@@ -49,7 +49,7 @@ key.take_over refused 3
 audit.show refused ok
 log_checkpoint refused refused
 sign_auth refused refused
-quote refused refused
+quote 14 refused
 PING refused refused
 TABLE
 grep -q 'event=request_refused.*socket=signer .*key.list' "$dir/signer.log" ||
