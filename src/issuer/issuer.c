@@ -8,11 +8,12 @@
 #include "base/log.h"
 #include "base/service.h"
 #include "base/sock.h"
+#include "issuer/ask.h"
 #include "issuer/discovery.h"
 #include "issuer/door.h"
+#include "issuer/evidence.h"
 #include "issuer/http.h"
 #include "issuer/jwks.h"
-#include "issuer/mint.h"
 #include "issuer/routes.h"
 #include "issuer/tls.h"
 #include "issuer/watch.h"
@@ -226,7 +227,8 @@ start(struct issuer *iss, const struct issuer_options *options, struct attest_er
     iss->metrics = metrics_new(route_names, n_routes + 1);
     iss->jwks = jwks_new();
     iss->discovery = discovery_new(config->issuer);
-    if (!iss->metrics || !iss->jwks || !iss->discovery)
+    iss->evidence = evidence_source_new(config->event_log);
+    if (!iss->metrics || !iss->jwks || !iss->discovery || !iss->evidence)
         return error_set(err, ATTEST_E_NOMEM, "no memory to start");
     unsigned max = connections_max(config);
     if ((rc = bind_all(iss, err)) || (rc = start_conns(iss, max, err)) ||
@@ -251,7 +253,7 @@ wait_quiet(struct issuer *iss, int64_t deadline_ms)
     struct conns_counts counts;
     for (;;) {
         conns_count(iss->conns, &counts);
-        if (counts.busy == 0 && mint_waiting() == 0)
+        if (counts.busy == 0 && ask_waiting() == 0)
             return;
         if (clock_mono_ms() >= deadline_ms) {
             log_event(LOG_LEVEL_WARNING, "stop_unfinished", "requests=%u", counts.busy);
@@ -266,7 +268,7 @@ static void
 teardown(struct issuer *iss)
 {
     atomic_store(&iss->signer_gone, true);
-    while (mint_sending())
+    while (ask_sending())
         wait_step();
     wire_client_stop(iss->signer); /* answers what waits, which wakes its connections */
     if (iss->door)
@@ -281,6 +283,7 @@ teardown(struct issuer *iss)
         tls_done();
     if (iss->discovery)
         MHD_destroy_response(iss->discovery);
+    evidence_source_free(iss->evidence);
     jwks_free(iss->jwks);
     metrics_free(iss->metrics);
     free(iss->mint_uids);

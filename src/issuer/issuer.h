@@ -23,6 +23,7 @@ struct issuer {
     struct conns *conns;
     struct jwks *jwks;
     struct MHD_Response *discovery;
+    struct evidence_source *evidence;
     struct wire_client *signer;
     struct http *http;
     struct door *door;

@@ -21,6 +21,10 @@ static const struct config_key keys[] = {
      .help = "users (names or numbers) that may mint over a UNIX socket"},
     {"signer_socket", CONFIG_STRING, AT(signer_socket),
      .fallback = "/run/attest-signer/signer.sock", .help = "socket of attest-signer"},
+    {"event_log", CONFIG_STRING, AT(event_log),
+     .fallback = "/sys/kernel/security/tpm0/binary_bios_measurements",
+     .help = "the firmware's event log, given along with evidence where it can be read; empty for "
+             "none"},
     {"admin_listen", CONFIG_STRING, AT(admin_listen), .fallback = "127.0.0.1:9464",
      .help = "where to serve the metrics: \"ADDRESS:PORT\" or \"unix:/path\"; empty for nowhere"},
     {"tls.certificate", CONFIG_STRING, AT(tls_certificate),

@@ -11,6 +11,7 @@ struct issuer_config {
     char *unix_group;
     struct config_list mint_users;
     char *signer_socket;
+    char *event_log;
     char *admin_listen;
     char *tls_certificate, *tls_key;
     int64_t threads;

@@ -177,6 +177,8 @@ jwks_update(struct jwks *jwks, const struct json *json, const struct json_node *
     struct jwks_status status = {.link_up = true, .have = true, .updated_ms = clock_mono_ms()};
     const struct json_node *ready = json_member(json, keyset, "ready");
     status.ready = ready && ready->type == JSON_TRUE;
+    const struct json_node *evidence = json_member(json, keyset, "evidence");
+    status.evidence = evidence && evidence->type == JSON_TRUE;
     status.signed_exp_s = next.signed_exp_s;
     copy_member(status.keystore, sizeof(status.keystore), json, keyset, "keystore");
     copy_member(status.why, sizeof(status.why), json, keyset, "why");

@@ -39,6 +39,7 @@ struct jwks_rollover {
 
 struct jwks_status {
     bool link_up, have, ready;
+    bool evidence;        /* the signer has a TPM that gives it */
     int64_t signed_exp_s; /* the signed key set's; 0: there is none */
     struct jwks_rollover rollover;
     char keystore[32];

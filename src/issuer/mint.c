@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "issuer/ask.h"
 #include "issuer/cnf_proof.h"
 #include "issuer/issuer.h"
 #include "token/mint_request.h"
@@ -21,20 +22,6 @@ struct work {
     char caller[32];
     char request_id[REQUEST_ID_SIZE];
 };
-
-static _Atomic unsigned waiting, sending;
-
-unsigned
-mint_waiting(void)
-{
-    return atomic_load(&waiting);
-}
-
-unsigned
-mint_sending(void)
-{
-    return atomic_load(&sending);
-}
 
 unsigned
 mint_admit(const struct exchange *x, const char **detail)
@@ -162,11 +149,11 @@ answered(void *ctx, const struct frame_answer *a)
     else if (!hand_out(w, a))
         refuse(w, ATTEST_E_INTERNAL, slice_cstr("the signer's answer lacks a member"),
                (struct slice){"", 0});
-    atomic_fetch_sub(&waiting, 1); /* after the wake: who waits for 0 may then stop the library */
+    ask_end(); /* after the wake: who waits for it may then stop the library */
 }
 
 static enum MHD_Result
-ask_signer(struct exchange *x, const struct mint_request *request)
+ask_to_sign(struct exchange *x, const struct mint_request *request)
 {
     struct issuer *iss = x->issuer;
     struct work *w = calloc(1, sizeof(*w));
@@ -188,19 +175,15 @@ ask_signer(struct exchange *x, const struct mint_request *request)
 
     w->sent_us = clock_mono_us();
     int64_t deadline_ms = clock_mono_ms() + iss->config->sign_timeout_ms + ANSWER_SLACK_MS;
-    atomic_fetch_add(&waiting, 1);
+    ask_begin();
     http_sleep(x); /* before the answer can come */
     enum attest_rc rc = buf_rc(&members);
-    atomic_fetch_add(&sending, 1);
-    if (!rc && atomic_load(&iss->signer_gone))
-        rc = ATTEST_E_IO;
     if (!rc)
-        rc = wire_client_send(iss->signer, "sign", buf_view(&members), deadline_ms, answered, w);
-    atomic_fetch_sub(&sending, 1);
+        rc = ask_send(iss, "sign", buf_view(&members), deadline_ms, answered, w);
     if (rc) {
         refuse(w, rc, slice_cstr(attest_strerror(rc)), (struct slice){"", 0});
-        atomic_fetch_sub(&waiting, 1);
         free(w);
+        ask_end();
     }
     return MHD_YES;
 }
@@ -223,7 +206,7 @@ mint_post(struct exchange *x)
             snprintf(member, sizeof(member), "cnf_proof");
     }
     if (!rc)
-        return ask_signer(x, &request);
+        return ask_to_sign(x, &request);
     metrics_token(x->issuer->metrics, TOKEN_MALFORMED);
     return http_problem(x, 400, err.text, member, NULL, NULL);
 }

@@ -12,9 +12,4 @@
 unsigned mint_admit(const struct exchange *x, const char **detail);
 enum MHD_Result mint_post(struct exchange *x);
 
-/* Requests that wait for the signer's answer. */
-unsigned mint_waiting(void);
-/* Threads that are handing one to the signer's client; none enters once signer_gone is set. */
-unsigned mint_sending(void);
-
 #endif

@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "issuer/discovery.h"
+#include "issuer/evidence.h"
 #include "issuer/health.h"
 #include "issuer/jwks.h"
 #include "issuer/mint.h"
 
 #define JWKS_PATH "/.well-known/jwks.json"
 #define SIGNED_PATH "/.well-known/jwks.jwt"
+#define EVIDENCE_PATH "/.well-known/attestation-evidence"
 #define OPENID_PATH "/.well-known/openid-configuration"
 #define OAUTH_PATH "/.well-known/oauth-authorization-server"
 
@@ -18,6 +20,7 @@ const struct route routes[] = {
      mint_admit},
     {JWKS_PATH, "GET", ROUTE_PUBLIC, jwks_get},
     {SIGNED_PATH, "GET", ROUTE_PUBLIC, jwks_get_signed},
+    {EVIDENCE_PATH, "GET", ROUTE_PUBLIC, evidence_get},
     {OPENID_PATH, "GET", ROUTE_PUBLIC, discovery_get},
     {OAUTH_PATH, "GET", ROUTE_PUBLIC, discovery_get},
     {"/healthz", "GET", ROUTE_BOTH, health_get},
@@ -26,9 +29,9 @@ const struct route routes[] = {
 };
 const size_t n_routes = ARRAY_LEN(routes);
 
-const char *const route_names[] = {"/v1/attestations", JWKS_PATH,  SIGNED_PATH,
-                                   OPENID_PATH,        OAUTH_PATH, "/healthz",
-                                   "/readyz",          "/metrics", "other"};
+const char *const route_names[] = {"/v1/attestations", JWKS_PATH,  SIGNED_PATH, EVIDENCE_PATH,
+                                   OPENID_PATH,        OAUTH_PATH, "/healthz",  "/readyz",
+                                   "/metrics",         "other"};
 _Static_assert(ARRAY_LEN(route_names) == ARRAY_LEN(routes) + 1, "a name for each route and other");
 
 unsigned
