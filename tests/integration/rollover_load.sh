@@ -58,10 +58,14 @@ hurry() {
     done
     "$top_builddir/attestctl" key activate --socket "$ADMIN_SOCKET" --force --reason 'too early' "$new"
 }
-hurry >"$dir/hurry" 2>&1 &
-hurry_pid=$!
-ride 4
-wait $hurry_pid || { cat "$dir/hurry"; complain "no activation by force"; }
+# On a slow machine the caches may be there first: a few tries.
+for _ in 1 2 3 4 5; do
+    hurry >"$dir/hurry" 2>&1 &
+    hurry_pid=$!
+    ride 4
+    wait $hurry_pid || { cat "$dir/hurry"; complain "no activation by force"; }
+    [ "$status" = 0 ] || break
+done
 expect 1
 err_has 'refuses a new token'
 out_has '"other_answers":0,'
