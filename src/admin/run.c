@@ -286,6 +286,7 @@ admin_run(int argc, char **argv)
     if (status)
         return (int)status;
     struct attest_error err = {0};
+    secret_wipe_freed();
     if (crypto_init(&err))
         return (int)report(&line.options, &err, NULL);
     jsondoc_init();

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sodium.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +23,14 @@ secret_copy(const void *p, size_t len)
     struct secret s = secret_new(len);
     memcpy(s.p, p, len);
     return s;
+}
+
+void
+secret_wipe_freed(void)
+{
+#ifdef M_PERTURB
+    mallopt(M_PERTURB, 0xa5);
+#endif
 }
 
 #ifdef __x86_64__

@@ -96,6 +96,7 @@ main(int argc, char **argv)
     int status = read_arguments(argc, argv, &a);
     if (status >= 0)
         return status;
+    secret_wipe_freed();
     struct signer_config config = {0};
     struct attest_error err = {0};
     if (crypto_init(&err) ||

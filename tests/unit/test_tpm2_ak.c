@@ -287,6 +287,7 @@ refuses_another_key(void **state)
 int
 main(void)
 {
+    secret_wipe_freed();
     if (crypto_init(NULL) || !swtpm_start(&tpm)) {
         fprintf(stderr, "no swtpm here: apt-get install swtpm\n");
         return 77;

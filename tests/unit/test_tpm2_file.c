@@ -276,6 +276,7 @@ refuses_what_makes_no_sense(void **state)
 int
 main(void)
 {
+    secret_wipe_freed();
     if (crypto_init(NULL))
         return 1;
     secrets.wrapping = secret_new(TPM2_WRAPPING_LEN);

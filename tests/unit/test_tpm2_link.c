@@ -177,6 +177,7 @@ takes_the_password_of_the_owner(void **state)
 int
 main(void)
 {
+    secret_wipe_freed();
     if (crypto_init(NULL) || !swtpm_start(&tpm)) {
         fprintf(stderr, "no swtpm here: apt-get install swtpm\n");
         return 77;

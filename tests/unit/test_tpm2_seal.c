@@ -347,6 +347,7 @@ wrong_values_are_counted(void **state)
 int
 main(void)
 {
+    secret_wipe_freed();
     if (crypto_init(NULL) || !swtpm_start(&tpm)) {
         fprintf(stderr, "no swtpm here: apt-get install swtpm\n");
         return 77;

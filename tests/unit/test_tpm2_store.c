@@ -371,6 +371,7 @@ another_counter_is_refused(void **state)
 int
 main(void)
 {
+    secret_wipe_freed();
     if (crypto_init(NULL) || !swtpm_start(&tpm)) {
         fprintf(stderr, "no swtpm here: apt-get install swtpm\n");
         return 77;
