@@ -127,6 +127,19 @@ tpm2_pcrread -T "$TCTI" sha256:0,7,11 >"$dir/pcrs"
 wait_for 20 sh -c 'sleep 1; "$0" verify-evidence --ak "$1/ak" --expect-pcrs "$1/pcrs" "$2"' "$attest" "$dir" "$url" ||
     complain "no evidence after the TPM came back"
 
+# ---- an event log that is not there, or longer than any, is left out ----
+for size in none 600000; do
+    rm -f "$dir/eventlog"
+    [ $size = none ] || head -c $size /dev/zero >"$dir/eventlog"
+    attestd_stop
+    attestd_start
+    url=http://127.0.0.1:$port
+    path=$url/.well-known/attestation-evidence
+    wait_for 20 sh -c 'sleep 1; curl -sf "$0" >"$1"' "$path?nonce=$nonce" "$dir/out" || complain "no evidence"
+    [ "$(jq -r '[.version, has("event_log")] | @csv' "$dir/out")" = '"attest-evidence/1",false' ] ||
+        complain "an event log of $size bytes"
+done
+
 # ---- the same key after a restart, another once the keys are sealed anew ----
 signer_stop
 [ "$status" = 0 ] || complain "the signer did not stop well: $status"
