@@ -104,24 +104,28 @@ make_token() {
 }
 
 # start_signer NAME WORKERS [MODULE [TOKEN]]: attest-signer with keys, in $work/NAME. What stands
-# in $signer_env is put into its environment alone, $signer_yaml into its configuration. Sets
+# in $signer_env is put into its environment alone, $signer_yaml into its configuration;
+# $signer_keystore is another keystore than that token, $signer_state another place for the log,
+# $signer_program another program, $signer_before is run between configuration and start. Sets
 # signer_pid.
 start_signer() {
     dir=$work/$1
-    mkdir -p "$dir/state"
+    mkdir -p "$dir/state" "${signer_state:-$dir/state}"
+    pkcs11="keystore: \"pkcs11:token=${4:-bench}\"
+module: ${3:-${module:-}}
+pin: {file: $work/pin}"
     cat >"$dir/signer.yaml" <<END
 issuer: https://attest.example.com
-keystore: "pkcs11:token=${4:-bench}"
-module: ${3:-$module}
-pin: {file: $work/pin}
-state_dir: $dir/state
+${signer_keystore:-$pkcs11}
+state_dir: ${signer_state:-$dir/state}
 signer_socket: $dir/signer.sock
 admin_socket: $dir/signer-admin.sock
 development: true
 workers: $2
 ${signer_yaml:-}
 END
-    env ${signer_env:-} "$top_builddir/attest-signer" --config "$dir/signer.yaml" 2>"$dir.signer.err" &
+    ${signer_before:-:}
+    env ${signer_env:-} "${signer_program:-$top_builddir/attest-signer}" --config "$dir/signer.yaml" 2>"$dir.signer.err" &
     signer_pid=$!
     pids="$pids $signer_pid"
     wait_for 10 test -S "$dir/signer-admin.sock" || die "attest-signer does not start"
