@@ -92,6 +92,17 @@ keystore_generate(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN], const 
 }
 
 enum attest_rc
+keystore_generate_resident(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
+                           const char *purpose, const char *label, struct key_ref *ret,
+                           struct attest_error *err)
+{
+    if (!ks->ops->generate_resident)
+        return error_set(err, ATTEST_E_UNSUPPORTED,
+                         "resident keys are a TPM's: of a PKCS#11 token every key stays in it");
+    return ks->ops->generate_resident(ks, id, purpose, label, ret, err);
+}
+
+enum attest_rc
 keystore_list(struct keystore *ks, struct key_ref **ret, size_t *n, struct attest_error *err)
 {
     return ks->ops->list(ks, ret, n, err);

@@ -91,6 +91,16 @@ enum attest_rc keystore_generate(struct keystore *ks, const uint8_t id[KEYSTORE_
                                  struct attest_error *err);
 
 /*
+ * The same in a TPM that makes and keeps the key itself: P-256, which signs by ES256. Each
+ * signature waits for the TPM, and there is one at a time; when the TPM is gone it ends with
+ * ATTEST_E_KEY_OUT_OF_REACH, and the next one tries again. ATTEST_E_UNSUPPORTED for a PKCS#11
+ * token, whose keys stay in it anyway.
+ */
+enum attest_rc keystore_generate_resident(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
+                                          const char *purpose, const char *label,
+                                          struct key_ref *ret, struct attest_error *err);
+
+/*
  * Every private key of ours on the token, whatever record knows it. free() *ret. A private key
  * whose public object is gone is listed only by tokens that tell the public part from it; others,
  * SoftHSM among them, leave it out: it is nobody's key then, and keystore_discard() removes it.

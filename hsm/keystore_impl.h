@@ -11,6 +11,10 @@ struct keystore_ops {
     enum attest_rc (*generate)(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
                                const char *purpose, const char *label, struct key_ref *ret,
                                struct attest_error *err);
+    /* NULL: it knows no such keys */
+    enum attest_rc (*generate_resident)(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
+                                        const char *purpose, const char *label, struct key_ref *ret,
+                                        struct attest_error *err);
     enum attest_rc (*list)(struct keystore *ks, struct key_ref **ret, size_t *n,
                            struct attest_error *err);
     enum attest_rc (*destroy)(struct keystore *ks, const struct key_ref *key,

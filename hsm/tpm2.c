@@ -10,6 +10,7 @@
 /*
  * A keystore whose seeds a TPM has sealed. The TPM is asked when it opens and when keys are made or
  * destroyed, on the control thread; the workers sign with what was unsealed, and never wait for it.
+ * Keys that the TPM itself has are signed with by it, asked by the workers one at a time.
  */
 
 #define TCTI_FALLBACK "device:/dev/tpmrm0"
@@ -24,6 +25,7 @@ struct tpm2_keystore {
     bool opened;
     char description[160];
     _Atomic int state;
+    _Atomic bool asleep; /* nobody looks after a connection that was left open */
 };
 
 static void
@@ -37,6 +39,15 @@ beat(void *ctx, bool command_starts)
         pool_beat_start(control, clock_mono_ms());
     else
         pool_beat_stop(control);
+}
+
+static void
+worker_beat(void *ctx, bool command_starts)
+{
+    if (command_starts)
+        pool_beat_start(ctx, clock_mono_ms());
+    else
+        pool_beat_stop(ctx);
 }
 
 static struct tpm2_store_config
@@ -58,11 +69,13 @@ static enum attest_rc
 sign_op(void *ctx, unsigned worker, const struct key_ref *key, struct slice msg,
         uint8_t sig[PUBKEY_SIG_LEN])
 {
-    (void)worker;
     struct tpm2_keystore *ks = ctx;
+    const struct tpm2_watch watch = {worker_beat, pool_beat(ks->pool, worker)};
     int64_t start_ns = clock_thread_cpu_ns();
-    enum attest_rc rc = tpm2_store_sign(&ks->store, key, msg, sig);
+    enum attest_rc rc = tpm2_store_sign(&ks->store, key, &watch, msg, sig);
     pool_count_sign_cpu(ks->pool, clock_thread_cpu_ns() - start_ns);
+    if (key->public_key.type == PUBKEY_P256 && atomic_exchange(&ks->asleep, false))
+        pool_wake_control(ks->pool);
     return rc;
 }
 
@@ -75,8 +88,14 @@ bad_signature_op(void *ctx, unsigned worker)
 static int64_t
 tend_op(void *ctx)
 {
-    (void)ctx;
-    return INT64_MAX;
+    struct tpm2_keystore *ks = ctx;
+    if (!ks->opened)
+        return INT64_MAX;
+    atomic_store(&ks->asleep, true); /* before looking: who signs from here on wakes us again */
+    int64_t again_ms = tpm2_resident_rest(&ks->store.resident, clock_mono_ms());
+    if (again_ms != INT64_MAX)
+        atomic_store(&ks->asleep, false);
+    return again_ms;
 }
 
 static void
@@ -187,6 +206,7 @@ close_run(void *ctx, struct pool_op *op)
 {
     (void)op;
     struct tpm2_keystore *ks = ctx;
+    pool_pause(ks->pool); /* for good */
     if (ks->opened)
         tpm2_store_close(&ks->store);
     ks->opened = false;
@@ -198,6 +218,14 @@ generate_run(void *ctx, struct pool_op *op)
     struct operation *o = (struct operation *)op;
     struct tpm2_keystore *ks = ctx;
     o->rc = tpm2_store_add(&ks->store, o->key.id, o->purpose, o->label, &o->key, &o->err);
+}
+
+static void
+generate_resident_run(void *ctx, struct pool_op *op)
+{
+    struct operation *o = (struct operation *)op;
+    struct tpm2_keystore *ks = ctx;
+    o->rc = tpm2_store_add_resident(&ks->store, o->key.id, o->purpose, o->label, &o->key, &o->err);
 }
 
 static void
@@ -259,17 +287,33 @@ quote_run(void *ctx, struct pool_op *op)
 /* ---- keystore_ops ---- */
 
 static enum attest_rc
-tpm2_generate(struct keystore *base, const uint8_t id[KEYSTORE_ID_LEN], const char *purpose,
-              const char *label, struct key_ref *ret, struct attest_error *err)
+make_key(struct keystore *base, void (*run)(void *ctx, struct pool_op *op),
+         const uint8_t id[KEYSTORE_ID_LEN], const char *purpose, const char *label,
+         struct key_ref *ret, struct attest_error *err)
 {
     AUTO(operation) struct operation *o = operation_new();
     if (!o || !(o->purpose = strdup(purpose)) || !(o->label = strdup(label)))
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
     memcpy(o->key.id, id, sizeof(o->key.id));
-    enum attest_rc rc = operation_run((struct tpm2_keystore *)base, &o, generate_run, err);
+    enum attest_rc rc = operation_run((struct tpm2_keystore *)base, &o, run, err);
     if (!rc)
         *ret = o->key;
     return rc;
+}
+
+static enum attest_rc
+tpm2_generate(struct keystore *base, const uint8_t id[KEYSTORE_ID_LEN], const char *purpose,
+              const char *label, struct key_ref *ret, struct attest_error *err)
+{
+    return make_key(base, generate_run, id, purpose, label, ret, err);
+}
+
+static enum attest_rc
+tpm2_generate_resident(struct keystore *base, const uint8_t id[KEYSTORE_ID_LEN],
+                       const char *purpose, const char *label, struct key_ref *ret,
+                       struct attest_error *err)
+{
+    return make_key(base, generate_resident_run, id, purpose, label, ret, err);
 }
 
 static enum attest_rc
@@ -389,6 +433,7 @@ tpm2_close(struct keystore *base)
 static const struct keystore_ops tpm2_ops = {
     .close = tpm2_close,
     .generate = tpm2_generate,
+    .generate_resident = tpm2_generate_resident,
     .list = tpm2_list,
     .destroy = tpm2_destroy,
     .discard = tpm2_discard,
@@ -433,6 +478,7 @@ keystore_new(const struct keystore_config *config, struct tpm2_keystore **ret,
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
     }
     atomic_store(&ks->state, KEYSTORE_READY);
+    atomic_store(&ks->asleep, true);
     snprintf(ks->description, sizeof(ks->description), "keys sealed by a TPM 2.0 (%.80s)",
              ks->tcti);
     *ret = ks;

@@ -109,6 +109,8 @@ close_boxes(struct tpm2_file *file, const struct tpm2_secrets *secrets, struct b
                 box_close(&secrets->wrapping, &bound,
                           part_of(&secrets->authority, 0, TPM2_AUTHORITY_LEN), file->authority_box);
     for (size_t i = 0; good && i < file->n_keys; i++) {
+        if (!tpm2_file_key_sealed(&file->keys[i]))
+            continue;
         bound = bind_seed(file, &file->keys[i], data);
         good = box_close(&secrets->wrapping, &bound,
                          part_of(&secrets->seeds, i * ED25519_SEED_LEN, ED25519_SEED_LEN),
@@ -159,7 +161,7 @@ open_boxes(const struct tpm2_file *file, struct tpm2_secrets *secrets)
     bool good = !buf_rc(&data) && box_open(&secrets->wrapping, &bound, file->authority_box,
                                            secrets->authority.p, TPM2_AUTHORITY_LEN);
     for (size_t i = 0; good && i < file->n_keys; i++)
-        good = open_seed(file, i, secrets, &data);
+        good = !tpm2_file_key_sealed(&file->keys[i]) || open_seed(file, i, secrets, &data);
     return good;
 }
 
@@ -176,6 +178,7 @@ tpm2_box_open(const struct tpm2_file *file, struct slice bytes, struct tpm2_secr
         return error_set(err, ATTEST_E_CORRUPT, "the file of sealed keys was changed by others");
     secrets->authority = secret_new(TPM2_AUTHORITY_LEN);
     secrets->seeds = secret_new((file->n_keys + 1) * ED25519_SEED_LEN);
+    memset(secrets->seeds.p, 0, secrets->seeds.len);
     if (open_boxes(file, secrets))
         return ATTEST_OK;
     secret_free(&secrets->authority);

@@ -24,7 +24,8 @@
 struct tpm2_secrets {
     struct secret wrapping;  /* TPM2_WRAPPING_LEN bytes: what the TPM seals */
     struct secret authority; /* TPM2_AUTHORITY_LEN: what tpm2_auth_value() goes by */
-    struct secret seeds;     /* ED25519_SEED_LEN bytes a key, in the order of file->keys */
+    struct secret seeds;     /* ED25519_SEED_LEN bytes a key, in the order of file->keys; zeros for
+                                a key that has none */
 };
 
 void tpm2_secrets_free(struct tpm2_secrets *secrets); /* a zeroed one too */

@@ -38,6 +38,7 @@ tpm2_draft_of(const struct tpm2_store *store, struct tpm2_draft *d, struct attes
     d->secrets.wrapping = secret_copy(store->wrapping.p, store->wrapping.len);
     d->secrets.authority = secret_copy(store->authority.p, store->authority.len);
     d->secrets.seeds = secret_new((d->file->n_keys + 1) * ED25519_SEED_LEN);
+    memset(d->secrets.seeds.p, 0, d->secrets.seeds.len);
     for (size_t i = 0; i < d->file->n_keys; i++)
         memcpy(d->secrets.seeds.p + i * ED25519_SEED_LEN, store->pairs.p + i * ED25519_PAIR_LEN,
                ED25519_SEED_LEN);
@@ -52,7 +53,9 @@ pairs_of(const struct tpm2_draft *d)
     for (size_t i = 0; i < n; i++) {
         uint8_t *pair = pairs.p + i * ED25519_PAIR_LEN;
         memcpy(pair, d->secrets.seeds.p + i * ED25519_SEED_LEN, ED25519_SEED_LEN);
-        memcpy(pair + ED25519_SEED_LEN, d->file->keys[i].ref.public_key.bytes, ED25519_PUBLIC_LEN);
+        if (tpm2_file_key_sealed(&d->file->keys[i]))
+            memcpy(pair + ED25519_SEED_LEN, d->file->keys[i].ref.public_key.bytes,
+                   ED25519_PUBLIC_LEN);
     }
     return pairs;
 }
@@ -71,16 +74,16 @@ tpm2_draft_take(struct tpm2_store *store, struct tpm2_draft *d)
     struct secret pairs = pairs_of(d);
     pthread_rwlock_wrlock(&store->lock);
     struct tpm2_file *old_file = store->file;
-    struct secret old_pairs = steal(&store->pairs);
+    struct secret old_pairs = steal(&store->pairs), old_authority = steal(&store->authority);
     store->file = STEAL(d->file);
     store->pairs = pairs;
+    store->authority = steal(&d->secrets.authority);
     pthread_rwlock_unlock(&store->lock);
     tpm2_file_free(old_file);
     secret_free(&old_pairs);
+    secret_free(&old_authority);
     secret_free(&store->wrapping);
-    secret_free(&store->authority);
     store->wrapping = steal(&d->secrets.wrapping);
-    store->authority = steal(&d->secrets.authority);
     tpm2_draft_free(d);
 }
 

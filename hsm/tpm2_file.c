@@ -157,20 +157,6 @@ take_lease(struct cursor *c, struct tpm2_file *file)
 }
 
 static void
-take_key(struct cursor *c, struct tpm2_file *file)
-{
-    struct tpm2_file_key *key = &file->keys[file->n_keys];
-    take(c, key->ref.id, sizeof(key->ref.id));
-    take(c, key->ref.public_key.bytes, ED25519_PUBLIC_LEN);
-    take_text(c, TPM2_PURPOSE_MAX, key->purpose);
-    take_text(c, TPM2_LABEL_MAX, key->label);
-    take(c, key->box, sizeof(key->box));
-    if (!tpm2_purpose_ok(key->purpose) || tpm2_file_find(file, key->ref.id) < file->n_keys)
-        c->bad = true;
-    file->n_keys++;
-}
-
-static void
 take_sealed(struct cursor *c, struct tpm2_sealed *sealed)
 {
     sealed->public_len = take_run(c, 2, TPM2_SEALED_MAX, sealed->public_part);
@@ -191,6 +177,24 @@ take_extras(struct cursor *c, struct tpm2_file *file)
     file->pin_box_len = take_run(c, 2, sizeof(file->pin_box), file->pin_box);
     if (file->pin_box_len <= TPM2_SEAL_LEN)
         c->bad = true;
+}
+
+static void
+take_key(struct cursor *c, struct tpm2_file *file)
+{
+    struct tpm2_file_key *key = &file->keys[file->n_keys];
+    take(c, key->ref.id, sizeof(key->ref.id));
+    key->ref.public_key.type = take_flag(c) ? PUBKEY_P256 : PUBKEY_ED25519;
+    take(c, key->ref.public_key.bytes, pubkey_len(key->ref.public_key.type));
+    take_text(c, TPM2_PURPOSE_MAX, key->purpose);
+    take_text(c, TPM2_LABEL_MAX, key->label);
+    if (tpm2_file_key_sealed(key))
+        take(c, key->box, sizeof(key->box));
+    else
+        take_sealed(c, &key->kept);
+    if (!tpm2_purpose_ok(key->purpose) || tpm2_file_find(file, key->ref.id) < file->n_keys)
+        c->bad = true;
+    file->n_keys++;
 }
 
 enum attest_rc
@@ -281,10 +285,14 @@ tpm2_file_write(const struct tpm2_file *file, struct buf *out)
     for (size_t i = 0; i < file->n_keys; i++) {
         const struct tpm2_file_key *key = &file->keys[i];
         buf_append(out, key->ref.id, sizeof(key->ref.id));
+        put_number(out, !tpm2_file_key_sealed(key), 1);
         buf_slice(out, pubkey_bytes(&key->ref.public_key));
         put_run(out, 1, key->purpose, strlen(key->purpose));
         put_run(out, 1, key->label, strlen(key->label));
-        buf_append(out, key->box, sizeof(key->box));
+        if (tpm2_file_key_sealed(key))
+            buf_append(out, key->box, sizeof(key->box));
+        else
+            put_sealed(out, &key->kept);
     }
     put_number(out, (file->has_ak ? WITH_AK : 0U) | (file->pin_box_len ? WITH_PIN : 0U), 1);
     if (file->has_ak)

@@ -22,10 +22,13 @@
  *    1  1 when there is a lease, else 0; then: 1 length and instance, 1 length and host, 8 since_s
  *    2  number of keys, each:
  *        16  id
- *        32  public key
+ *         1  0 for an Ed25519 key, 1 for a P-256 key of the TPM itself
+ *        32  public key; 64, x and y, of P-256
  *         1  length, and purpose
  *         1  length, and label
- *        60  the seed in a box: 12 nonce, 32 ciphertext, 16 tag (tpm2_box.h)
+ *        60  Ed25519: the seed in a box: 12 nonce, 32 ciphertext, 16 tag (tpm2_box.h)
+ *         2  P-256: length, and the TPM2B_PUBLIC; 2 length, and the TPM2B_PRIVATE, which the TPM
+ *            has encrypted
  *    1  what follows: 1 for an attestation key, 2 for a PIN, 3 for both, 0 for neither
  *       of the attestation key: 2 length and TPM2B_PUBLIC, 2 length and TPM2B_PRIVATE, which the
  *       TPM has encrypted
@@ -49,8 +52,16 @@ struct tpm2_file_key {
     struct key_ref ref;
     char purpose[TPM2_PURPOSE_MAX + 1]; /* a to z */
     char label[TPM2_LABEL_MAX + 1];     /* no NUL within; any other byte */
-    uint8_t box[TPM2_BOX_LEN];
+    uint8_t box[TPM2_BOX_LEN];          /* Ed25519 */
+    struct tpm2_sealed kept;            /* P-256: tpm2_key.h */
 };
+
+/* Whether its seed is in a box; else the TPM itself has the key. */
+static inline bool
+tpm2_file_key_sealed(const struct tpm2_file_key *key)
+{
+    return key->ref.public_key.type == PUBKEY_ED25519;
+}
 
 struct tpm2_file {
     uint64_t serial;

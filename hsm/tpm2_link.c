@@ -330,6 +330,10 @@ tpm2_link_open(const struct tpm2_link_config *config, struct tpm2_link **ret,
     AUTO(tpm2_link) struct tpm2_link *link = calloc(1, sizeof(*link));
     if (!link)
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    if (config->gate && tpm2_gate_enter(config->gate, TPM2_GATE_CHANGES, err)) {
+        free(STEAL(link));
+        return ATTEST_E_KEY_OUT_OF_REACH;
+    }
     link->config = *config;
     link->primary = link->session = ESYS_TR_NONE;
     for (size_t i = 0; i < TPM2_HANDLES_MAX; i++)
@@ -357,6 +361,8 @@ tpm2_link_close(struct tpm2_link *link)
     }
     Esys_Finalize(&link->esys);
     Tss2_TctiLdr_Finalize(&link->tcti);
+    if (link->config.gate)
+        tpm2_gate_leave(link->config.gate);
     free(link);
 }
 

@@ -5,7 +5,7 @@
 #include <tss2/tss2_esys.h>
 
 #include "base/secret.h"
-#include "hsm/pool.h"
+#include "hsm/tpm2_gate.h"
 #include "hsm/tpm2_policy.h"
 
 /*
@@ -29,6 +29,7 @@ struct tpm2_link_config {
     const uint8_t *primary_name; /* TPM2_NAME_LEN; NULL: not known yet */
     void (*beat)(void *beat_ctx, bool command_starts); /* around each command; NULL: none */
     void *beat_ctx;
+    struct tpm2_gate *gate; /* entered and left with the connection; NULL: none */
 };
 
 struct tpm2_link {

@@ -205,6 +205,7 @@ open_file(struct tpm2_store *store, struct attest_error *err)
         (rc = connect_tpm(&store->config, d.file->primary_name, &link, err)) ||
         (rc = open_newest(store, link, buf_view(&bytes), &d, err)))
         return rc;
+    memcpy(store->resident.primary_name, d.file->primary_name, TPM2_NAME_LEN);
     tpm2_draft_take(store, &d);
     return ATTEST_OK;
 }
@@ -220,8 +221,12 @@ tpm2_store_open(struct tpm2_store *store, const struct tpm2_store_config *config
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&store->lock, &attr);
     pthread_rwlockattr_destroy(&attr);
-    enum attest_rc rc = open_file(store, err);
+    enum attest_rc rc = tpm2_resident_init(&store->resident, &config->link, err);
     if (rc)
+        return rc;
+    store->opened = true;
+    store->config.link.gate = &store->resident.gate;
+    if ((rc = open_file(store, err)))
         tpm2_store_close(store);
     return rc;
 }
@@ -229,6 +234,9 @@ tpm2_store_open(struct tpm2_store *store, const struct tpm2_store_config *config
 void
 tpm2_store_close(struct tpm2_store *store)
 {
+    if (store->opened)
+        tpm2_resident_done(&store->resident);
+    store->opened = false;
     tpm2_file_free(store->file);
     secret_free(&store->pairs);
     secret_free(&store->wrapping);
@@ -256,6 +264,38 @@ begin(struct tpm2_store *store, struct tpm2_link **link, struct tpm2_draft *d,
     return rc ? rc : tpm2_draft_of(store, d, err);
 }
 
+/* A place in the draft for a key with this id; its seed, all zeros, is at the same position. */
+static enum attest_rc
+new_place(struct tpm2_draft *d, const uint8_t id[KEYSTORE_ID_LEN], const char *purpose,
+          const char *label, struct tpm2_file_key **ret, struct attest_error *err)
+{
+    size_t n = d->file->n_keys;
+    if (strlen(label) > TPM2_LABEL_MAX || !tpm2_purpose_ok(purpose))
+        return error_set(err, ATTEST_E_ARGUMENT, "label or purpose: not fit");
+    if (tpm2_file_find(d->file, id) < n)
+        return error_set(err, ATTEST_E_EXISTS, "there is a key with this id");
+    if (n >= TPM2_KEYS_MAX)
+        return error_set(err, ATTEST_E_LIMIT, "%d keys are sealed already", TPM2_KEYS_MAX);
+    struct tpm2_file_key *key = &d->file->keys[d->file->n_keys++];
+    *key = (struct tpm2_file_key){0};
+    memcpy(key->ref.id, id, sizeof(key->ref.id));
+    memcpy(key->purpose, purpose, strlen(purpose));
+    memcpy(key->label, label, strlen(label));
+    *ret = key;
+    return ATTEST_OK;
+}
+
+static enum attest_rc
+commit_new(struct tpm2_store *store, struct tpm2_link *link, struct tpm2_draft *d,
+           const struct tpm2_file_key *key, struct key_ref *ret, struct attest_error *err)
+{
+    const struct key_ref made = key->ref;
+    enum attest_rc rc = tpm2_draft_commit(store, link, d, err);
+    if (!rc)
+        *ret = made;
+    return rc;
+}
+
 enum attest_rc
 tpm2_store_add(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN], const char *purpose,
                const char *label, struct key_ref *ret, struct attest_error *err)
@@ -263,30 +303,45 @@ tpm2_store_add(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN], cons
     AUTO(tpm2_draft) struct tpm2_draft d = {0};
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
     AUTO(secret) struct secret seed = {0};
-    if (strlen(label) > TPM2_LABEL_MAX || !tpm2_purpose_ok(purpose))
-        return error_set(err, ATTEST_E_ARGUMENT, "label or purpose: not fit");
+    struct tpm2_file_key *key;
     enum attest_rc rc = begin(store, &link, &d, err);
-    if (rc)
+    if (rc || (rc = new_place(&d, id, purpose, label, &key, err)) ||
+        (rc = tpm2_random(link, &seed, ED25519_SEED_LEN, err)))
         return rc;
-    size_t n = d.file->n_keys;
-    if (tpm2_file_find(d.file, id) < n)
-        return error_set(err, ATTEST_E_EXISTS, "there is a key with this id");
-    if (n >= TPM2_KEYS_MAX)
-        return error_set(err, ATTEST_E_LIMIT, "%d keys are sealed already", TPM2_KEYS_MAX);
-    if ((rc = tpm2_random(link, &seed, ED25519_SEED_LEN, err)))
-        return rc;
-    struct tpm2_file_key *key = &d.file->keys[d.file->n_keys++];
-    *key = (struct tpm2_file_key){0};
-    memcpy(key->ref.id, id, sizeof(key->ref.id));
-    memcpy(key->purpose, purpose, strlen(purpose));
-    memcpy(key->label, label, strlen(label));
     ed25519_public_from_seed(key->ref.public_key.bytes, &seed);
-    memcpy(d.secrets.seeds.p + n * ED25519_SEED_LEN, seed.p, ED25519_SEED_LEN);
-    const struct key_ref made = key->ref;
-    rc = tpm2_draft_commit(store, link, &d, err);
-    if (!rc)
-        *ret = made;
-    return rc;
+    memcpy(d.secrets.seeds.p + (d.file->n_keys - 1) * ED25519_SEED_LEN, seed.p, ED25519_SEED_LEN);
+    return commit_new(store, link, &d, key, ret, err);
+}
+
+/* "key:" and the id in hex: what its authorization value goes by. */
+static bool
+auth_of_key(const struct secret *authority, const uint8_t id[KEYSTORE_ID_LEN],
+            uint8_t auth[TPM2_AUTH_VALUE_LEN])
+{
+    char name[sizeof("key:") + 2 * KEYSTORE_ID_LEN] = "key:";
+    hex_encode(name + strlen(name), id, KEYSTORE_ID_LEN);
+    return tpm2_auth_value(authority, name, auth);
+}
+
+enum attest_rc
+tpm2_store_add_resident(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN],
+                        const char *purpose, const char *label, struct key_ref *ret,
+                        struct attest_error *err)
+{
+    AUTO(tpm2_draft) struct tpm2_draft d = {0};
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    AUTO(secret) struct secret auth = secret_new(TPM2_AUTH_VALUE_LEN);
+    struct tpm2_file_key *key;
+    enum attest_rc rc = begin(store, &link, &d, err);
+    if (rc || (rc = new_place(&d, id, purpose, label, &key, err)))
+        return rc;
+    if (!auth_of_key(&d.secrets.authority, id, auth.p))
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    if ((rc = tpm2_key_create(link, TPM2_KEY_SIGNS, auth.p, &key->kept, err)))
+        return rc;
+    if (!tpm2_key_public(TPM2_KEY_SIGNS, &key->kept, &key->ref.public_key))
+        return error_set(err, ATTEST_E_DENIED, "TPM2_Create: made a key that is none");
+    return commit_new(store, link, &d, key, ret, err);
 }
 
 enum attest_rc
@@ -407,17 +462,40 @@ tpm2_store_quote(struct tpm2_store *store, const uint8_t qualifying[SHA256_LEN],
 
 /* ---- signing ---- */
 
-enum attest_rc
-tpm2_store_sign(struct tpm2_store *store, const struct key_ref *key, struct slice msg,
-                uint8_t sig[PUBKEY_SIG_LEN])
+/* Under the lock, so that nobody waits for the TPM with it. ATTEST_E_UNSUPPORTED: the TPM has it.
+ */
+static enum attest_rc
+sign_or_copy(struct tpm2_store *store, const struct key_ref *ref, struct slice msg, uint8_t *sig,
+             struct tpm2_resident_key *copy, uint8_t *auth)
 {
-    pthread_rwlock_rdlock(&store->lock);
     const struct tpm2_file *file = store->file;
-    size_t at = tpm2_file_find(file, key->id);
-    bool found = at < file->n_keys && pubkey_eq(&file->keys[at].ref.public_key, &key->public_key);
-    if (found)
+    size_t at = tpm2_file_find(file, ref->id);
+    if (at == file->n_keys || !pubkey_eq(&file->keys[at].ref.public_key, &ref->public_key))
+        return ATTEST_E_NOT_FOUND;
+    if (tpm2_file_key_sealed(&file->keys[at])) {
         ed25519_sign_pair(sig, msg.p, msg.len, store->pairs.p + at * ED25519_PAIR_LEN);
+        return ATTEST_OK;
+    }
+    copy->ref = *ref;
+    copy->kept = file->keys[at].kept;
+    copy->auth = auth;
+    return auth_of_key(&store->authority, ref->id, auth) ? ATTEST_E_UNSUPPORTED : ATTEST_E_NOMEM;
+}
+
+enum attest_rc
+tpm2_store_sign(struct tpm2_store *store, const struct key_ref *key, const struct tpm2_watch *watch,
+                struct slice msg, uint8_t sig[PUBKEY_SIG_LEN])
+{
+    static const struct tpm2_watch nobody = {NULL, NULL};
+    struct tpm2_resident_key copy;
+    uint8_t auth[TPM2_AUTH_VALUE_LEN];
+    pthread_rwlock_rdlock(&store->lock);
+    enum attest_rc rc = sign_or_copy(store, key, msg, sig, &copy, auth);
     pthread_rwlock_unlock(&store->lock);
     secret_clear_registers();
-    return found ? ATTEST_OK : ATTEST_E_NOT_FOUND;
+    if (rc != ATTEST_E_UNSUPPORTED)
+        return rc;
+    rc = tpm2_resident_sign(&store->resident, &copy, watch ? watch : &nobody, msg, sig, NULL);
+    secret_wipe(auth, sizeof(auth));
+    return rc;
 }

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "hsm/tpm2_box.h"
+#include "hsm/tpm2_resident.h"
 
 /*
  * A file of sealed keys and what is open of it: the seeds in guarded memory, unsealed once. Every
@@ -27,11 +28,15 @@ struct tpm2_store_config {
 struct tpm2_store {
     struct tpm2_store_config config; /* paths and secrets are the caller's and have to last */
     int lock_fd;
-    struct secret wrapping, authority;
+    struct tpm2_resident resident;
+    bool opened; /* there is a resident to be closed */
+    struct secret wrapping;
     struct tpm2_draft *pending; /* NULL, or a change of which nobody knows whether it happened */
-    pthread_rwlock_t lock;      /* of the two below, which the changing thread alone replaces */
+    pthread_rwlock_t lock;      /* of what is below, which the changing thread alone replaces */
     struct tpm2_file *file;
-    struct secret pairs; /* seed and public key of each key: ED25519_PAIR_LEN */
+    struct secret pairs; /* seed and public key of each key: ED25519_PAIR_LEN; of one that the
+                            TPM has, nothing that counts */
+    struct secret authority;
 };
 
 /*
@@ -55,6 +60,11 @@ void tpm2_store_close(struct tpm2_store *store); /* a zeroed one too, lock_fd ex
 enum attest_rc tpm2_store_add(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN],
                               const char *purpose, const char *label, struct key_ref *ret,
                               struct attest_error *err);
+
+/* The same in the TPM itself, where it stays: P-256. */
+enum attest_rc tpm2_store_add_resident(struct tpm2_store *store, const uint8_t id[KEYSTORE_ID_LEN],
+                                       const char *purpose, const char *label, struct key_ref *ret,
+                                       struct attest_error *err);
 
 /*
  * Removes the key with this id, and with this public key unless that is NULL, and puts the others
@@ -83,8 +93,12 @@ enum attest_rc tpm2_store_lease(struct tpm2_store *store, const struct keystore_
 enum attest_rc tpm2_store_quote(struct tpm2_store *store, const uint8_t qualifying[SHA256_LEN],
                                 struct keystore_quote *ret, struct attest_error *err);
 
-/* ATTEST_E_NOT_FOUND. */
+/*
+ * ATTEST_E_NOT_FOUND; for a key that the TPM has also what tpm2_resident_sign() says. watch: NULL,
+ * or for the commands that this takes.
+ */
 enum attest_rc tpm2_store_sign(struct tpm2_store *store, const struct key_ref *key,
-                               struct slice msg, uint8_t sig[PUBKEY_SIG_LEN]);
+                               const struct tpm2_watch *watch, struct slice msg,
+                               uint8_t sig[PUBKEY_SIG_LEN]);
 
 #endif

@@ -143,7 +143,10 @@ test_reopen(void **state)
     char text[160];
     struct keystore_quote quote;
     const uint8_t qualifying[SHA256_LEN] = {0};
+    struct key_ref key;
     assert_int_equal(keystore_quote(ks, qualifying, &quote, NULL), ATTEST_E_UNSUPPORTED);
+    assert_int_equal(keystore_generate_resident(ks, qualifying, "token", "x", &key, NULL),
+                     ATTEST_E_UNSUPPORTED);
     keystore_describe(ks, text, sizeof(text));
     assert_non_null(strstr(text, "SoftHSM"));
     assert_non_null(strstr(text, "label=" SOFTHSM_LABEL));

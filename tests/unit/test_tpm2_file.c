@@ -44,7 +44,14 @@ sample(size_t n_keys)
         struct tpm2_file_key *key = &file->keys[file->n_keys++];
         const struct secret seed = {secrets.seeds.p + i * ED25519_SEED_LEN, ED25519_SEED_LEN};
         random_bytes(key->ref.id, sizeof(key->ref.id));
-        ed25519_public_from_seed(key->ref.public_key.bytes, &seed);
+        if (n_keys % 2 == 0 && i == n_keys - 1) { /* one that the TPM has, and no seed */
+            key->ref.public_key.type = PUBKEY_P256;
+            random_bytes(key->ref.public_key.bytes, ES256_POINT_LEN);
+            key->kept = file->ak;
+            memset(seed.p, 0, seed.len);
+        } else {
+            ed25519_public_from_seed(key->ref.public_key.bytes, &seed);
+        }
         snprintf(key->purpose, sizeof(key->purpose), "%s", i % 2 ? "token" : "log");
         snprintf(key->label, sizeof(key->label), "key %zu", i);
     }

@@ -143,19 +143,19 @@ a_cut_changes_nothing(void **state)
     const struct key_ref first = last;
     remember(&store);
     assert_in_range(every_cut(&store, reopen), 6, 20);
-    assert_int_equal(tpm2_store_sign(&store, &first, msg, sig), ATTEST_OK);
+    assert_int_equal(tpm2_store_sign(&store, &first, NULL, msg, sig), ATTEST_OK);
     assert_in_range(every_cut(&store, add), 2, 20);
     remember(&store);
-    assert_int_equal(tpm2_store_sign(&store, &last, msg, sig), ATTEST_OK);
+    assert_int_equal(tpm2_store_sign(&store, &last, NULL, msg, sig), ATTEST_OK);
     assert_in_range(every_cut(&store, take_off), 3, 20);
     remember(&store);
-    assert_int_equal(tpm2_store_sign(&store, &last, msg, sig), ATTEST_E_NOT_FOUND);
-    assert_int_equal(tpm2_store_sign(&store, &first, msg, sig), ATTEST_OK);
+    assert_int_equal(tpm2_store_sign(&store, &last, NULL, msg, sig), ATTEST_E_NOT_FOUND);
+    assert_int_equal(tpm2_store_sign(&store, &first, NULL, msg, sig), ATTEST_OK);
     assert_in_range(every_cut(&store, seal_anew), 6, 20);
     remember(&store);
     assert_int_equal(store.file->policy.pcrs, 1);
     assert_int_equal(reopen(&store), ATTEST_OK);
-    assert_int_equal(tpm2_store_sign(&store, &first, msg, sig), ATTEST_OK);
+    assert_int_equal(tpm2_store_sign(&store, &first, NULL, msg, sig), ATTEST_OK);
     tpm2_store_close(&store);
 }
 
@@ -177,7 +177,8 @@ memory_keeps_one_copy(void **state)
             assert_int_equal(reopen(&store), ATTEST_OK);
         uint8_t sig[ED25519_SIG_LEN];
         const struct slice msg = {"x", 1};
-        assert_int_equal(tpm2_store_sign(&store, &store.file->keys[0].ref, msg, sig), ATTEST_OK);
+        assert_int_equal(tpm2_store_sign(&store, &store.file->keys[0].ref, NULL, msg, sig),
+                         ATTEST_OK);
         remember(&store);
         for (size_t k = 0; k < store.file->n_keys; k++) {
             assert_int_equal(leftovers_of(store.pairs.p + k * ED25519_PAIR_LEN, 16), 0);
@@ -331,7 +332,7 @@ an_unsettled_change_is_settled(void **state)
     assert_int_equal(rename(aside, path), 0);
     assert_int_equal(add(&store), ATTEST_OK);
     assert_int_equal(store.file->n_keys, 2);
-    assert_int_equal(tpm2_store_sign(&store, &last, msg, sig), ATTEST_OK);
+    assert_int_equal(tpm2_store_sign(&store, &last, NULL, msg, sig), ATTEST_OK);
     assert_int_equal(reopen(&store), ATTEST_OK);
     assert_int_equal(store.file->n_keys, 2);
 
@@ -343,7 +344,7 @@ an_unsettled_change_is_settled(void **state)
     assert_int_equal(rename(aside, path), 0);
     assert_int_equal(reopen(&store), ATTEST_OK);
     assert_int_equal(store.file->n_keys, 1);
-    assert_int_equal(tpm2_store_sign(&store, &last, msg, sig), ATTEST_E_NOT_FOUND);
+    assert_int_equal(tpm2_store_sign(&store, &last, NULL, msg, sig), ATTEST_E_NOT_FOUND);
     tpm2_store_close(&store);
 }
 

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <tss2/tss2_mu.h>
+
+#include "base/clock.h"
+#include "hsm/keystore.h"
+#include "hsm/tpm2_store.h"
+#include "tests/support/swtpm_esys.h"
+
+/* Keys that stay in the TPM. The policy is PCRs alone, so that a power cut counts for nothing. */
+
+#define PATIENCE_MS 60000
+
+static struct swtpm tpm;
+static char uri[600], path[192];
+static struct keystore_config config;
+
+static struct keystore *
+open_ks(void)
+{
+    struct keystore *ks = NULL;
+    struct attest_error err = {0};
+    if (keystore_open(&config, &ks, &err))
+        fail_msg("open: %s", err.text);
+    return ks;
+}
+
+static int
+fresh(void **state)
+{
+    (void)state;
+    struct attest_error err = {0};
+    unlink(path);
+    config = (struct keystore_config){.uri = uri,
+                                      .sealed_path = path,
+                                      .pcrs = "sha256:0,7",
+                                      .workers = 3,
+                                      .queue_max = 256,
+                                      .call_timeout_ms = PATIENCE_MS};
+    if (tpm.pid == 0)
+        assert_true(swtpm_on(&tpm));
+    if (keystore_create(&config, &err))
+        fail_msg("create: %s", err.text);
+    return 0;
+}
+
+/* Nothing is left in the TPM, and what nobody may know has not crossed the bus. */
+static int
+clean(void **state)
+{
+    (void)state;
+    const struct tpm2_store_config plain = {.link = {.tcti = tpm.plain}, .path = path};
+    struct tpm2_store store;
+    assert_int_equal(tpm2_store_open(&store, &plain, NULL), ATTEST_OK);
+    swtpm_secret(&tpm, "authority", store.authority.p, store.authority.len);
+    for (size_t i = 0; i < store.file->n_keys; i++) {
+        uint8_t auth[TPM2_AUTH_VALUE_LEN];
+        char name[64] = "key:";
+        hex_encode(name + 4, store.file->keys[i].ref.id, KEYSTORE_ID_LEN);
+        assert_true(tpm2_auth_value(&store.authority, name, auth));
+        if (!tpm2_file_key_sealed(&store.file->keys[i]))
+            swtpm_secret(&tpm, "authorization", auth, sizeof(auth));
+    }
+    tpm2_store_close(&store);
+    assert_int_equal(swtpm_loaded(&tpm), 0);
+    return 0;
+}
+
+static struct key_ref
+generate(struct keystore *ks, const char *purpose, bool resident)
+{
+    struct key_ref key;
+    struct attest_error err = {0};
+    uint8_t id[KEYSTORE_ID_LEN];
+    random_bytes(id, sizeof(id));
+    if (resident ? keystore_generate_resident(ks, id, purpose, "attestd test", &key, &err)
+                 : keystore_generate(ks, id, purpose, "attestd test", &key, &err))
+        fail_msg("generate: %s", err.text);
+    assert_memory_equal(key.id, id, sizeof(id));
+    assert_int_equal(key.public_key.type, resident ? PUBKEY_P256 : PUBKEY_ED25519);
+    assert_true(pubkey_ok(&key.public_key));
+    return key;
+}
+
+static enum attest_rc
+sign(struct keystore *ks, const struct key_ref *key, const char *text)
+{
+    uint8_t sig[PUBKEY_SIG_LEN];
+    enum attest_rc rc =
+        keystore_sign_wait(ks, key, slice_cstr(text), clock_mono_ms() + PATIENCE_MS, sig, NULL);
+    if (!rc)
+        assert_true(pubkey_verify(&key->public_key, slice_cstr(text), sig));
+    return rc;
+}
+
+static void
+live_over_restarts_beside_sealed_ones(void **state)
+{
+    (void)state;
+    struct key_ref keys[5], again;
+    struct keystore *ks = open_ks();
+    for (int i = 0; i < 5; i++)
+        keys[i] = generate(ks, "token", i % 2 == 0);
+    assert_int_equal(keystore_generate_resident(ks, keys[1].id, "token", "x", &again, NULL),
+                     ATTEST_E_EXISTS);
+    assert_int_equal(keystore_generate_resident(ks, (const uint8_t *)"0123456789abcdef", "To", "x",
+                                                &again, NULL),
+                     ATTEST_E_ARGUMENT);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(sign(ks, &keys[i], "at once"), ATTEST_OK);
+    keystore_close(ks);
+
+    swtpm_off(&tpm);
+    assert_true(swtpm_on(&tpm));
+    ks = open_ks();
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(sign(ks, &keys[i], "after a restart"), ATTEST_OK);
+    struct key_ref mixed = keys[0];
+    mixed.public_key = keys[2].public_key;
+    assert_int_equal(sign(ks, &mixed, "x"), ATTEST_E_NOT_FOUND);
+    /* Destroying seals the others anew: those that the TPM has go on as they are. */
+    assert_int_equal(keystore_destroy(ks, &keys[0], NULL), ATTEST_OK);
+    assert_int_equal(keystore_destroy(ks, &keys[1], NULL), ATTEST_OK);
+    keystore_close(ks);
+    ks = open_ks();
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(sign(ks, &keys[i], "x"), i < 2 ? ATTEST_E_NOT_FOUND : ATTEST_OK);
+    struct key_ref *list = NULL;
+    size_t n = 0;
+    assert_int_equal(keystore_list(ks, &list, &n, NULL), ATTEST_OK);
+    assert_int_equal(n, 3);
+    assert_memory_equal(list, &keys[2], 3 * sizeof(keys[0]));
+    free(list);
+    keystore_close(ks);
+}
+
+/* Three objects at a time are what a TPM may have room for; there are more keys than that. */
+static void
+leave_nothing_loaded(void **state)
+{
+    (void)state;
+    struct key_ref keys[5];
+    struct keystore *ks = open_ks();
+    for (int i = 0; i < 5; i++)
+        keys[i] = generate(ks, "log", true);
+    for (int i = 0; i < 60; i++)
+        assert_int_equal(sign(ks, &keys[i % 5], "in turn"), ATTEST_OK);
+    /* An unused connection is given up, and with it what was loaded. */
+    int64_t until_ms = clock_mono_ms() + PATIENCE_MS;
+    while (swtpm_loaded(&tpm) > 0 && clock_mono_ms() < until_ms)
+        nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    assert_int_equal(swtpm_loaded(&tpm), 0);
+    assert_int_equal(sign(ks, &keys[0], "and again"), ATTEST_OK);
+    keystore_close(ks);
+}
+
+struct signer {
+    struct keystore *ks;
+    struct key_ref key;
+    _Atomic bool stop;
+    unsigned good, bad;
+};
+
+static void *
+signer_main(void *arg)
+{
+    struct signer *s = arg;
+    while (!atomic_load(&s->stop)) {
+        bool good = sign(s->ks, &s->key, "all the while") == ATTEST_OK;
+        s->good += good;
+        s->bad += !good;
+    }
+    return NULL;
+}
+
+static void
+sign_while_keys_change(void **state)
+{
+    (void)state;
+    struct keystore *ks = open_ks();
+    struct signer signers[4];
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        signers[i] = (struct signer){.ks = ks, .key = generate(ks, "token", i != 3)};
+        assert_int_equal(pthread_create(&threads[i], NULL, signer_main, &signers[i]), 0);
+    }
+    for (int i = 0; i < 6; i++) {
+        struct key_ref key = generate(ks, "token", i % 2);
+        struct keystore_quote quote;
+        uint8_t qualifying[SHA256_LEN] = {0};
+        assert_int_equal(sign(ks, &key, "x"), ATTEST_OK);
+        assert_int_equal(keystore_quote(ks, qualifying, &quote, NULL), ATTEST_OK);
+        assert_int_equal(keystore_destroy(ks, &key, NULL), ATTEST_OK);
+    }
+    for (int i = 0; i < 4; i++) {
+        atomic_store(&signers[i].stop, true);
+        pthread_join(threads[i], NULL);
+        assert_true(signers[i].good > 0);
+        assert_int_equal(signers[i].bad, 0);
+    }
+    keystore_close(ks);
+}
+
+static void
+come_back_when_the_tpm_does(void **state)
+{
+    (void)state;
+    struct keystore *ks = open_ks();
+    struct key_ref key = generate(ks, "token", true), sealed = generate(ks, "token", false);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(sign(ks, &key, "x"), ATTEST_OK);
+        swtpm_cut(&tpm); /* between two signatures, with the connection open */
+        if (i) {
+            assert_int_equal(sign(ks, &key, "x"), ATTEST_E_KEY_OUT_OF_REACH);
+            assert_int_equal(sign(ks, &sealed, "x"), ATTEST_OK);
+        }
+        assert_true(swtpm_on(&tpm));
+    }
+    assert_int_equal(sign(ks, &key, "x"), ATTEST_OK);
+    struct keystore_stats stats;
+    keystore_stats(ks, &stats);
+    assert_int_equal(stats.state, KEYSTORE_READY);
+    keystore_close(ks);
+}
+
+/* A TPM that says nothing any more holds one thread, and the others for a bounded time. */
+static void
+a_tpm_that_hangs_holds_nobody_for_ever(void **state)
+{
+    (void)state;
+    config.call_timeout_ms = 500;
+    struct keystore *ks = open_ks();
+    struct key_ref key = generate(ks, "token", true), sealed = generate(ks, "token", false);
+    assert_int_equal(sign(ks, &key, "x"), ATTEST_OK);
+    kill(tpm.pid, SIGSTOP);
+    assert_int_equal(sign(ks, &key, "x"), ATTEST_E_TIMEOUT);
+    assert_int_equal(sign(ks, &key, "x"), ATTEST_E_KEY_OUT_OF_REACH);
+    assert_int_equal(sign(ks, &sealed, "x"), ATTEST_OK);
+    struct keystore_stats stats;
+    keystore_stats(ks, &stats);
+    assert_int_equal(stats.state, KEYSTORE_READY);
+    assert_int_equal(stats.workers_lost, 1);
+    kill(tpm.pid, SIGCONT);
+    assert_int_equal(sign(ks, &key, "x"), ATTEST_OK);
+    keystore_close(ks);
+}
+
+static void
+closing_does_not_wait_for_a_tpm_that_hangs(void **state)
+{
+    (void)state;
+    config.call_timeout_ms = 500;
+    struct keystore *ks = open_ks();
+    struct key_ref key = generate(ks, "token", true);
+    assert_int_equal(sign(ks, &key, "x"), ATTEST_OK);
+    kill(tpm.pid, SIGSTOP);
+    assert_int_equal(sign(ks, &key, "x"), ATTEST_E_TIMEOUT);
+    keystore_close(ks);
+    kill(tpm.pid, SIGCONT);
+    assert_int_equal(swtpm_loaded(&tpm) > 0, true); /* what hung left its connection as it was */
+    swtpm_off(&tpm);
+    assert_true(swtpm_on(&tpm));
+}
+
+/* What the TPM is asked for, and gives, is what the documents say: by it alone, for us alone. */
+static void
+bound_to_the_tpm_and_to_us(void **state)
+{
+    (void)state;
+    struct tpm2_store store;
+    const struct tpm2_store_config plain = {.link = {.tcti = tpm.plain}, .path = path};
+    struct key_ref made;
+    struct pubkey read;
+    uint8_t digest[SHA256_LEN] = {1}, sig[PUBKEY_SIG_LEN], id[KEYSTORE_ID_LEN] = {1};
+    assert_int_equal(tpm2_store_open(&store, &plain, NULL), ATTEST_OK);
+    assert_int_equal(tpm2_store_add_resident(&store, id, "token", "x", &made, NULL), ATTEST_OK);
+    const struct tpm2_sealed kept = store.file->keys[0].kept;
+    tpm2_store_close(&store);
+
+    TPM2B_PUBLIC public_part = {0};
+    size_t at = 0;
+    assert_int_equal(
+        Tss2_MU_TPM2B_PUBLIC_Unmarshal(kept.public_part, kept.public_len, &at, &public_part), 0);
+    assert_int_equal(public_part.publicArea.objectAttributes,
+                     TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
+                         TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |
+                         TPMA_OBJECT_NODA | TPMA_OBJECT_SIGN_ENCRYPT);
+    assert_true(tpm2_key_public(TPM2_KEY_SIGNS, &kept, &read));
+    assert_true(pubkey_eq(&read, &made.public_key));
+    assert_false(tpm2_key_public(TPM2_KEY_ATTESTS, &kept, &read));
+
+    /* Whoever has the file and the TPM, and could not unseal, cannot sign. */
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    ESYS_TR key = ESYS_TR_NONE;
+    uint8_t wrong[TPM2_AUTH_VALUE_LEN] = {0x80};
+    assert_int_equal(tpm2_link_open(&plain.link, &link, NULL), ATTEST_OK);
+    assert_int_equal(tpm2_key_load(link, TPM2_KEY_SIGNS, &kept, &key, NULL), ATTEST_OK);
+    for (int i = 0; i < 40; i++) { /* more than any TPM forgives, were they counted */
+        assert_int_equal(tpm2_key_give_auth(link, key, wrong), 0);
+        TPM2_RC rv = tpm2_rc_base(tpm2_key_sign(link, key, digest, sig));
+        assert_true(rv == TPM2_RC_BAD_AUTH || rv == TPM2_RC_AUTH_FAIL);
+    }
+}
+
+int
+main(void)
+{
+    if (crypto_init(NULL) || !swtpm_start(&tpm)) {
+        fprintf(stderr, "no swtpm here: apt-get install swtpm\n");
+        return 77;
+    }
+    snprintf(uri, sizeof(uri), "tpm2:%s", tpm.tcti);
+    snprintf(path, sizeof(path), "%s/sealed.keys", tpm.dir);
+#define TEST(f) cmocka_unit_test_setup_teardown(f, fresh, clean)
+    const struct CMUnitTest tests[] = {
+        TEST(live_over_restarts_beside_sealed_ones),
+        TEST(leave_nothing_loaded),
+        TEST(sign_while_keys_change),
+        TEST(come_back_when_the_tpm_does),
+        TEST(a_tpm_that_hangs_holds_nobody_for_ever),
+        TEST(closing_does_not_wait_for_a_tpm_that_hangs),
+        TEST(bound_to_the_tpm_and_to_us),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    swtpm_stop(&tpm);
+    return failed;
+}
