@@ -466,6 +466,7 @@ keystore_new(const struct keystore_config *config, struct tpm2_keystore **ret,
     ks->config = *config;
     ks->config.uri = ks->config.module_path = ks->config.sealed_path = ks->config.pcrs = NULL;
     ks->config.pin = ks->config.owner_auth = NULL;
+    ks->config.approver = NULL;
     ks->tcti = strdup(tpm2_tcti_of(config->uri));
     ks->path = strdup(config->sealed_path);
     ks->pcrs = config->pcrs ? strdup(config->pcrs) : NULL;
@@ -492,7 +493,8 @@ tpm2_keystore_create(const struct keystore_config *config, struct attest_error *
     enum attest_rc rc = keystore_new(config, &ks, err);
     if (rc)
         return rc;
-    const struct tpm2_store_config store = store_config(ks);
+    struct tpm2_store_config store = store_config(ks);
+    store.approver = config->approver;
     return tpm2_store_create(&store, ks->pcrs ? ks->pcrs : "", err);
 }
 

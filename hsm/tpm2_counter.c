@@ -11,15 +11,15 @@
 #define VALUE_LEN 8
 
 static TPM2B_NV_PUBLIC
-template_of(uint32_t index)
+template_of(uint32_t index, TPMA_NV more)
 {
     /* noDA: the value cannot be guessed, and a broken line must not lock the TPM. */
-    return (TPM2B_NV_PUBLIC){.nvPublic = {.nvIndex = index,
-                                          .nameAlg = TPM2_ALG_SHA256,
-                                          .attributes = TPMA_NV_AUTHREAD | TPMA_NV_AUTHWRITE |
-                                                        TPMA_NV_NO_DA |
-                                                        (TPM2_NT_COUNTER << TPMA_NV_TPM2_NT_SHIFT),
-                                          .dataSize = VALUE_LEN}};
+    return (TPM2B_NV_PUBLIC){
+        .nvPublic = {.nvIndex = index,
+                     .nameAlg = TPM2_ALG_SHA256,
+                     .attributes = TPMA_NV_AUTHREAD | TPMA_NV_AUTHWRITE | TPMA_NV_NO_DA |
+                                   (TPM2_NT_COUNTER << TPMA_NV_TPM2_NT_SHIFT) | more,
+                     .dataSize = VALUE_LEN}};
 }
 
 static TSS2_RC
@@ -73,7 +73,8 @@ counter_error(struct attest_error *err, const char *command, TSS2_RC rv)
 }
 
 static TSS2_RC
-define_somewhere(struct tpm2_link *link, const uint8_t *auth, uint32_t *index, ESYS_TR *nv)
+define_somewhere(struct tpm2_link *link, const uint8_t *auth, TPMA_NV more, uint32_t *index,
+                 ESYS_TR *nv)
 {
     TPM2B_AUTH value = {.size = TPM2_AUTH_VALUE_LEN};
     uint8_t start;
@@ -82,7 +83,7 @@ define_somewhere(struct tpm2_link *link, const uint8_t *auth, uint32_t *index, E
     random_bytes(&start, sizeof(start));
     for (uint32_t i = 0; i < INDEX_COUNT && tpm2_rc_base(rv) == TPM2_RC_NV_DEFINED; i++) {
         *index = INDEX_FIRST + (start + i) % INDEX_COUNT;
-        const TPM2B_NV_PUBLIC template = template_of(*index);
+        const TPM2B_NV_PUBLIC template = template_of(*index, more);
         rv =
             TPM2_CALL(link, Esys_NV_DefineSpace(link->esys, ESYS_TR_RH_OWNER, link->session,
                                                 ESYS_TR_NONE, ESYS_TR_NONE, &value, &template, nv));
@@ -103,12 +104,12 @@ undefine(struct tpm2_link *link, ESYS_TR *nv)
 
 enum attest_rc
 tpm2_counter_create(struct tpm2_link *link, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
-                    uint32_t *index, uint64_t *value, struct attest_error *err)
+                    bool owner_reads, uint32_t *index, uint64_t *value, struct attest_error *err)
 {
     ESYS_TR nv = ESYS_TR_NONE;
     TSS2_RC rv = tpm2_link_owner(link);
     if (rv == TSS2_RC_SUCCESS)
-        rv = define_somewhere(link, auth, index, &nv);
+        rv = define_somewhere(link, auth, owner_reads ? TPMA_NV_OWNERREAD : 0, index, &nv);
     tpm2_link_forget(link, link->session);
     close_index(link, &nv);
     if (rv != TSS2_RC_SUCCESS)
@@ -142,17 +143,13 @@ number_of(const TPM2B_MAX_NV_BUFFER *data)
     return n;
 }
 
-enum attest_rc
-tpm2_counter_read(struct tpm2_link *link, uint32_t index, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
-                  uint64_t *value, struct attest_error *err)
+static enum attest_rc
+read_index(struct tpm2_link *link, ESYS_TR by, ESYS_TR nv, uint64_t *value,
+           struct attest_error *err)
 {
-    ESYS_TR nv;
     TPM2B_MAX_NV_BUFFER *data = NULL;
-    TSS2_RC rv = open_index(link, index, auth, &nv);
-    if (rv == TSS2_RC_SUCCESS)
-        rv = TPM2_CALL(link, Esys_NV_Read(link->esys, nv, nv, link->session, ESYS_TR_NONE,
-                                          ESYS_TR_NONE, VALUE_LEN, 0, &data));
-    close_index(link, &nv);
+    TSS2_RC rv = TPM2_CALL(link, Esys_NV_Read(link->esys, by, nv, link->session, ESYS_TR_NONE,
+                                              ESYS_TR_NONE, VALUE_LEN, 0, &data));
     if (rv != TSS2_RC_SUCCESS)
         return counter_error(err, "TPM2_NV_Read", rv);
     bool whole = data->size == VALUE_LEN;
@@ -161,6 +158,34 @@ tpm2_counter_read(struct tpm2_link *link, uint32_t index, const uint8_t auth[TPM
     if (!whole || *value == 0)
         return error_set(err, ATTEST_E_DENIED, "the TPM's counter does not count");
     return ATTEST_OK;
+}
+
+enum attest_rc
+tpm2_counter_read(struct tpm2_link *link, uint32_t index, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
+                  uint64_t *value, struct attest_error *err)
+{
+    ESYS_TR nv;
+    TSS2_RC rv = open_index(link, index, auth, &nv);
+    enum attest_rc rc = rv == TSS2_RC_SUCCESS ? read_index(link, nv, nv, value, err)
+                                              : counter_error(err, "TPM2_NV_ReadPublic", rv);
+    close_index(link, &nv);
+    return rc;
+}
+
+enum attest_rc
+tpm2_counter_read_owner(struct tpm2_link *link, uint32_t index, uint64_t *value,
+                        struct attest_error *err)
+{
+    ESYS_TR nv = ESYS_TR_NONE;
+    TSS2_RC rv = TPM2_CALL(link, Esys_TR_FromTPMPublic(link->esys, index, ESYS_TR_NONE,
+                                                       ESYS_TR_NONE, ESYS_TR_NONE, &nv));
+    if (rv == TSS2_RC_SUCCESS)
+        rv = tpm2_link_owner(link);
+    enum attest_rc rc = rv == TSS2_RC_SUCCESS ? read_index(link, ESYS_TR_RH_OWNER, nv, value, err)
+                                              : counter_error(err, "TPM2_NV_ReadPublic", rv);
+    tpm2_link_forget(link, link->session);
+    close_index(link, &nv);
+    return rc;
 }
 
 enum attest_rc

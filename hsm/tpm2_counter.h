@@ -15,10 +15,12 @@
 
 /*
  * Makes one at a free handle and raises it once: before that it has no value. Needs the owner's
- * password where there is one. *value is what it shows, at least 1.
+ * password where there is one. owner_reads: tpm2_counter_read_owner() too. *value is what it shows,
+ * at least 1.
  */
 enum attest_rc tpm2_counter_create(struct tpm2_link *link, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
-                                   uint32_t *index, uint64_t *value, struct attest_error *err);
+                                   bool owner_reads, uint32_t *index, uint64_t *value,
+                                   struct attest_error *err);
 
 /* For one that was made in vain. */
 void tpm2_counter_remove(struct tpm2_link *link, uint32_t index);
@@ -27,6 +29,10 @@ void tpm2_counter_remove(struct tpm2_link *link, uint32_t index);
 enum attest_rc tpm2_counter_read(struct tpm2_link *link, uint32_t index,
                                  const uint8_t auth[TPM2_AUTH_VALUE_LEN], uint64_t *value,
                                  struct attest_error *err);
+
+/* Without its authorization value, for one that owner_reads. */
+enum attest_rc tpm2_counter_read_owner(struct tpm2_link *link, uint32_t index, uint64_t *value,
+                                       struct attest_error *err);
 
 /*
  * By one. After an error other than ATTEST_E_DENIED nobody knows whether it was raised: read it.

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FLAG_AUTH = 1, FLAG_APPROVED = 2 }; /* of the policy */
+
 static const char magic[16] = "attestd-tpm2/1\n";
 #define MAGIC_NAME_LEN 13 /* "attestd-tpm2/": any version of it */
 
@@ -130,16 +132,28 @@ take_text(struct cursor *c, size_t most, char *out)
 }
 
 static void
-take_policy(struct cursor *c, struct tpm2_policy *policy)
+take_policy(struct cursor *c, const uint8_t *tpm_name, struct tpm2_policy *policy)
 {
-    policy->auth = take_flag(c);
+    uint64_t flags = take_number(c, 1);
+    policy->auth = flags & FLAG_AUTH;
+    policy->approved = flags & FLAG_APPROVED;
     policy->pcrs = (uint32_t)take_number(c, 4);
-    if (policy->pcrs >> TPM2_PCR_COUNT || (!policy->pcrs && !policy->auth))
+    if (flags > (FLAG_AUTH | FLAG_APPROVED) || policy->pcrs >> TPM2_PCR_COUNT ||
+        (!policy->pcrs && (policy->approved || !policy->auth)))
         c->bad = true;
     for (unsigned i = 0; i < TPM2_PCR_COUNT && !c->bad; i++) {
         if (policy->pcrs >> i & 1)
             take(c, policy->values[i], SHA256_LEN);
     }
+    if (!policy->approved)
+        return;
+    struct tpm2_approver *a = &policy->approver;
+    take(c, a->point, sizeof(a->point));
+    a->counter = (uint32_t)take_number(c, 4);
+    a->serial = take_number(c, 8);
+    if (a->counter < TPM2_NV_FIRST || a->counter > TPM2_NV_LAST || a->serial == 0)
+        c->bad = true;
+    tpm2_approval_ref(tpm_name, a->ref);
 }
 
 static void
@@ -213,7 +227,7 @@ tpm2_file_read(struct slice bytes, struct tpm2_file **ret, struct attest_error *
     file->serial = take_number(&c, 8);
     take(&c, file->primary_name, sizeof(file->primary_name));
     file->counter = (uint32_t)take_number(&c, 4);
-    take_policy(&c, &file->policy);
+    take_policy(&c, file->primary_name, &file->policy);
     take_sealed(&c, &file->sealed);
     take(&c, file->authority_box, sizeof(file->authority_box));
     take_lease(&c, file);
@@ -272,11 +286,17 @@ tpm2_file_write(const struct tpm2_file *file, struct buf *out)
     put_number(out, file->serial, 8);
     buf_append(out, file->primary_name, sizeof(file->primary_name));
     put_number(out, file->counter, 4);
-    put_number(out, file->policy.auth, 1);
+    put_number(
+        out, (file->policy.auth ? FLAG_AUTH : 0) | (file->policy.approved ? FLAG_APPROVED : 0), 1);
     put_number(out, file->policy.pcrs, 4);
     for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
         if (file->policy.pcrs >> i & 1)
             buf_append(out, file->policy.values[i], SHA256_LEN);
+    }
+    if (file->policy.approved) {
+        buf_append(out, file->policy.approver.point, sizeof(file->policy.approver.point));
+        put_number(out, file->policy.approver.counter, 4);
+        put_number(out, file->policy.approver.serial, 8);
     }
     put_sealed(out, &file->sealed);
     buf_append(out, file->authority_box, sizeof(file->authority_box));

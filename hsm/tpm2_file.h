@@ -8,14 +8,16 @@
 /*
  * The file that a TPM keystore keeps: a wrapping key that the TPM has sealed, and under it the
  * seeds of the keys. Pure: bytes in and out, no I/O, no TPM, no key. Big-endian, nothing optional
- * but lease and attestation key, no room for a byte more or less:
+ * but approver, lease and attestation key, no room for a byte more or less:
  *
  *   16  "attestd-tpm2/1", newline, NUL
  *    8  serial: 1 or more, what the TPM's counter shows; one more with each change of the keys
  *   34  name of the TPM's primary key
  *    4  handle of the counter (tpm2_counter.h)
- *    1  policy: 1 when an authorization value has to be known, else 0
+ *    1  policy: 1 when an authorization value has to be known, 2 more when there is an approver
  *    4  PCRs of the SHA-256 bank: bit n for PCR n; then 32 bytes for each, as it was
+ *       with an approver: 64 his P-256 key, x and y, 4 handle of the approval counter, 8 what that
+ *       showed
  *    2  length, and the TPM2B_PUBLIC of the sealed wrapping key
  *    2  length, and its TPM2B_PRIVATE
  *   60  the authority in a box

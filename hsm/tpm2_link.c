@@ -119,6 +119,7 @@ tpm2_error(struct attest_error *err, const char *command, TSS2_RC rv)
                          "%s: the TPM is in lockout after wrong authorization values; it has to be "
                          "waited for or reset by its lockout authority",
                          command);
+    case TPM2_RC_POLICY:
     case TPM2_RC_POLICY_FAIL:
     case TPM2_RC_PCR_CHANGED:
         return error_set(err, ATTEST_E_DENIED, "%s: the policy is not met: %s", command,

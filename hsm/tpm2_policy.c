@@ -6,7 +6,10 @@
 
 /* Part 2 of the specification; the library's headers are there only when it is. */
 #define ALG_SHA256 0x000bU
+#define CC_POLICY_NV 0x00000149U
+#define CC_POLICY_AUTHORIZE 0x0000016aU
 #define CC_POLICY_AUTH_VALUE 0x0000016bU
+#define CC_POLICY_OR 0x00000171U
 #define CC_POLICY_PCR 0x0000017fU
 
 /* ---- PCRs ---- */
@@ -121,12 +124,98 @@ step_pcr(uint8_t digest[SHA256_LEN], uint32_t pcrs, const tpm2_pcr_values values
     step(digest, CC_POLICY_PCR, args, sizeof(args));
 }
 
+static void
+name_of(const uint8_t *public_area, size_t len, uint8_t name[TPM2_NAME_LEN])
+{
+    name[0] = ALG_SHA256 >> 8;
+    name[1] = ALG_SHA256 & 0xff;
+    sha256(name + 2, public_area, len);
+}
+
+/* TPMT_PUBLIC, part 2, section 12.2.4: sign, no authorization policy, ECDSA with SHA-256, P-256. */
+void
+tpm2_approver_name(const uint8_t point[ES256_POINT_LEN], uint8_t name[TPM2_NAME_LEN])
+{
+    static const uint8_t head[] = {0x00, 0x23, 0x00, 0x0b, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00,
+                                   0x00, 0x10, 0x00, 0x18, 0x00, 0x0b, 0x00, 0x03, 0x00, 0x10};
+    uint8_t area[sizeof(head) + 2 * (2 + 32)];
+    memcpy(area, head, sizeof(head));
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t *p = area + sizeof(head) + i * 34;
+        p[0] = 0;
+        p[1] = 32;
+        memcpy(p + 2, point + i * 32, 32);
+    }
+    name_of(area, sizeof(area), name);
+}
+
+/* TPMS_NV_PUBLIC, part 2, section 13.5: eight bytes, no authorization policy. */
+static void
+counter_name(uint32_t counter, uint8_t name[TPM2_NAME_LEN])
+{
+    uint8_t area[14] = {[4] = 0x00, [5] = 0x0b, [13] = 8};
+    be32_put(area, counter);
+    be32_put(area + 6, TPM2_APPROVAL_COUNTER_ATTRIBUTES);
+    name_of(area, sizeof(area), name);
+}
+
+/* Section 23.9: a digest of the arguments, and the name of the index. */
+static void
+step_nv(uint8_t digest[SHA256_LEN], uint32_t counter, uint64_t most)
+{
+    uint8_t operand[12] = {[11] = 9 /* TPM2_EO_UNSIGNED_LE */}, args[SHA256_LEN + TPM2_NAME_LEN];
+    be32_put(operand, (uint32_t)(most >> 32));
+    be32_put(operand + 4, (uint32_t)most);
+    sha256(args, operand, sizeof(operand));
+    counter_name(counter, args + SHA256_LEN);
+    step(digest, CC_POLICY_NV, args, sizeof(args));
+}
+
+void
+tpm2_approval_ref(const uint8_t tpm_name[TPM2_NAME_LEN], uint8_t ref[SHA256_LEN])
+{
+    static const char label[] = "attestd-pcr-approval/1";
+    uint8_t bytes[sizeof(label) + TPM2_NAME_LEN];
+    memcpy(bytes, label, sizeof(label));
+    memcpy(bytes + sizeof(label), tpm_name, TPM2_NAME_LEN);
+    sha256(ref, bytes, sizeof(bytes));
+}
+
+void
+tpm2_policy_state(uint32_t pcrs, const tpm2_pcr_values values, uint32_t counter, uint64_t serial,
+                  uint8_t digest[SHA256_LEN])
+{
+    memset(digest, 0, SHA256_LEN);
+    step_pcr(digest, pcrs, values);
+    step_nv(digest, counter, serial);
+}
+
+void
+tpm2_policy_ways(const struct tpm2_policy *policy, uint8_t ways[2][SHA256_LEN])
+{
+    const struct tpm2_approver *a = &policy->approver;
+    uint8_t name[TPM2_NAME_LEN], both[2 * SHA256_LEN];
+    tpm2_policy_state(policy->pcrs, policy->values, a->counter, a->serial, ways[0]);
+    /* Section 23.16: starts anew; the name of the key, and the reference in a hash of its own. */
+    tpm2_approver_name(a->point, name);
+    memset(ways[1], 0, SHA256_LEN);
+    step(ways[1], CC_POLICY_AUTHORIZE, name, sizeof(name));
+    memcpy(both, ways[1], SHA256_LEN);
+    memcpy(both + SHA256_LEN, a->ref, SHA256_LEN);
+    sha256(ways[1], both, sizeof(both));
+}
+
 void
 tpm2_policy_digest(const struct tpm2_policy *policy, uint8_t digest[SHA256_LEN])
 {
+    uint8_t ways[2][SHA256_LEN];
     memset(digest, 0, SHA256_LEN);
-    if (policy->pcrs)
+    if (policy->approved) { /* section 23.6: starts anew */
+        tpm2_policy_ways(policy, ways);
+        step(digest, CC_POLICY_OR, ways, sizeof(ways));
+    } else if (policy->pcrs) {
         step_pcr(digest, policy->pcrs, policy->values);
+    }
     if (policy->auth) /* section 23.17 */
         step(digest, CC_POLICY_AUTH_VALUE, "", 0);
 }

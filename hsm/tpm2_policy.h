@@ -4,13 +4,20 @@
 
 #include "base/bytes.h"
 #include "base/ed25519.h"
+#include "base/es256.h"
 
 /*
  * What has to be so before a TPM gives a sealed secret back, and the digest that stands for it in
  * the sealed object (TPM 2.0 Library, part 3, chapter 23). Pure: no TPM, no I/O; thread-safe.
  *
  * Without an approver it is PolicyPCR of the recorded values, then PolicyAuthValue, each where it
- * is asked for.
+ * is asked for. With one it is PolicyOR of two ways, then PolicyAuthValue:
+ *
+ *   recorded  PolicyPCR of the recorded values, PolicyNV: approval counter <= serial
+ *   approved  PolicyAuthorize: whatever policy the approver has signed for this TPM; he signs none
+ *             but PolicyPCR of some values, PolicyNV: approval counter <= the approval's serial
+ *
+ * so that raising the counter ends what was recorded or approved with a lower serial, in the TPM.
  */
 
 #define TPM2_PCR_COUNT 24
@@ -19,10 +26,19 @@
 
 typedef uint8_t tpm2_pcr_values[TPM2_PCR_COUNT][SHA256_LEN];
 
+struct tpm2_approver {
+    uint8_t point[ES256_POINT_LEN]; /* his P-256 key */
+    uint32_t counter;               /* handle of the approval counter (tpm2_counter.h) */
+    uint64_t serial;                /* what it showed when the values were recorded */
+    uint8_t ref[SHA256_LEN];        /* tpm2_approval_ref() */
+};
+
 struct tpm2_policy {
     uint32_t pcrs;          /* bit n: PCR n of the SHA-256 bank */
     tpm2_pcr_values values; /* of the chosen ones, when it was sealed */
     bool auth;              /* an authorization value has to be known too */
+    bool approved;          /* there is an approver; then pcrs is not empty */
+    struct tpm2_approver approver;
 };
 
 /*
@@ -40,7 +56,23 @@ uint32_t tpm2_pcrs_moved(uint32_t pcrs, const tpm2_pcr_values a, const tpm2_pcr_
 /* "7" or "2, 7": for a sentence. */
 void tpm2_pcrs_names(uint32_t pcrs, char out[TPM2_PCRS_TEXT_MAX]);
 
-/* What the TPM makes of the policy's commands. */
+/* The policyRef that holds an approval to one TPM, by the name of its primary key. */
+void tpm2_approval_ref(const uint8_t tpm_name[TPM2_NAME_LEN], uint8_t ref[SHA256_LEN]);
+
+/* What the approver signs the digest of: PolicyPCR, then PolicyNV: counter <= serial. */
+void tpm2_policy_state(uint32_t pcrs, const tpm2_pcr_values values, uint32_t counter,
+                       uint64_t serial, uint8_t digest[SHA256_LEN]);
+
+/* The two ways of PolicyOR: recorded, approved. */
+void tpm2_policy_ways(const struct tpm2_policy *policy, uint8_t ways[2][SHA256_LEN]);
+
+/* The name of the approver's key as the TPM knows it: for ECDSA with SHA-256 alone. */
+void tpm2_approver_name(const uint8_t point[ES256_POINT_LEN], uint8_t name[TPM2_NAME_LEN]);
+
+/* Attributes of the approval counter, once it was written; its name follows from them. */
+#define TPM2_APPROVAL_COUNTER_ATTRIBUTES 0x22060014U
+
+/* What the TPM makes of all the policy's commands. */
 void tpm2_policy_digest(const struct tpm2_policy *policy, uint8_t digest[SHA256_LEN]);
 
 #endif

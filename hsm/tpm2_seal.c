@@ -6,18 +6,9 @@
 
 #include "base/ed25519.h"
 #include "hsm/tpm2_lockout.h"
+#include "hsm/tpm2_meet.h"
 
 /* ---- PCRs ---- */
-
-static TPML_PCR_SELECTION
-selection_of(uint32_t pcrs)
-{
-    return (TPML_PCR_SELECTION){
-        .count = 1,
-        .pcrSelections = {{.hash = TPM2_ALG_SHA256,
-                           .sizeofSelect = 3,
-                           .pcrSelect = {(BYTE)pcrs, (BYTE)(pcrs >> 8), (BYTE)(pcrs >> 16)}}}};
-}
 
 static uint32_t
 pcrs_of(const TPML_PCR_SELECTION *s)
@@ -50,7 +41,7 @@ read_pcrs(struct tpm2_link *link, uint32_t pcrs, tpm2_pcr_values values, bool *a
     TSS2_RC rv = TSS2_RC_SUCCESS;
     *all = true;
     while (rv == TSS2_RC_SUCCESS && pcrs && *all) {
-        TPML_PCR_SELECTION in = selection_of(pcrs), *out = NULL;
+        TPML_PCR_SELECTION in = tpm2_pcrs_selection(pcrs), *out = NULL;
         TPML_DIGEST *digests = NULL;
         UINT32 counter;
         rv = TPM2_CALL(link, Esys_PCR_Read(link->esys, link->session, ESYS_TR_NONE, ESYS_TR_NONE,
@@ -91,6 +82,8 @@ tpm2_pcrs_read(struct tpm2_link *link, uint32_t pcrs, tpm2_pcr_values values,
 static enum attest_rc
 check_policy(const struct tpm2_policy *policy, const struct secret *auth, struct attest_error *err)
 {
+    if (policy->approved && !policy->pcrs)
+        return error_set(err, ATTEST_E_CONFIG, "an approver needs PCRs to approve values of");
     if (!policy->auth && !policy->pcrs)
         return error_set(err, ATTEST_E_ARGUMENT,
                          "a TPM policy needs PCRs, an authorization value (PIN), or both");
@@ -220,36 +213,21 @@ unmarshal(const struct tpm2_sealed *sealed, const struct tpm2_policy *policy,
 
 /* Before the TPM says no more than that: which of them are not what they were. */
 static enum attest_rc
-check_pcrs(struct tpm2_link *link, const struct tpm2_policy *policy, struct attest_error *err)
+check_pcrs(struct tpm2_link *link, const struct tpm2_policy *policy,
+           const struct tpm2_approval *approval, struct attest_error *err)
 {
+    uint32_t pcrs = approval ? approval->pcrs : policy->pcrs;
     tpm2_pcr_values now;
     char names[TPM2_PCRS_TEXT_MAX];
-    enum attest_rc rc = tpm2_pcrs_read(link, policy->pcrs, now, err);
+    enum attest_rc rc = tpm2_pcrs_read(link, pcrs, now, err);
     if (rc)
         return rc;
-    uint32_t moved = tpm2_pcrs_moved(policy->pcrs, policy->values, now);
+    uint32_t moved = tpm2_pcrs_moved(pcrs, approval ? approval->values : policy->values, now);
     if (!moved)
         return ATTEST_OK;
     tpm2_pcrs_names(moved, names);
-    return error_set(err, ATTEST_E_DENIED, "PCR %s (sha256) moved since the keys were sealed",
-                     names);
-}
-
-static TSS2_RC
-run_policy(struct tpm2_link *link, const struct tpm2_policy *policy, ESYS_TR session)
-{
-    TSS2_RC rv = TSS2_RC_SUCCESS;
-    if (policy->pcrs) {
-        const TPML_PCR_SELECTION pcrs = selection_of(policy->pcrs);
-        const TPM2B_DIGEST as_they_are = {
-            0}; /* compared at TPM2_Unseal, which says what is wrong */
-        rv = TPM2_CALL(link, Esys_PolicyPCR(link->esys, session, ESYS_TR_NONE, ESYS_TR_NONE,
-                                            ESYS_TR_NONE, &as_they_are, &pcrs));
-    }
-    if (rv == TSS2_RC_SUCCESS && policy->auth)
-        rv = TPM2_CALL(link, Esys_PolicyAuthValue(link->esys, session, ESYS_TR_NONE, ESYS_TR_NONE,
-                                                  ESYS_TR_NONE));
-    return rv;
+    return error_set(err, ATTEST_E_DENIED, "PCR %s (sha256) moved since the keys were %s", names,
+                     approval ? "approved to be unsealed" : "sealed");
 }
 
 static TSS2_RC
@@ -276,14 +254,15 @@ overwrite_answer(struct tpm2_link *link)
 }
 
 static TSS2_RC
-unseal_object(struct tpm2_link *link, const struct tpm2_policy *policy, const struct secret *auth,
-              ESYS_TR object, struct secret *ret)
+unseal_object(struct tpm2_link *link, const struct tpm2_policy *policy,
+              const struct tpm2_meeting *meeting, const struct secret *auth, ESYS_TR object,
+              struct secret *ret)
 {
     ESYS_TR session = ESYS_TR_NONE;
     TPM2B_SENSITIVE_DATA *data = NULL;
     TSS2_RC rv = tpm2_link_session(link, TPM2_SE_POLICY, &session);
     if (rv == TSS2_RC_SUCCESS)
-        rv = run_policy(link, policy, session);
+        rv = tpm2_meet(link, policy, meeting, session);
     if (rv == TSS2_RC_SUCCESS && policy->auth)
         rv = give_auth(link, object, auth);
     if (rv == TSS2_RC_SUCCESS)
@@ -301,9 +280,11 @@ unseal_object(struct tpm2_link *link, const struct tpm2_policy *policy, const st
 }
 
 enum attest_rc
-tpm2_unseal(struct tpm2_link *link, const struct tpm2_policy *policy, const struct secret *auth,
-            const struct tpm2_sealed *sealed, struct secret *ret, struct attest_error *err)
+tpm2_unseal_approved(struct tpm2_link *link, const struct tpm2_policy *policy,
+                     const struct tpm2_approval *approval, const struct secret *auth,
+                     const struct tpm2_sealed *sealed, struct secret *ret, struct attest_error *err)
 {
+    struct tpm2_meeting meeting;
     TPM2B_PUBLIC public_part = {0};
     TPM2B_PRIVATE private_part = {0};
     enum attest_rc rc = check_policy(policy, auth, err);
@@ -311,7 +292,8 @@ tpm2_unseal(struct tpm2_link *link, const struct tpm2_policy *policy, const stru
         return rc;
     if (!unmarshal(sealed, policy, &public_part, &private_part))
         return error_set(err, ATTEST_E_CORRUPT, "the sealed key is not one under this policy");
-    if (policy->pcrs && (rc = check_pcrs(link, policy, err)))
+    if ((policy->pcrs && (rc = check_pcrs(link, policy, approval, err))) ||
+        (rc = tpm2_meet_prepare(link, policy, approval, &meeting, err)))
         return rc;
     ESYS_TR object = ESYS_TR_NONE;
     TSS2_RC rv = TPM2_CALL(link, Esys_Load(link->esys, link->primary, link->session, ESYS_TR_NONE,
@@ -320,7 +302,7 @@ tpm2_unseal(struct tpm2_link *link, const struct tpm2_policy *policy, const stru
         return tpm2_error(err, "TPM2_Load", rv);
     tpm2_link_keep(link, object);
     struct secret secret = {0};
-    rv = unseal_object(link, policy, auth, object, &secret);
+    rv = unseal_object(link, policy, &meeting, auth, object, &secret);
     tpm2_link_drop(link, &object);
     if (tpm2_rc_base(rv) == TPM2_RC_LOCKOUT)
         return tpm2_lockout_error(link, "TPM2_Unseal", err);
@@ -332,4 +314,11 @@ tpm2_unseal(struct tpm2_link *link, const struct tpm2_policy *policy, const stru
     }
     *ret = secret;
     return ATTEST_OK;
+}
+
+enum attest_rc
+tpm2_unseal(struct tpm2_link *link, const struct tpm2_policy *policy, const struct secret *auth,
+            const struct tpm2_sealed *sealed, struct secret *ret, struct attest_error *err)
+{
+    return tpm2_unseal_approved(link, policy, NULL, auth, sealed, ret, err);
 }

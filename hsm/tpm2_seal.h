@@ -2,8 +2,8 @@
 #ifndef HSM_TPM2_SEAL_H
 #define HSM_TPM2_SEAL_H
 
+#include "hsm/tpm2_approval.h"
 #include "hsm/tpm2_link.h"
-#include "hsm/tpm2_policy.h"
 
 /*
  * A secret sealed by the TPM: it gives it back only to who meets the policy, and only on the same
@@ -43,5 +43,14 @@ enum attest_rc tpm2_seal(struct tpm2_link *link, const struct tpm2_policy *polic
 enum attest_rc tpm2_unseal(struct tpm2_link *link, const struct tpm2_policy *policy,
                            const struct secret *auth, const struct tpm2_sealed *sealed,
                            struct secret *ret, struct attest_error *err);
+
+/*
+ * The same by an approval, for a policy with an approver; NULL: by what was recorded. Also
+ * ATTEST_E_DENIED: not his, not for this state, or revoked by one with a higher serial.
+ */
+enum attest_rc tpm2_unseal_approved(struct tpm2_link *link, const struct tpm2_policy *policy,
+                                    const struct tpm2_approval *approval, const struct secret *auth,
+                                    const struct tpm2_sealed *sealed, struct secret *ret,
+                                    struct attest_error *err);
 
 #endif

@@ -70,6 +70,7 @@ tpm2_sealing_reseal(const struct keystore_config *config, struct attest_error *e
         .link = link_config(config),
         .path = config->sealed_path,
         .pin = config->pin,
+        .approver = config->approver,
     };
     enum attest_rc rc = tpm2_store_open(&store, &c, err);
     if (rc)

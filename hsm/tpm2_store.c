@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "hsm/tpm2_ak.h"
 #include "hsm/tpm2_draft.h"
+#include "hsm/tpm2_unlock.h"
 
 /* ---- the TPM ---- */
 
@@ -43,6 +44,32 @@ seal_new_key(struct tpm2_link *link, const struct tpm2_store_config *config, str
     return tpm2_seal(link, &d->file->policy, auth_of(config), &wrapping, &d->file->sealed, err);
 }
 
+/*
+ * What is configured, as the machine is now. An approval counter that is there already goes on: the
+ * serials of approvals never start anew.
+ */
+static enum attest_rc
+policy_now(struct tpm2_link *link, const struct tpm2_store_config *config, uint32_t pcrs,
+           struct tpm2_draft *d, struct attest_error *err)
+{
+    const struct tpm2_policy before = d->file->policy;
+    struct tpm2_policy *policy = &d->file->policy;
+    *policy = (struct tpm2_policy){
+        .pcrs = pcrs, .auth = auth_of(config) != NULL, .approved = config->approver != NULL};
+    enum attest_rc rc = tpm2_pcrs_read(link, pcrs, policy->values, err);
+    if (rc || !policy->approved)
+        return rc;
+    if (!pcrs)
+        return error_set(err, ATTEST_E_CONFIG, "an approver needs PCRs to approve values of");
+    struct tpm2_approver *a = &policy->approver;
+    memcpy(a->point, config->approver, sizeof(a->point));
+    tpm2_approval_ref(link->primary_name, a->ref);
+    a->counter = before.approver.counter;
+    rc = before.approved ? tpm2_counter_read_owner(link, a->counter, &a->serial, err)
+                         : tpm2_unlock_counter(link, &d->secrets.authority, policy, err);
+    return rc ? rc : tpm2_approvals_mkdir(config->path, err);
+}
+
 /* ---- making ---- */
 
 static enum attest_rc
@@ -51,7 +78,8 @@ make_counter(struct tpm2_link *link, struct tpm2_draft *d, struct attest_error *
     uint8_t auth[TPM2_AUTH_VALUE_LEN];
     if (!tpm2_auth_value(&d->secrets.authority, TPM2_AUTH_COUNTER, auth))
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
-    enum attest_rc rc = tpm2_counter_create(link, auth, &d->file->counter, &d->file->serial, err);
+    enum attest_rc rc =
+        tpm2_counter_create(link, auth, false, &d->file->counter, &d->file->serial, err);
     secret_wipe(auth, sizeof(auth));
     return rc;
 }
@@ -65,6 +93,13 @@ write_new(const struct tpm2_store_config *config, struct tpm2_draft *d, struct a
     return rc ? rc : file_create(config->path, TPM2_FILE_MODE, buf_view(&bytes), err);
 }
 
+static void
+remove_approvals(struct tpm2_link *link, const struct tpm2_draft *d)
+{
+    if (d->file->policy.approver.counter)
+        tpm2_counter_remove(link, d->file->policy.approver.counter);
+}
+
 enum attest_rc
 tpm2_store_create(const struct tpm2_store_config *config, const char *pcrs,
                   struct attest_error *err)
@@ -74,18 +109,22 @@ tpm2_store_create(const struct tpm2_store_config *config, const char *pcrs,
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
     if (access(config->path, F_OK) == 0)
         return error_set(err, ATTEST_E_EXISTS, "%s: there are sealed keys already", config->path);
-    struct tpm2_policy *policy = &d.file->policy;
-    policy->auth = auth_of(config) != NULL;
-    enum attest_rc rc = tpm2_pcrs_parse(pcrs, &policy->pcrs, err);
+    uint32_t chosen;
+    enum attest_rc rc = tpm2_pcrs_parse(pcrs, &chosen, err);
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
     if (rc || (rc = connect_tpm(config, NULL, &link, err)) ||
-        (rc = tpm2_pcrs_read(link, policy->pcrs, policy->values, err)) ||
-        (rc = tpm2_random(link, &d.secrets.authority, TPM2_AUTHORITY_LEN, err)) ||
-        (rc = seal_new_key(link, config, &d, err)) || (rc = make_counter(link, &d, err)))
+        (rc = tpm2_random(link, &d.secrets.authority, TPM2_AUTHORITY_LEN, err)))
         return rc;
+    if ((rc = policy_now(link, config, chosen, &d, err)) ||
+        (rc = seal_new_key(link, config, &d, err)) || (rc = make_counter(link, &d, err))) {
+        remove_approvals(link, &d);
+        return rc;
+    }
     memcpy(d.file->primary_name, link->primary_name, TPM2_NAME_LEN);
-    if ((rc = write_new(config, &d, err)))
+    if ((rc = write_new(config, &d, err))) {
         tpm2_counter_remove(link, d.file->counter);
+        remove_approvals(link, &d);
+    }
     return rc;
 }
 
@@ -121,9 +160,14 @@ static enum attest_rc
 unseal_file(struct tpm2_store *store, struct tpm2_link *link, struct slice bytes,
             struct tpm2_draft *d, struct attest_error *err)
 {
-    enum attest_rc rc = tpm2_unseal(link, &d->file->policy, auth_of(&store->config),
-                                    &d->file->sealed, &d->secrets.wrapping, err);
-    return rc ? rc : tpm2_box_open(d->file, bytes, &d->secrets, err);
+    AUTO(tpm2_unlock) struct tpm2_unlock unlock = {0};
+    enum attest_rc rc = tpm2_unlock_look(link, d->file, store->config.path, &unlock, err);
+    if (rc || (rc = tpm2_unlock_error(&unlock, err)) ||
+        (rc = tpm2_unseal_approved(link, &d->file->policy, unlock.approval, auth_of(&store->config),
+                                   &d->file->sealed, &d->secrets.wrapping, err)) ||
+        (rc = tpm2_box_open(d->file, bytes, &d->secrets, err)))
+        return rc;
+    return tpm2_unlock_accept(link, d->file, &d->secrets.authority, &unlock, err);
 }
 
 /* What a crash kept from taking PATH's place: PATH.new, if the counter has come to it. */
@@ -375,12 +419,15 @@ tpm2_store_reseal(struct tpm2_store *store, const char *pcrs, struct attest_erro
     enum attest_rc rc = pcrs ? tpm2_pcrs_parse(pcrs, &chosen, err) : ATTEST_OK;
     if (rc || (rc = begin(store, &link, &d, err)))
         return rc;
-    struct tpm2_policy *policy = &d.file->policy;
-    *policy = (struct tpm2_policy){.pcrs = chosen, .auth = auth_of(&store->config) != NULL};
-    if ((rc = tpm2_pcrs_read(link, policy->pcrs, policy->values, err)) ||
-        (rc = seal_new_key(link, &store->config, &d, err)))
+    bool had = d.file->policy.approved;
+    uint32_t counter = d.file->policy.approver.counter;
+    if ((rc = policy_now(link, &store->config, chosen, &d, err)) ||
+        (rc = seal_new_key(link, &store->config, &d, err)) ||
+        (rc = tpm2_draft_commit(store, link, &d, err)))
         return rc;
-    return tpm2_draft_commit(store, link, &d, err);
+    if (had && !store->file->policy.approved)
+        tpm2_counter_remove(link, counter);
+    return ATTEST_OK;
 }
 
 enum attest_rc

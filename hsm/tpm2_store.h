@@ -23,6 +23,9 @@ struct tpm2_store_config {
     struct tpm2_link_config link; /* primary_name is the file's */
     const char *path;
     const struct secret *pin; /* the authorization value; NULL or empty: none */
+    /* x and y of the approver's P-256 key, for create and reseal; NULL: no approver. Approvals are
+       taken from PATH.approvals (tpm2_approvals.h). */
+    const uint8_t *approver;
 };
 
 struct tpm2_store {
@@ -76,7 +79,8 @@ enum attest_rc tpm2_store_remove(struct tpm2_store *store, const uint8_t id[KEYS
 
 /*
  * Puts all keys under a new wrapping key, sealed to what these PCRs hold now (NULL: the same ones
- * as before) and to the PIN where there is one. ATTEST_E_ARGUMENT when that asks for nothing.
+ * as before), to the PIN where there is one, and to the approver. ATTEST_E_ARGUMENT when that asks
+ * for nothing.
  */
 enum attest_rc tpm2_store_reseal(struct tpm2_store *store, const char *pcrs,
                                  struct attest_error *err);

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "hsm/approver_key.h"
+#include "hsm/tpm2_approvals.h"
+#include "hsm/tpm2_meet.h"
+#include "hsm/tpm2_seal.h"
+#include "hsm/tpm2_store.h"
+#include "tests/support/leftovers.h"
+#include "tests/support/swtpm_esys.h"
+
+/* Approvals of PCR values: what is read, what the TPM accepts, and what it refuses by itself. */
+
+static struct swtpm tpm;
+static char path[192], ours[192], foreign[192];
+static uint8_t approver[ES256_POINT_LEN];
+static unsigned commands, die_at; /* the die_at'th command from here meets no TPM; 0: none */
+static struct key_ref first;
+
+static void
+count_command(void *ctx, bool command_starts)
+{
+    (void)ctx;
+    if (command_starts && ++commands == die_at)
+        swtpm_cut(&tpm);
+}
+
+static struct tpm2_store_config
+config(void)
+{
+    return (struct tpm2_store_config){
+        .link = {.tcti = tpm.tcti, .beat = count_command}, .path = path, .approver = approver};
+}
+
+static void
+make_key(char key[192], const char *name)
+{
+    char command[512];
+    snprintf(key, 192, "%s/%s.pem", tpm.dir, name);
+    snprintf(command, sizeof(command),
+             "umask 077; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out %s "
+             "2>/dev/null && openssl pkey -in %s -pubout -out %s.pub",
+             key, key, key);
+    assert_int_equal(system(command), 0);
+}
+
+static void
+sign(struct tpm2_approval *a, const char *key)
+{
+    uint8_t message[TPM2_APPROVAL_MESSAGE_LEN], point[ES256_POINT_LEN];
+    struct attest_error err = {0};
+    const struct slice msg = {(const char *)message, sizeof(message)};
+    tpm2_approval_message(a, message);
+    if (approver_key_sign(key, msg, a->signature, point, &err))
+        fail_msg("%s", err.text);
+    a->has_signature = true;
+}
+
+static void
+put(const struct tpm2_approval *a, const char *name)
+{
+    char file[300];
+    AUTO(buf) struct buf text;
+    buf_init(&text, TPM2_APPROVAL_MAX);
+    tpm2_approval_write(a, &text);
+    assert_int_equal(buf_rc(&text), ATTEST_OK);
+    snprintf(file, sizeof(file), "%s.approvals/%s.json", path, name);
+    assert_int_equal(file_replace(file, 0600, buf_view(&text), NULL), ATTEST_OK);
+}
+
+static void
+drop(const char *name)
+{
+    char file[300];
+    snprintf(file, sizeof(file), "%s.approvals/%s.json", path, name);
+    assert_int_equal(unlink(file), 0);
+}
+
+/* Not signed yet; for what PCR 7 and 11 hold now. */
+static struct tpm2_approval
+request(const struct tpm2_file *file, uint64_t serial)
+{
+    struct tpm2_approval a = {
+        .counter = file->policy.approver.counter, .serial = serial, .pcrs = file->policy.pcrs};
+    const struct tpm2_link_config c = {.tcti = tpm.tcti};
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    memcpy(a.tpm, file->primary_name, sizeof(a.tpm));
+    assert_int_equal(tpm2_link_open(&c, &link, NULL), ATTEST_OK);
+    assert_int_equal(tpm2_pcrs_read(link, a.pcrs, a.values, NULL), ATTEST_OK);
+    return a;
+}
+
+static struct tpm2_file *
+read_sealed(void)
+{
+    AUTO(buf) struct buf bytes;
+    struct tpm2_file *file = NULL;
+    buf_init(&bytes, TPM2_FILE_MAX);
+    assert_int_equal(file_read(path, TPM2_FILE_MAX, &bytes, NULL), ATTEST_OK);
+    assert_int_equal(tpm2_file_read(buf_view(&bytes), &file, NULL), ATTEST_OK);
+    return file;
+}
+
+static uint64_t
+shown(void)
+{
+    const struct tpm2_link_config c = {.tcti = tpm.tcti};
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    AUTO(tpm2_file) struct tpm2_file *file = read_sealed();
+    uint64_t value = 0;
+    assert_int_equal(tpm2_link_open(&c, &link, NULL), ATTEST_OK);
+    assert_int_equal(tpm2_counter_read_owner(link, file->policy.approver.counter, &value, NULL),
+                     ATTEST_OK);
+    return value;
+}
+
+static enum attest_rc
+open_now(struct attest_error *err)
+{
+    struct tpm2_store store;
+    const struct tpm2_store_config c = config();
+    uint8_t sig[ED25519_SIG_LEN];
+    enum attest_rc rc = tpm2_store_open(&store, &c, err);
+    if (!rc) {
+        assert_int_equal(tpm2_store_sign(&store, &first, (struct slice){"x", 1}, sig), ATTEST_OK);
+        swtpm_secret(&tpm, "wrapping", store.wrapping.p, store.wrapping.len);
+        swtpm_secret(&tpm, "authority", store.authority.p, store.authority.len);
+    }
+    tpm2_store_close(&store);
+    return rc;
+}
+
+static enum attest_rc
+create(void)
+{
+    const struct tpm2_store_config c = config();
+    unlink(path);
+    return tpm2_store_create(&c, "sha256:7,11", NULL);
+}
+
+static void
+begin(void)
+{
+    struct tpm2_store store;
+    const struct tpm2_store_config c = config();
+    uint8_t id[KEYSTORE_ID_LEN];
+    random_bytes(id, sizeof(id));
+    assert_int_equal(create(), ATTEST_OK);
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    assert_int_equal(tpm2_store_add(&store, id, "token", "a key", &first, NULL), ATTEST_OK);
+    tpm2_store_close(&store);
+}
+
+static void
+reads_what_it_writes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to;
+    } changes[] = {
+        {"approval/1", "approval/2"},
+        {"\"tpm\":\"000b", "\"tpm\":\"00"},
+        {"\"serial\":5", "\"serial\":0"},
+        {"\"serial\":5", "\"serial\":-1"},
+        {"\"serial\":5", "\"serial\":5.0"},
+        {"\"serial\":5,", ""},
+        {"\"7\":", "\"24\":"},
+        {"\"7\":", "\"07\":"},
+        {"\"11\":", "\"7\":"},
+        {"\"serial\"", "\"more\":1,\"serial\""},
+        {"\"01a77e10\"", "\"01A77E10\""},
+        {"\"01a77e10\"", "1"},
+        {"}\n", "} x"},
+        {"\"pcrs\":{", "\"pcrs\":{},\"x\":{"},
+        {"{\"type\"", "[\"type\""},
+    };
+    struct tpm2_approval a = {.counter = 0x01a77e10, .serial = 5, .pcrs = 0x880}, back;
+    a.tpm[1] = 11;
+    memset(a.values[7], 0xab, SHA256_LEN);
+    AUTO(buf) struct buf text;
+    buf_init(&text, TPM2_APPROVAL_MAX);
+    tpm2_approval_write(&a, &text);
+    assert_int_equal(tpm2_approval_read(buf_view(&text), &back, NULL), ATTEST_OK);
+    assert_memory_equal(&a, &back, sizeof(a));
+    sign(&a, ours);
+    buf_reset(&text);
+    tpm2_approval_write(&a, &text);
+    assert_int_equal(tpm2_approval_read(buf_view(&text), &back, NULL), ATTEST_OK);
+    assert_memory_equal(&a, &back, sizeof(a));
+    assert_true(buf_terminate(&text));
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        const char *at = strstr(text.p, changes[i].from);
+        struct attest_error err = {0};
+        assert_non_null(at);
+        AUTO(buf) struct buf other;
+        buf_init(&other, TPM2_APPROVAL_MAX);
+        buf_append(&other, text.p, (size_t)(at - text.p));
+        buf_str(&other, changes[i].to);
+        buf_str(&other, at + strlen(changes[i].from));
+        if (tpm2_approval_read(buf_view(&other), &back, &err) != ATTEST_E_MALFORMED)
+            fail_msg("accepted: %s", changes[i].to);
+        assert_true(*err.text);
+    }
+}
+
+static void
+every_member_is_signed(void **state)
+{
+    (void)state;
+    struct tpm2_approval a = {.counter = 0x01a77e10, .serial = 5, .pcrs = 0x880};
+    struct tpm2_policy policy = {.approved = true, .approver.counter = a.counter};
+    memcpy(policy.approver.point, approver, sizeof(approver));
+    sign(&a, ours);
+    assert_int_equal(tpm2_approval_judge(&a, &policy, a.tpm, 5, a.values), TPM2_APPROVAL_FITS);
+    assert_int_equal(tpm2_approval_judge(&a, &policy, a.tpm, 6, a.values), TPM2_APPROVAL_REVOKED);
+    struct tpm2_approval b = a;
+    b.serial++;
+    assert_int_equal(tpm2_approval_judge(&b, &policy, a.tpm, 5, a.values),
+                     TPM2_APPROVAL_NOT_SIGNED);
+    b = a;
+    b.pcrs |= 1;
+    assert_int_equal(tpm2_approval_judge(&b, &policy, a.tpm, 5, a.values),
+                     TPM2_APPROVAL_NOT_SIGNED);
+    b = a;
+    b.values[7][0] ^= 1;
+    assert_int_equal(tpm2_approval_judge(&b, &policy, a.tpm, 5, b.values),
+                     TPM2_APPROVAL_NOT_SIGNED);
+    b = a;
+    b.tpm[5] ^= 1;
+    assert_int_equal(tpm2_approval_judge(&b, &policy, b.tpm, 5, a.values),
+                     TPM2_APPROVAL_NOT_SIGNED);
+    b = a;
+    b.counter = policy.approver.counter = 0x01a77e11;
+    assert_int_equal(tpm2_approval_judge(&b, &policy, a.tpm, 5, a.values),
+                     TPM2_APPROVAL_NOT_SIGNED);
+    policy.approver.counter = a.counter;
+    a.serial = 5 + TPM2_APPROVAL_JUMP_MAX + 1;
+    sign(&a, ours);
+    assert_int_equal(tpm2_approval_judge(&a, &policy, a.tpm, 5, a.values), TPM2_APPROVAL_TOO_FAR);
+}
+
+/* An update that moved a PCR: before it the approval changes nothing, after it, it opens. */
+static void
+an_approval_opens_after_an_update(void **state)
+{
+    (void)state;
+    struct attest_error err = {0};
+    begin();
+    uint64_t before = shown();
+    assert_int_equal(open_now(&err), ATTEST_OK);
+    swtpm_extend(&tpm, 11);
+    assert_int_equal(open_now(&err), ATTEST_E_DENIED);
+    assert_non_null(strstr(err.text, "PCR 11 "));
+    assert_non_null(strstr(err.text, "none of 0 approvals"));
+    AUTO(tpm2_file) struct tpm2_file *file = read_sealed();
+    struct tpm2_approval a = request(file, before + 2);
+    put(&a, "unsigned");
+    assert_int_equal(open_now(&err), ATTEST_E_DENIED);
+    sign(&a, foreign);
+    put(&a, "foreign");
+    assert_int_equal(open_now(&err), ATTEST_E_DENIED);
+    assert_non_null(strstr(err.text, "none of 2 approvals"));
+    sign(&a, ours);
+    put(&a, "ours");
+    assert_int_equal(open_now(&err), ATTEST_OK);
+    assert_int_equal(shown(), before + 2);
+    assert_int_equal(open_now(&err), ATTEST_OK);
+    assert_int_equal(shown(), before + 2);
+    assert_int_equal(swtpm_loaded(&tpm), 0);
+    /* The one before is revoked, and so is what was recorded: the update cannot be undone. */
+    struct tpm2_approval old = request(file, before + 1);
+    sign(&old, ours);
+    put(&old, "old");
+    drop("ours");
+    assert_int_equal(open_now(&err), ATTEST_E_DENIED);
+    swtpm_off(&tpm);
+    assert_true(swtpm_on(&tpm));
+    assert_int_equal(open_now(&err), ATTEST_E_DENIED);
+    assert_non_null(strstr(err.text, "revoked by a later approval"));
+    drop("old");
+    drop("foreign");
+    drop("unsigned");
+}
+
+/* One for each state, with the same serial: back and forth. */
+static void
+approvals_of_one_serial_stand_together(void **state)
+{
+    (void)state;
+    begin();
+    uint64_t serial = shown() + 1;
+    AUTO(tpm2_file) struct tpm2_file *file = read_sealed();
+    struct tpm2_approval a = request(file, serial);
+    sign(&a, ours);
+    put(&a, "old-kernel");
+    swtpm_extend(&tpm, 11);
+    struct tpm2_approval b = request(file, serial);
+    sign(&b, ours);
+    put(&b, "new-kernel");
+    assert_int_equal(open_now(NULL), ATTEST_OK);
+    assert_int_equal(shown(), serial);
+    swtpm_off(&tpm);
+    assert_true(swtpm_on(&tpm));
+    assert_int_equal(open_now(NULL), ATTEST_OK);
+    assert_int_equal(shown(), serial);
+    drop("old-kernel");
+    drop("new-kernel");
+}
+
+static enum attest_rc
+unseal_by(const struct tpm2_file *file, const struct tpm2_approval *a, const struct tpm2_meeting *m)
+{
+    const struct tpm2_link_config c = {.tcti = tpm.tcti};
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    AUTO(secret) struct secret back = {0};
+    assert_int_equal(tpm2_link_open(&c, &link, NULL), ATTEST_OK);
+    if (!m)
+        return tpm2_unseal_approved(link, &file->policy, a, NULL, &file->sealed, &back, NULL);
+    ESYS_TR session;
+    assert_int_equal(tpm2_link_session(link, TPM2_SE_POLICY, &session), 0);
+    TSS2_RC rv = tpm2_meet(link, &file->policy, m, session);
+    return rv ? tpm2_error(NULL, "", rv) : ATTEST_OK;
+}
+
+/* None of our own looks in the way. */
+static void
+the_tpm_refuses_by_itself(void **state)
+{
+    (void)state;
+    begin();
+    uint64_t serial = shown() + 2;
+    AUTO(tpm2_file) struct tpm2_file *file = read_sealed();
+    struct tpm2_approval a = request(file, serial), other;
+    sign(&a, ours);
+    assert_int_equal(unseal_by(file, &a, NULL), ATTEST_OK);
+    /* Of another approver. */
+    other = a;
+    sign(&other, foreign);
+    assert_int_equal(unseal_by(file, &other, NULL), ATTEST_E_DENIED);
+    /* Signed by ours, with the serial or a value changed afterwards. */
+    other = a;
+    other.serial++;
+    assert_int_equal(unseal_by(file, &other, NULL), ATTEST_E_DENIED);
+    /* For a state that is not: with the values that are there nothing fits the signature. */
+    swtpm_extend(&tpm, 11);
+    struct tpm2_approval now = request(file, serial);
+    memcpy(now.signature, a.signature, sizeof(now.signature));
+    now.has_signature = true;
+    assert_int_equal(unseal_by(file, &now, NULL), ATTEST_E_DENIED);
+    /* And with the right ticket the session has come to another digest. */
+    struct tpm2_meeting meeting = {0};
+    {
+        const struct tpm2_link_config c = {.tcti = tpm.tcti};
+        AUTO(tpm2_link) struct tpm2_link *link = NULL;
+        assert_int_equal(tpm2_link_open(&c, &link, NULL), ATTEST_OK);
+        assert_int_equal(tpm2_meet_prepare(link, &file->policy, &a, &meeting, NULL), ATTEST_OK);
+    }
+    assert_int_equal(unseal_by(file, &a, &meeting), ATTEST_E_DENIED);
+    /* By what was recorded neither. */
+    meeting = (struct tpm2_meeting){0};
+    assert_int_equal(unseal_by(file, NULL, &meeting), ATTEST_E_DENIED);
+    /* An older one, after a newer one was used. */
+    now = request(file, serial + 1);
+    sign(&now, ours);
+    put(&now, "newer");
+    assert_int_equal(open_now(NULL), ATTEST_OK);
+    other = request(file, serial);
+    sign(&other, ours);
+    assert_int_equal(unseal_by(file, &other, NULL), ATTEST_E_DENIED);
+    assert_int_equal(unseal_by(file, &now, NULL), ATTEST_OK);
+    assert_int_equal(swtpm_loaded(&tpm), 0);
+    drop("newer");
+}
+
+static enum attest_rc
+seal_anew(void)
+{
+    struct tpm2_store store;
+    const struct tpm2_store_config c = config();
+    enum attest_rc rc = tpm2_store_open(&store, &c, NULL);
+    if (!rc)
+        rc = tpm2_store_reseal(&store, NULL, NULL);
+    tpm2_store_close(&store);
+    return rc;
+}
+
+static enum attest_rc
+just_open(void)
+{
+    return open_now(NULL);
+}
+
+/* The TPM's power goes before each command in turn; afterwards there is something that opens. */
+static unsigned every_cut(enum attest_rc (*operation)(void))
+{
+    for (unsigned n = 1;; n++) {
+        commands = 0;
+        die_at = n;
+        enum attest_rc rc = operation();
+        bool reached = commands >= n;
+        die_at = 0;
+        if (!reached) {
+            assert_int_equal(rc, ATTEST_OK);
+            return n;
+        }
+        if (tpm.pid == 0)
+            assert_true(swtpm_on(&tpm));
+        swtpm_extend(&tpm, 11); /* the state after the update */
+        assert_int_equal(open_now(NULL), ATTEST_OK);
+        swtpm_off(&tpm);
+        assert_true(swtpm_on(&tpm));
+        swtpm_extend(&tpm, 11);
+    }
+}
+
+static void
+a_cut_leaves_what_opens(void **state)
+{
+    (void)state;
+    swtpm_off(&tpm);
+    assert_true(swtpm_on(&tpm));
+    begin();
+    AUTO(tpm2_file) struct tpm2_file *file = read_sealed();
+    swtpm_off(&tpm);
+    assert_true(swtpm_on(&tpm));
+    swtpm_extend(&tpm, 11);
+    struct tpm2_approval a = request(file, shown() + 4);
+    sign(&a, ours);
+    put(&a, "update");
+    assert_in_range(every_cut(just_open), 10, 60);
+    assert_int_equal(shown(), a.serial);
+    swtpm_off(&tpm);
+    assert_true(swtpm_on(&tpm));
+    swtpm_extend(&tpm, 11);
+    assert_in_range(every_cut(seal_anew), 20, 80);
+    /* Sealed to what is now: without approvals, and without asking for one again. */
+    drop("update");
+    swtpm_off(&tpm);
+    assert_true(swtpm_on(&tpm));
+    assert_int_equal(open_now(NULL), ATTEST_E_DENIED);
+    swtpm_extend(&tpm, 11);
+    assert_int_equal(open_now(NULL), ATTEST_OK);
+}
+
+int
+main(void)
+{
+    if (crypto_init(NULL) || !swtpm_start(&tpm) || system("command -v openssl >/dev/null") != 0) {
+        fprintf(stderr, "no swtpm or no openssl here: apt-get install swtpm openssl\n");
+        return 77;
+    }
+    snprintf(path, sizeof(path), "%s/sealed.keys", tpm.dir);
+    char public_key[200];
+    make_key(ours, "ours");
+    make_key(foreign, "foreign");
+    snprintf(public_key, sizeof(public_key), "%s.pub", ours);
+    assert_int_equal(approver_key_public(public_key, approver, NULL), ATTEST_OK);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_what_it_writes),
+        cmocka_unit_test(every_member_is_signed),
+        cmocka_unit_test(an_approval_opens_after_an_update),
+        cmocka_unit_test(approvals_of_one_serial_stand_together),
+        cmocka_unit_test(the_tpm_refuses_by_itself),
+        cmocka_unit_test(a_cut_leaves_what_opens),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    swtpm_stop(&tpm);
+    return failed;
+}
