@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <openssl/crypto.h>
 #include <sodium.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,13 +26,48 @@ secret_copy(const void *p, size_t len)
     return s;
 }
 
+#ifdef M_PERTURB
+/* Small pieces go back past that. Those that hold copies of secrets are OpenSSL's. */
+static void
+openssl_free(void *p, const char *file, int line)
+{
+    (void)file, (void)line;
+    if (p)
+        secret_wipe(p, malloc_usable_size(p));
+    free(p);
+}
+
+static void *
+openssl_malloc(size_t len, const char *file, int line)
+{
+    (void)file, (void)line;
+    return len ? malloc(len) : NULL;
+}
+
+static void *
+openssl_realloc(void *p, size_t len, const char *file, int line)
+{
+    size_t had = p ? malloc_usable_size(p) : 0;
+    void *moved = openssl_malloc(len, file, line);
+    if (moved && had)
+        memcpy(moved, p, had < len ? had : len);
+    if (moved || len == 0)
+        openssl_free(p, file, line);
+    return moved;
+}
+
 void
 secret_wipe_freed(void)
 {
-#ifdef M_PERTURB
     mallopt(M_PERTURB, 0xa5);
-#endif
+    (void)CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free);
 }
+#else
+void
+secret_wipe_freed(void)
+{
+}
+#endif
 
 #ifdef __x86_64__
 #define XMM                                                                                        \

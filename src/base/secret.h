@@ -22,8 +22,9 @@ struct secret secret_copy(const void *p, size_t len);
 void secret_free(struct secret *s);
 /*
  * From here on all memory of the heap is written over as it is freed: libraries that are handed a
- * secret keep copies and free them as they are. Once, at the start of a program that has any; where
- * the C library is not glibc it does nothing.
+ * secret keep copies and free them as they are. Once, at the start of a program that has any,
+ * before anything else, or OpenSSL's memory is left out; where the C library is not glibc it does
+ * nothing.
  */
 void secret_wipe_freed(void);
 /* Wipes ordinary memory in a way that the compiler keeps. */
