@@ -50,6 +50,11 @@ swtpm_kill() {
     exit 1
 }
 
+# swtpm_cut N: as a power cut does, it ends before the Nth command that comes by TCTI from now on.
+swtpm_cut() {
+    printf '%d %d\n' "$1" "$swtpm_pid" >"$dir/cut.new" && mv "$dir/cut.new" "$dir/bus.log.cut"
+}
+
 swtpm_off() {
     tpm2_shutdown -T "$TCTI_PLAIN" -c || return 1
     swtpm_kill

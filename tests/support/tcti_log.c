@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -12,6 +15,9 @@
  * 1.0), which the loader takes by its path: "/path/tcti_log.so:FILE,TCTI". Each message is added
  * to FILE behind a '>' (to the TPM) or '<' and its length, four bytes, the highest first. FILE has
  * no comma in its name. A message that cannot be written down is not sent.
+ *
+ * A power cut at a chosen moment: where a file FILE.cut says "N PID", process PID is killed before
+ * the Nth command from then on, whoever sends it, and the file is removed.
  */
 
 #define LOG_MAGIC UINT64_C(0x61747463746c6f67)
@@ -20,6 +26,7 @@ struct tcti_log {
     TSS2_TCTI_CONTEXT_COMMON_CURRENT common;
     TSS2_TCTI_CONTEXT *inner;
     int fd;
+    char *cut_path;
 };
 
 static struct tcti_log *
@@ -39,12 +46,36 @@ write_down(struct tcti_log *log, char direction, const uint8_t *p, size_t len)
                                                                      : TSS2_TCTI_RC_IO_ERROR;
 }
 
+static void
+count_down(const char *path)
+{
+    int n = 0, pid = 0;
+    FILE *in = fopen(path, "re");
+    if (!in)
+        return;
+    bool whole = fscanf(in, "%d %d", &n, &pid) == 2;
+    fclose(in);
+    if (!whole || pid <= 1)
+        return;
+    if (n <= 1) {
+        unlink(path);
+        kill(pid, SIGKILL);
+        return;
+    }
+    FILE *out = fopen(path, "we");
+    if (!out)
+        return;
+    fprintf(out, "%d %d\n", n - 1, pid);
+    fclose(out);
+}
+
 static TSS2_RC
 transmit(TSS2_TCTI_CONTEXT *tcti, size_t len, const uint8_t *command)
 {
     struct tcti_log *log = log_of(tcti);
     if (!log || !command)
         return TSS2_TCTI_RC_BAD_REFERENCE;
+    count_down(log->cut_path);
     TSS2_RC rv = write_down(log, '>', command, len);
     return rv ? rv : Tss2_Tcti_Transmit(log->inner, len, command);
 }
@@ -70,6 +101,7 @@ finalize(TSS2_TCTI_CONTEXT *tcti)
         return;
     Tss2_TctiLdr_Finalize(&log->inner);
     close(log->fd);
+    free(log->cut_path);
 }
 
 static TSS2_RC
@@ -117,12 +149,15 @@ init(TSS2_TCTI_CONTEXT *tcti, size_t *size, const char *config)
     if (!path)
         return TSS2_TCTI_RC_MEMORY;
     log->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    free(path);
-    if (log->fd < 0)
+    if (log->fd < 0 || asprintf(&log->cut_path, "%s.cut", path) < 0) {
+        free(path);
         return TSS2_TCTI_RC_IO_ERROR;
+    }
+    free(path);
     TSS2_RC rv = Tss2_TctiLdr_Initialize(comma + 1, &log->inner);
     if (rv) {
         close(log->fd);
+        free(log->cut_path);
         return rv;
     }
     log->common = (TSS2_TCTI_CONTEXT_COMMON_CURRENT){

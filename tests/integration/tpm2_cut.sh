@@ -1,0 +1,96 @@
+#!/bin/sh
+# The TPM loses its power before each command in turn while the daemon makes a key, destroys one, and
+# starts: what was asked for happens or does not, as attestctl says; minting goes on; and when the TPM
+# is back everything does.
+set -u
+dir=$(mktemp -d) || exit 1
+. "$top_srcdir/tests/support/expect.sh"
+. "$top_srcdir/tests/support/softhsm.sh"
+. "$top_srcdir/tests/support/signer.sh"
+. "$top_srcdir/tests/support/swtpm.sh"
+trap 'signer_kill; swtpm_kill; rm -rf "$dir"' EXIT
+ctl="$top_builddir/attestctl"
+
+# No PIN: a TPM counts a power cut after an authorization value as a wrong one.
+swtpm_start
+mkdir -p "$dir/state"
+printf '%s: %s\n' issuer "$issuer" keystore "\"tpm2:$TCTI\"" pcrs sha256:0,2,7,11 \
+    state_dir "$dir/state" signer_socket "$signer_socket" admin_socket "$admin_socket" \
+    development true >"$dir/signer.yaml"
+run "$ctl" hsm seal --config "$dir/signer.yaml"
+expect 0
+signer_start || exit 1
+signer_keys || complain "keys could not be made"
+swtpm_secrets_of_signer() {
+    cp "$dir/state/sealed.keys" "$dir/copy.keys"
+    swtpm_secrets_of "$dir/copy.keys"
+}
+
+mints() {
+    run signer_load --count 5 --in-flight 2
+    expect 0
+}
+tpm_back() {
+    swtpm_kill
+    swtpm_on || complain "swtpm does not come back"
+}
+kids() { "$ctl" key list --socket "$admin_socket" --json | grep -oE '"kid": *"[^"]*"' | sort -u; }
+
+# before_each NAME COMMAND…: the command with a power cut before its first, second, … message to the
+# TPM, until it ends without having come so far. Sets cuts.
+before_each() {
+    name=$1
+    shift
+    cuts=0
+    while [ $cuts -lt 60 ]; do
+        swtpm_cut $((cuts + 1))
+        run timeout 120 "$@"
+        [ $status -ne 124 ] || complain "$name: it hangs after cut $cuts"
+        if [ -e "$dir/bus.log.cut" ]; then
+            rm "$dir/bus.log.cut"
+            expect 0
+            return
+        fi
+        cuts=$((cuts + 1))
+        [ $status -eq 0 ] || [ -s "$dir/err" ] || [ -s "$dir/out" ] || complain "$name: it says nothing"
+        kill -0 "$signer_pid" || { complain "$name: the signer ended after cut $cuts"; cat "$dir/signer.log"; exit 1; }
+        mints
+        tpm_back
+    done
+    complain "$name: no end after $cuts cuts"
+}
+
+before_each "key generate" "$ctl" key generate --socket "$admin_socket" --purpose token
+[ $cuts -ge 5 ] || complain "key generate: only $cuts cuts"
+echo "key generate: $cuts cuts"
+swtpm_secrets_of_signer
+
+# A start: it ends with an error, or is there with all keys.
+all=$(kids)
+signer_stop
+cuts=0
+while [ $cuts -lt 60 ]; do
+    swtpm_cut $((cuts + 1))
+    signer_start >"$dir/start" || :
+    [ -e "$dir/bus.log.cut" ] && break
+    if [ -n "${signer_pid:-}" ] && kill -0 "$signer_pid" 2>/dev/null; then
+        mints
+        signer_stop
+    else
+        grep -q 'level=error' "$dir/signer.log" || complain "start: no error after cut $cuts"
+    fi
+    cuts=$((cuts + 1))
+    tpm_back
+done
+rm -f "$dir/bus.log.cut"
+[ $cuts -ge 5 ] && [ $cuts -lt 60 ] || complain "start: $cuts cuts"
+echo "start: $cuts cuts"
+[ "$(kids)" = "$all" ] || complain "after the cuts there are other keys"
+mints
+signer_stop
+run signer_log_verify
+expect 0
+left=$(tpm2_getcap -T "$TCTI_PLAIN" handles-transient; tpm2_getcap -T "$TCTI_PLAIN" handles-loaded-session)
+[ -z "$left" ] || complain "left in the TPM: $left"
+swtpm_secrets_of "$dir/state/sealed.keys"
+exit $failed
