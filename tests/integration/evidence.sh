@@ -149,6 +149,7 @@ signer_start || exit 1
 wait_for 20 sh -c 'sleep 1; "$0" verify-evidence --ak "$1/ak" --expect-pcrs "$1/pcrs" "$2"' "$attest" "$dir" "$url" ||
     complain "another attestation key after a restart"
 signer_stop
+swtpm_secrets_of "$dir/state/sealed.keys" "$dir/pin" # none crossed the bus, also not for quotes
 mv "$dir/state/sealed.keys" "$dir/state/old.keys"
 rm -f "$dir"/state/records.db* && rm -rf "$dir/state/log"
 "$top_builddir/attestctl" hsm seal --config "$dir/signer.yaml" >/dev/null || complain "not sealed anew"

@@ -36,6 +36,9 @@ main(int argc, char **argv)
     }
     print_secret("wrapping-key", store.wrapping.p, store.wrapping.len);
     print_secret("authority", store.authority.p, store.authority.len);
+    uint8_t auth[TPM2_AUTH_VALUE_LEN];
+    if (tpm2_auth_value(&store.authority, TPM2_AUTH_AK, auth))
+        print_secret("attestation-key-auth", auth, sizeof(auth));
     for (size_t i = 0; i < store.file->n_keys; i++) {
         char name[TPM2_PURPOSE_MAX + 32];
         snprintf(name, sizeof(name), "seed-%zu-%s", i, store.file->keys[i].purpose);
