@@ -47,9 +47,17 @@ mint() {
 # seen WHEN: of the keys that there are now. The file is copied because the signer holds it.
 seen() {
     mint
+    sleep 1.2 # one quote a second
+    ask 200 "http://127.0.0.1:$port/.well-known/attestation-evidence?nonce=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
     cp "$dir/state/sealed.keys" "$dir/copy.keys"
     "$top_builddir/tests/support/sealed_secrets" "$TCTI_PLAIN" "$dir/copy.keys" "$dir/pin" \
         >"$dir/now" || complain "$1: the sealed keys do not open"
+    # What uses the attestation key is derived anew for each quote, and wiped.
+    grep attestation-key "$dir/now" >"$dir/auth"
+    grep -v attestation-key "$dir/now" >"$dir/kept"
+    mv "$dir/kept" "$dir/now"
+    run "$find_secrets" "$dir/auth" pid "$signer_pid"
+    expect 0
     [ "$(grep -c seed "$dir/now")" -ge 3 ] || complain "$1: less than three seeds"
     cat "$dir/now" >>"$dir/secrets"
     swtpm_secret pin "$dir/pin"
