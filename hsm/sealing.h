@@ -3,7 +3,7 @@
 #define HSM_SEALING_H
 
 #include "hsm/keystore.h"
-#include "hsm/tpm2_policy.h"
+#include "hsm/tpm2_approvals.h"
 
 /*
  * What an operator does with sealed keys beside making them (keystore_create()). These connect to
@@ -25,6 +25,17 @@ struct seal_status {
     bool same_tpm;
     tpm2_pcr_values now;
     uint32_t moved; /* PCRs of the policy that are not what was recorded */
+    bool opens;     /* as far as PCRs and approvals say */
+    bool by_approval;
+    uint64_t shown; /* by the approval counter, with an approver; and what of what follows: */
+    bool recorded_revoked; /* by an approval that was used since */
+    size_t n_approvals;
+    struct {
+        char name[TPM2_APPROVAL_NAME_MAX + 1];
+        uint64_t serial; /* 0: unreadable */
+        enum tpm2_approval_verdict verdict;
+    } approvals[TPM2_APPROVALS_MAX];
+    struct tpm2_approval request; /* for the PCRs as they are, with the next serial */
     bool locked;
     uint32_t failed, failed_max, interval_s; /* hsm/tpm2_lockout.h */
 };

@@ -7,6 +7,7 @@
 #include "hsm/keystore_impl.h"
 #include "hsm/tpm2_lockout.h"
 #include "hsm/tpm2_store.h"
+#include "hsm/tpm2_unlock.h"
 
 static enum attest_rc
 read_sealed(const char *path, struct tpm2_file **ret, struct attest_error *err)
@@ -27,23 +28,56 @@ link_config(const struct keystore_config *config)
                                      .owner_auth = owner && owner->len > 0 ? owner : NULL};
 }
 
+static void
+take_approvals(const struct tpm2_unlock *unlock, struct seal_status *ret)
+{
+    const struct tpm2_policy *policy = &ret->policy;
+    if (!policy->approved)
+        return;
+    ret->shown = unlock->shown;
+    ret->recorded_revoked = unlock->shown > policy->approver.serial;
+    ret->n_approvals = unlock->approvals->n;
+    for (size_t i = 0; i < ret->n_approvals; i++) {
+        const struct tpm2_approvals_entry *e = &unlock->approvals->list[i];
+        memcpy(ret->approvals[i].name, e->name, sizeof(e->name));
+        ret->approvals[i].serial = e->approval.serial;
+        ret->approvals[i].verdict = e->verdict;
+    }
+    ret->request = (struct tpm2_approval){
+        .counter = policy->approver.counter, .serial = unlock->shown + 1, .pcrs = policy->pcrs};
+    memcpy(ret->request.tpm, ret->tpm_name, TPM2_NAME_LEN);
+    for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
+        if (policy->pcrs >> i & 1)
+            memcpy(ret->request.values[i], unlock->now[i], SHA256_LEN);
+    }
+}
+
 static enum attest_rc
-ask_tpm(const struct keystore_config *config, struct seal_status *ret, struct attest_error *err)
+ask_tpm(const struct keystore_config *config, const struct tpm2_file *file, struct seal_status *ret,
+        struct attest_error *err)
 {
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    AUTO(tpm2_unlock) struct tpm2_unlock unlock = {0};
     struct tpm2_lockout lockout;
     const struct tpm2_link_config c = link_config(config);
     enum attest_rc rc = tpm2_link_open(&c, &link, err);
-    if (rc || (rc = tpm2_pcrs_read(link, ret->policy.pcrs, ret->now, err)) ||
-        (rc = tpm2_lockout_read(link, &lockout, err)))
+    if (rc || (rc = tpm2_lockout_read(link, &lockout, err)))
         return rc;
     memcpy(ret->tpm_name_now, link->primary_name, TPM2_NAME_LEN);
     ret->same_tpm = !memcmp(ret->tpm_name, link->primary_name, TPM2_NAME_LEN);
-    ret->moved = tpm2_pcrs_moved(ret->policy.pcrs, ret->policy.values, ret->now);
     ret->locked = lockout.locked;
     ret->failed = lockout.failed;
     ret->failed_max = lockout.failed_max;
     ret->interval_s = lockout.interval_s;
+    if (!ret->same_tpm)
+        return tpm2_pcrs_read(link, ret->policy.pcrs, ret->now, err);
+    if ((rc = tpm2_unlock_look(link, file, config->sealed_path, &unlock, err)))
+        return rc;
+    memcpy(ret->now, unlock.now, sizeof(ret->now));
+    ret->moved = unlock.moved;
+    ret->opens = unlock.opens;
+    ret->by_approval = unlock.approval != NULL;
+    take_approvals(&unlock, ret);
     return ATTEST_OK;
 }
 
@@ -58,7 +92,7 @@ tpm2_sealing_status(const struct keystore_config *config, struct seal_status *re
     *ret = (struct seal_status){
         .serial = file->serial, .n_keys = file->n_keys, .policy = file->policy};
     memcpy(ret->tpm_name, file->primary_name, TPM2_NAME_LEN);
-    ret->tpm_rc = ask_tpm(config, ret, &ret->tpm_err);
+    ret->tpm_rc = ask_tpm(config, file, ret, &ret->tpm_err);
     return ATTEST_OK;
 }
 

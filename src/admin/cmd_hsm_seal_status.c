@@ -29,7 +29,10 @@ obstacle(const struct seal_status *s)
     if (!s->same_tpm)
         return "this is not the TPM that sealed the keys, or it was cleared since: bring that one "
                "back, or begin with new keys (hsm seal)";
-    if (s->moved)
+    if (!s->opens && s->policy.approved)
+        return "put the machine back into a state that is approved, or have this one approved: "
+               "attestctl hsm approve-pcrs, and the approval into the directory beside the keys";
+    if (!s->opens)
         return "put the machine into the state that the keys are sealed to, and before the next "
                "change of it seal them to what will not move (hsm reseal)";
     if (s->locked && s->policy.auth)
@@ -55,6 +58,39 @@ pcrs_json(const struct seal_status *s)
     return STEAL(list);
 }
 
+static bool
+add_approvals(json_t *object, const struct seal_status *s)
+{
+    AUTO(buf) struct buf text;
+    buf_init(&text, TPM2_APPROVAL_MAX);
+    tpm2_approval_write(&s->request, &text);
+    json_t *request = json_loadb(text.p, text.len, 0, NULL), *list = json_array();
+    for (size_t i = 0; i < s->n_approvals; i++)
+        json_array_append_new(list,
+                              json_pack("{s:s, s:I, s:s}", "name", s->approvals[i].name, "serial",
+                                        (json_int_t)s->approvals[i].serial, "verdict",
+                                        tpm2_approval_verdict_text(s->approvals[i].verdict)));
+    return json_object_set_new(object, "request", request) == 0 &&
+           json_object_set_new(object, "approvals", list) == 0 &&
+           json_object_set_new(object, "approvals_used", json_integer((json_int_t)s->shown)) == 0 &&
+           json_object_set_new(object, "recorded_revoked", json_boolean(s->recorded_revoked)) == 0;
+}
+
+static bool
+print_approvals(const struct seal_status *s)
+{
+    static const char *const heads[] = {"approval", "serial", "verdict"};
+    AUTO(table) struct table t;
+    table_init(&t, heads, ARRAY_LEN(heads));
+    for (size_t i = 0; i < s->n_approvals; i++) {
+        table_cell(&t, "%s", s->approvals[i].name);
+        table_cell(&t, "%llu", (unsigned long long)s->approvals[i].serial);
+        table_cell(&t, "%s", tpm2_approval_verdict_text(s->approvals[i].verdict));
+    }
+    putchar('\n');
+    return table_print(&t, stdout);
+}
+
 static enum exit_status
 print_as_json(const struct sealed *keys, const struct seal_status *s, const char *next)
 {
@@ -72,6 +108,8 @@ print_as_json(const struct sealed *keys, const struct seal_status *s, const char
         return print_json(object);
     }
     json_object_set_new(object, "same_tpm", json_boolean(s->same_tpm));
+    if (s->policy.approved && !add_approvals(object, s))
+        return complain(EXIT_FAILED, "out of memory");
     json_object_set_new(object, "lockout",
                         json_pack("{s:b, s:I, s:I, s:I}", "locked", s->locked, "failed",
                                   (json_int_t)s->failed, "failed_max", (json_int_t)s->failed_max,
@@ -97,6 +135,11 @@ print_facts(struct table *t, const struct sealed *keys, const struct seal_status
     table_cell(t, "%s", s->same_tpm ? "the one that sealed them" : "another than sealed them");
     table_cell(t, "name");
     table_cell(t, "%s", HEX(s->tpm_name_now));
+    if (s->policy.approved) {
+        table_cell(t, "approvals");
+        table_cell(t, "those with a serial below %llu are revoked%s", (unsigned long long)s->shown,
+                   s->recorded_revoked ? ", and what was recorded" : "");
+    }
     table_cell(t, "lockout");
     table_cell(t, "%s%u of %u wrong values counted, one is forgotten after %u s",
                s->locked ? "locked: " : "", s->failed, s->failed_max, s->interval_s);
@@ -141,8 +184,12 @@ cmd_hsm_seal_status(const struct options *o, char **args, int n_args)
     AUTO(table) struct table facts;
     table_init(&facts, NULL, 2);
     print_facts(&facts, &keys, &s);
-    if (!table_print(&facts, stdout) || (s.policy.pcrs && !print_pcrs(&s)))
+    if (!table_print(&facts, stdout) || (s.policy.pcrs && !print_pcrs(&s)) ||
+        (s.n_approvals && !print_approvals(&s)))
         return complain(EXIT_FAILED, "out of memory");
-    printf("\n%s%s\n", next ? "next: " : "the TPM would unseal them", next ? next : "");
+    printf("\n%s%s\n", next ? "next: " : "the TPM would unseal them",
+           next            ? next
+           : s.by_approval ? ", by an approval"
+                           : "");
     return status;
 }

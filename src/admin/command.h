@@ -23,6 +23,7 @@ struct options {
     const char *from, *to, *days;
     const char *svg; /* a file, or "" for standard output */
     const char *format;
+    const char *key, *values, *serial, *out; /* of approvals */
     bool force;
     bool json;
 };
@@ -49,6 +50,10 @@ enum option_bit {
     OPT_SVG = 1 << 17,
     OPT_FORMAT = 1 << 18,
     OPT_FORCE = 1 << 19,
+    OPT_KEY = 1 << 20,
+    OPT_VALUES = 1 << 21,
+    OPT_SERIAL = 1 << 22,
+    OPT_OUT = 1 << 23,
 };
 
 /*
@@ -104,6 +109,7 @@ enum exit_status cmd_hsm_seal(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_seal_pin(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_seal_status(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_reseal(const struct options *o, char **args, int n_args);
+enum exit_status cmd_hsm_approve_pcrs(const struct options *o, char **args, int n_args);
 enum exit_status cmd_hsm_check(const struct options *o, char **args, int n_args);
 enum exit_status cmd_key_list(const struct options *o, char **args, int n_args);
 enum exit_status cmd_key_generate(const struct options *o, char **args, int n_args);

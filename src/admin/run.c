@@ -50,6 +50,13 @@ static const struct option_row {
      "from so many days ago to as many days ahead"},
     {"svg", "[=FILE]", OPT_SVG, offsetof(struct options, svg),
      "draw it as SVG, to FILE or standard output"},
+    {"key", "FILE", OPT_KEY, offsetof(struct options, key), "the approver's private key, PEM"},
+    {"values", "FILE", OPT_VALUES, offsetof(struct options, values),
+     "what seal-status --json wrote; without it, this machine's TPM is asked"},
+    {"serial", "N", OPT_SERIAL, offsetof(struct options, serial),
+     "of the approval; without it, one that revokes all before once it is used"},
+    {"out", "FILE", OPT_OUT, offsetof(struct options, out),
+     "where to; without it, standard output"},
     {"format", "FORM", OPT_FORMAT, offsetof(struct options, format), "jwk, jwks or pem"},
 };
 

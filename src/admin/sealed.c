@@ -6,6 +6,7 @@
 
 #include "admin/daemons.h"
 #include "admin/pins.h"
+#include "hsm/approver_key.h"
 
 enum exit_status
 sealed_open(const struct options *o, struct sealed *ret)
@@ -27,11 +28,14 @@ sealed_open(const struct options *o, struct sealed *ret)
     if (settings->owner_auth_file &&
         secret_read_file(settings->owner_auth_file, TPM2_AUTH_MAX, &ret->owner_auth, &err))
         return complain(EXIT_FAILED, "%s", err.text);
+    if (settings->approver && approver_key_public(settings->approver, ret->approver, &err))
+        return complain(EXIT_FAILED, "approver: %s", err.text);
     ret->config = (struct keystore_config){.uri = ret->uri,
                                            .sealed_path = ret->path,
                                            .pcrs = settings->pcrs,
                                            .pin = &ret->pin,
-                                           .owner_auth = &ret->owner_auth};
+                                           .owner_auth = &ret->owner_auth,
+                                           .approver = settings->approver ? ret->approver : NULL};
     return EXIT_DONE;
 }
 

@@ -10,6 +10,7 @@
 struct sealed {
     struct signer_config settings;
     struct secret pin, owner_auth;
+    uint8_t approver[ES256_POINT_LEN];
     char *uri, *path;
     bool holds_keys;               /* else a PIN */
     struct keystore_config config; /* borrows from the others */

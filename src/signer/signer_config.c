@@ -31,6 +31,8 @@ static const struct config_key keys[] = {
      .help = "with tpm2: the file of sealed keys; without it sealed.keys in state_dir"},
     {"pcrs", CONFIG_STRING, AT(pcrs),
      .help = "with a TPM: the PCRs that keys or PIN are sealed to: sha256:0,2,7,11"},
+    {"approver", CONFIG_STRING, AT(approver),
+     .help = "with tpm2: PEM file of the P-256 key that may approve other values of the PCRs"},
     {"owner_auth.file", CONFIG_STRING, AT(owner_auth_file),
      .help = "with tpm2: file that holds the password of the TPM's owner hierarchy"},
     {"module", CONFIG_STRING, AT(module),

@@ -91,6 +91,57 @@ tpm2_pcrextend -T "$TCTI" 11:sha256=00000000000000000000000000000000000000000000
 ctl seal-status
 expect 0
 
+# With an approver: the update comes unannounced, is approved elsewhere, and revokes what was before.
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$dir/approver.pem" 2>/dev/null ||
+    { echo "no openssl: apt-get install openssl"; exit 77; }
+chmod 600 "$dir/approver.pem"
+openssl pkey -in "$dir/approver.pem" -pubout -out "$dir/approver.pub"
+(umask 077 && cp "$dir/approver.pub" "$dir/half.pem")
+config sha256:0,7,11
+ctl approve-pcrs --key "$dir/approver.pem"
+expect 1
+out_has "sealed without an approver"
+config sha256:0,7,11 "approver: $dir/approver.pub"
+ctl reseal
+expect 0
+ctl seal-status
+expect 0
+out_has "revoked"
+tpm2_pcrextend -T "$TCTI" 11:sha256=0000000000000000000000000000000000000000000000000000000000000002
+ctl seal-status
+expect 1
+out_has "or have this one approved: attestctl hsm approve-pcrs"
+ctl reseal
+expect 1
+out_has "PCR 11 (sha256) moved since the keys were sealed, and none of 0 approvals fits"
+ctl seal-status --json
+expect 1
+cp "$dir/out" "$dir/status.json"
+# Without TPM or configuration: only the file and the key.
+run "$top_builddir/attestctl" hsm approve-pcrs --key "$dir/approver.pem" --values "$dir/status.json" --out "$dir/ok.json"
+expect 0
+out_has "approved sha256:0,7,11 with serial"
+run "$top_builddir/attestctl" hsm approve-pcrs --key "$dir/half.pem" --values "$dir/status.json"
+expect 3
+err_has "no PEM file of a P-256 private key"
+sed 's/"serial":[0-9]*,/"serial":9,/' "$dir/ok.json" >"$dir/bad.json"
+mv "$dir/bad.json" "$keys.approvals/a.json"
+sed 's/"7":"0/"7":"1/' "$dir/ok.json" >"$keys.approvals/b.json"
+ctl seal-status
+expect 1
+out_has "^b.json .* not signed by the approver"
+mv "$dir/ok.json" "$keys.approvals/c.json"
+ctl seal-status
+expect 0
+out_has "^c.json .* fits"
+out_has "the TPM would unseal them, by an approval"
+ctl reseal
+expect 0
+rm "$keys.approvals"/*.json
+ctl seal-status
+expect 0
+out_has "the TPM would unseal them\$"
+
 # A TPM whose owner hierarchy has a password.
 swtpm_secret owner "$dir/owner"
 tpm2_changeauth -T "$TCTI_PLAIN" -c owner landlord || complain "the owner hierarchy takes no password"
