@@ -177,8 +177,8 @@ the_tpm_refuses_by_itself(void **state)
     struct tpm2_link *link = open_link(tpm.tcti);
     struct tpm2_policy policy = policy_now(link, "sha256:7", false);
     seal(link, &policy, &secret, &sealed);
-    TPM2B_PUBLIC public_part;
-    TPM2B_PRIVATE private_part;
+    TPM2B_PUBLIC public_part = {0};
+    TPM2B_PRIVATE private_part = {0};
     size_t at = 0, end = 0;
     assert_int_equal(
         Tss2_MU_TPM2B_PUBLIC_Unmarshal(sealed.public_part, sealed.public_len, &at, &public_part),
