@@ -23,6 +23,8 @@ const struct cli_command cmd_verify = {
              NULL},
             {"root-key", "FILE", NULL,
              "the issuer's root key, JWK or PEM; then only keys signed by it count", NULL, true},
+            {"alg", "ALG", NULL,
+             "allow EdDSA, Ed25519 or ES256, once for each; otherwise the first two", NULL, true},
             {"audience", "URL", NULL, "whom it must be meant for: this server's name", NULL},
             {"policy", "MODE", NULL, "required (the default), preferred or optional",
              "required|preferred|optional"},
@@ -59,8 +61,19 @@ failed(const struct attest_error *err, const char *next)
 }
 
 /* Who names an issuer on the command line has configured it: http to this machine is fine. */
+static enum attest_rc
+allow_algs(struct attest_policy *policy, const char *issuer, const struct cli_args *args,
+           struct attest_error *err)
+{
+    const char *alg;
+    enum attest_rc rc = ATTEST_OK;
+    for (size_t i = 0; rc == ATTEST_OK && (alg = cli_value_at(args, "alg", i)); i++)
+        rc = attest_policy_issuer_alg(policy, issuer, alg, err);
+    return rc;
+}
+
 static enum exit_status
-make_policy(struct attest_policy *policy, const struct setting *s)
+make_policy(struct attest_policy *policy, const struct setting *s, const struct cli_args *args)
 {
     enum attest_mode mode = ATTEST_MODE_REQUIRED;
     struct attest_error err = {0};
@@ -73,6 +86,8 @@ make_policy(struct attest_policy *policy, const struct setting *s)
         rc = attest_policy_add_audience(policy, s->audience, &err);
     if (rc == ATTEST_OK)
         rc = attest_policy_add_issuer(policy, s->issuer, ATTEST_TRUST_PROVIDER, &err);
+    if (rc == ATTEST_OK)
+        rc = allow_algs(policy, s->issuer, args, &err);
     if (rc == ATTEST_OK)
         rc = attest_policy_set_mode(policy, mode, &err);
     if (rc == ATTEST_OK)
@@ -142,7 +157,7 @@ build(const struct cli_args *args, const struct setting *s, struct parts *parts)
     if (attest_keys_new(&parts->keys, &err) != ATTEST_OK ||
         attest_policy_new(&parts->policy, &err) != ATTEST_OK)
         return failed(&err, "");
-    enum exit_status status = make_policy(parts->policy, s);
+    enum exit_status status = make_policy(parts->policy, s, args);
     if (status == EXIT_DONE)
         status = make_replay(s->replay, &parts->replay);
     if (status == EXIT_DONE)

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <string.h>
@@ -113,6 +115,54 @@ keyfile_read(const char *path, struct keyfile *ret, struct attest_error *err)
     if (rc != ATTEST_OK)
         return error_set(err, rc, "%s: not an Ed25519 key in PEM; attest keygen makes one", path);
     *ret = key;
+    return ATTEST_OK;
+}
+
+static bool
+take_point(const EVP_PKEY *pkey, struct pubkey *key)
+{
+    char group[32];
+    uint8_t octets[1 + ES256_POINT_LEN];
+    size_t len = 0;
+    return EVP_PKEY_get_group_name(pkey, group, sizeof(group), NULL) == 1 &&
+           strcmp(group, SN_X9_62_prime256v1) == 0 &&
+           EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PUB_KEY, octets, sizeof(octets),
+                                           &len) == 1 &&
+           len == sizeof(octets) && octets[0] == POINT_CONVERSION_UNCOMPRESSED &&
+           pubkey_set(key, PUBKEY_P256,
+                      (struct slice){(const char *)octets + 1, ES256_POINT_LEN}) &&
+           pubkey_ok(key);
+}
+
+static bool
+take_any(const EVP_PKEY *pkey, struct pubkey *ret)
+{
+    struct keyfile key;
+    if (EVP_PKEY_get_id(pkey) != EVP_PKEY_ED25519)
+        return EVP_PKEY_get_id(pkey) == EVP_PKEY_EC && take_point(pkey, ret);
+    if (take_public(pkey, &key) != ATTEST_OK)
+        return false;
+    *ret = pubkey_ed25519(key.public_key);
+    return true;
+}
+
+enum attest_rc
+keyfile_read_public(const char *path, struct pubkey *ret, struct attest_error *err)
+{
+    AUTO(secret) struct secret content = {0};
+    mode_t mode = 0;
+    enum attest_rc rc = read_content(path, &content, &mode, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    if (memmem(content.p, content.len, "PRIVATE KEY-----", 16))
+        return error_set(err, ATTEST_E_DENIED, "%s: a private key, which belongs to the issuer",
+                         path);
+    AUTO(BIO) BIO *bio = BIO_new_mem_buf(content.p, (int)content.len);
+    if (!bio)
+        return error_set(err, ATTEST_E_NOMEM, "key: out of memory");
+    AUTO(EVP_PKEY) EVP_PKEY *pkey = PEM_read_bio_PUBKEY(bio, NULL, no_password, NULL);
+    if (!pkey || !take_any(pkey, ret))
+        return error_set(err, ATTEST_E_MALFORMED, "%s: not an Ed25519 or P-256 key in PEM", path);
     return ATTEST_OK;
 }
 

@@ -2,11 +2,11 @@
 #ifndef CLI_KEYFILE_H
 #define CLI_KEYFILE_H
 
-#include "base/ed25519.h"
+#include "base/pubkey.h"
 
 /*
- * Ed25519 keys in PEM files (RFC 7468, RFC 8410): PKCS#8 PRIVATE KEY and SubjectPublicKeyInfo
- * PUBLIC KEY. By OpenSSL.
+ * Keys, Ed25519 unless said otherwise, in PEM files (RFC 7468, RFC 8410): PKCS#8 PRIVATE KEY and
+ * SubjectPublicKeyInfo PUBLIC KEY. By OpenSSL.
  */
 struct keyfile {
     uint8_t public_key[ED25519_PUBLIC_LEN];
@@ -19,6 +19,12 @@ struct keyfile {
  */
 enum attest_rc keyfile_read(const char *path, struct keyfile *ret, struct attest_error *err);
 void keyfile_done(struct keyfile *key);
+
+/*
+ * A public key, Ed25519 or P-256, for who verifies with it. Errors as of keyfile_read(); a private
+ * key is ATTEST_E_DENIED.
+ */
+enum attest_rc keyfile_read_public(const char *path, struct pubkey *ret, struct attest_error *err);
 
 /* The public half as PEM, appended to out. */
 enum attest_rc keyfile_public_pem(const uint8_t public_key[ED25519_PUBLIC_LEN], struct buf *out,

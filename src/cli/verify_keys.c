@@ -146,17 +146,13 @@ load(const struct kind *kind, const char *issuer, const char *jwks, struct attes
 static enum attest_rc
 pin_pem(const char *issuer, const char *path, struct attest_keys *keys, struct attest_error *err)
 {
-    AUTO(keyfile) struct keyfile key = {0};
+    struct pubkey key;
     AUTO(buf) struct buf jwk;
     buf_init(&jwk, 1024);
-    enum attest_rc rc = keyfile_read(path, &key, err);
+    enum attest_rc rc = keyfile_read_public(path, &key, err);
     if (rc != ATTEST_OK)
         return rc;
-    if (key.seed.len)
-        return error_set(err, ATTEST_E_DENIED, "%s: a private key, which belongs to the issuer",
-                         path);
-    const struct pubkey public_key = pubkey_ed25519(key.public_key);
-    jwk_write(&public_key, &jwk);
+    jwk_write(&key, &jwk);
     if (buf_rc(&jwk))
         return error_set(err, ATTEST_E_NOMEM, "key: out of memory");
     return attest_keys_pin_root(keys, issuer, jwk.p, jwk.len, err);

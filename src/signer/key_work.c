@@ -168,9 +168,11 @@ key_work_generate(struct key_work *w, const char *action, enum key_purpose purpo
                          "%d keys of this purpose are on the token: key destroy makes room",
                          PURPOSE_KEYS_MAX);
     struct key_intent intent = {0};
+    bool resident = signer_config_resident(s->config, key_purpose_name(purpose));
     struct key_record key = {.purpose = purpose,
-                             .alg = s->config->token_alg == SIGNER_ALG_ED25519 ? JWK_ALG_ED25519
-                                                                               : JWK_ALG_EDDSA};
+                             .alg = resident                                     ? JWK_ALG_ES256
+                                    : s->config->token_alg == SIGNER_ALG_ED25519 ? JWK_ALG_ED25519
+                                                                                 : JWK_ALG_EDDSA};
     random_bytes(intent.id, sizeof(intent.id));
     memcpy(intent.caller, w->caller, sizeof(intent.caller));
     snprintf(key.label, sizeof(key.label), "%s", label);
@@ -179,8 +181,9 @@ key_work_generate(struct key_work *w, const char *action, enum key_purpose purpo
     if (rc)
         return rc;
     fault_point("generate", "intent");
-    if ((rc = keystore_generate(s->keystore, intent.id, key_purpose_name(purpose), key.label,
-                                &key.ref, err)))
+    rc = (resident ? keystore_generate_resident : keystore_generate)(
+        s->keystore, intent.id, key_purpose_name(purpose), key.label, &key.ref, err);
+    if (rc)
         return rc; /* the intent stays: whatever came of it on the token is taken off again */
     fault_point("generate", "hsm");
     jwk_thumbprint(key.kid, &key.ref.public_key);

@@ -81,6 +81,8 @@ static const struct config_key keys[] = {
      .help = "typ of the tokens: JWT or agent-attestation+jwt"},
     {"token_alg", CONFIG_ENUM, AT(token_alg), .fallback = "EdDSA", .choices = alg_names,
      .help = "alg of the tokens and of the published keys: EdDSA or Ed25519 (RFC 9864)"},
+    {"resident", CONFIG_LIST, AT(resident),
+     .help = "with tpm2: root, log, token: purposes whose new keys stay in the TPM (P-256, ES256)"},
     {"lifetime_default_s", CONFIG_INT, AT(lifetime_default_s), .fallback = "300", .min = 1,
      .max = 900, .help = "seconds that a token lives when the request does not say"},
     {"lifetime_max_s", CONFIG_INT, AT(lifetime_max_s), .fallback = "900", .min = 1, .max = 900,
@@ -187,6 +189,31 @@ check_trust_domain(const struct signer_config *config, struct attest_error *err)
                      "trust_domain: has to be set, the issuer's host is not fit to be one");
 }
 
+bool
+signer_config_resident(const struct signer_config *config, const char *purpose)
+{
+    for (size_t i = 0; i < config->resident.n; i++) {
+        if (!strcmp(config->resident.items[i], purpose))
+            return true;
+    }
+    return false;
+}
+
+static enum attest_rc
+check_resident(const struct signer_config *config, struct attest_error *err)
+{
+    static const char *const purposes[] = {"root", "log", "token"};
+    size_t n_known = 0;
+    for (size_t i = 0; i < ARRAY_LEN(purposes); i++)
+        n_known += signer_config_resident(config, purposes[i]);
+    if (n_known != config->resident.n)
+        return error_set(err, ATTEST_E_CONFIG, "resident: root, log and token, each at most once");
+    if (n_known && strncmp(config->keystore, "tpm2:", 5) != 0)
+        return error_set(err, ATTEST_E_CONFIG,
+                         "resident: for a TPM; every key of a PKCS#11 token stays in it");
+    return ATTEST_OK;
+}
+
 enum attest_rc
 signer_config_check(const struct signer_config *config, struct attest_error *err)
 {
@@ -200,6 +227,8 @@ signer_config_check(const struct signer_config *config, struct attest_error *err
         return error_set(err, ATTEST_E_CONFIG,
                          "pin.tpm2: for a PKCS#11 token; keys sealed by a TPM have a policy of "
                          "their own");
+    if ((rc = check_resident(config, err)))
+        return rc;
     if (config->lifetime_default_s > config->lifetime_max_s)
         return error_set(err, ATTEST_E_CONFIG, "lifetime_default_s: more than lifetime_max_s");
     struct rollover_policy policy;

@@ -24,8 +24,9 @@ struct signer_config {
     int ec_params;      /* SIGNER_EC_PARAMS_… */
     char *trust_domain; /* NULL: the issuer's host */
     struct config_list subject_names;
-    int token_typ; /* index in the profile's typ */
-    int token_alg; /* SIGNER_ALG_… */
+    int token_typ;               /* index in the profile's typ */
+    int token_alg;               /* SIGNER_ALG_… */
+    struct config_list resident; /* purposes */
     int64_t lifetime_default_s, lifetime_max_s, jwks_max_age_s;
     /* rollover: jwks/rollover.h says what they mean together */
     int64_t active_period_s, jitter_s, publish_lead_s, retire_lag_s, destroy_grace_s;
@@ -42,6 +43,9 @@ enum { SIGNER_EC_PARAMS_OID, SIGNER_EC_PARAMS_NAME };
 enum { SIGNER_ALG_EDDSA, SIGNER_ALG_ED25519 };
 
 extern const struct config_schema signer_config_schema;
+
+/* Whether new keys of this purpose ("root", "log", "token") are to stay in the TPM. */
+bool signer_config_resident(const struct signer_config *config, const char *purpose);
 
 /* Where a TPM keystore has its file; on the heap, NULL when out of memory. */
 char *signer_config_sealed_path(const struct signer_config *config);
