@@ -226,9 +226,10 @@ start(struct issuer *iss, const struct issuer_options *options, struct attest_er
         return rc;
     iss->metrics = metrics_new(route_names, n_routes + 1);
     iss->jwks = jwks_new();
-    iss->discovery = discovery_new(config->issuer);
+    for (size_t i = 0; i < ARRAY_LEN(iss->discovery); i++)
+        iss->discovery[i] = discovery_new(config->issuer, i != 0);
     iss->evidence = evidence_source_new(config->event_log);
-    if (!iss->metrics || !iss->jwks || !iss->discovery || !iss->evidence)
+    if (!iss->metrics || !iss->jwks || !iss->discovery[0] || !iss->discovery[1] || !iss->evidence)
         return error_set(err, ATTEST_E_NOMEM, "no memory to start");
     unsigned max = connections_max(config);
     if ((rc = bind_all(iss, err)) || (rc = start_conns(iss, max, err)) ||
@@ -281,8 +282,10 @@ teardown(struct issuer *iss)
     conns_free(iss->conns);
     if (iss->config->tls_certificate)
         tls_done();
-    if (iss->discovery)
-        MHD_destroy_response(iss->discovery);
+    for (size_t i = 0; i < ARRAY_LEN(iss->discovery); i++) {
+        if (iss->discovery[i])
+            MHD_destroy_response(iss->discovery[i]);
+    }
     evidence_source_free(iss->evidence);
     jwks_free(iss->jwks);
     metrics_free(iss->metrics);

@@ -22,7 +22,7 @@ struct issuer {
     struct metrics *metrics;
     struct conns *conns;
     struct jwks *jwks;
-    struct MHD_Response *discovery;
+    struct MHD_Response *discovery[2]; /* without and with ES256 */
     struct evidence_source *evidence;
     struct wire_client *signer;
     struct http *http;

@@ -166,6 +166,25 @@ swap_documents(struct jwks *jwks, struct next *next)
     pthread_rwlock_unlock(&jwks->lock);
 }
 
+/* The signer writes its key set in one form (jwks/keyset.h). */
+static bool
+says_es256(const struct json *json, const struct json_node *keyset)
+{
+    static const char member[] = "\"alg\":\"ES256\"";
+    struct slice text;
+    return frame_string(json, keyset, "jwks", &text) &&
+           memmem(text.p, text.len, member, sizeof(member) - 1);
+}
+
+bool
+jwks_es256(struct jwks *jwks)
+{
+    pthread_rwlock_rdlock(&jwks->lock);
+    bool es256 = jwks->status.es256;
+    pthread_rwlock_unlock(&jwks->lock);
+    return es256;
+}
+
 enum attest_rc
 jwks_update(struct jwks *jwks, const struct json *json, const struct json_node *keyset,
             struct attest_error *err)
@@ -179,6 +198,7 @@ jwks_update(struct jwks *jwks, const struct json *json, const struct json_node *
     status.ready = ready && ready->type == JSON_TRUE;
     const struct json_node *evidence = json_member(json, keyset, "evidence");
     status.evidence = evidence && evidence->type == JSON_TRUE;
+    status.es256 = says_es256(json, keyset);
     status.signed_exp_s = next.signed_exp_s;
     copy_member(status.keystore, sizeof(status.keystore), json, keyset, "keystore");
     copy_member(status.why, sizeof(status.why), json, keyset, "why");

@@ -40,6 +40,7 @@ struct jwks_rollover {
 struct jwks_status {
     bool link_up, have, ready;
     bool evidence;        /* the signer has a TPM that gives it */
+    bool es256;           /* a token key stays in one */
     int64_t signed_exp_s; /* the signed key set's; 0: there is none */
     struct jwks_rollover rollover;
     char keystore[32];
@@ -49,6 +50,8 @@ struct jwks_status {
     size_t n_keys;
 };
 void jwks_status(struct jwks *jwks, struct jwks_status *ret);
+/* Whether a key of the set signs by ES256. */
+bool jwks_es256(struct jwks *jwks);
 
 /* /.well-known/jwks.json and jwks.jwt. */
 enum MHD_Result jwks_get(struct exchange *x);

@@ -85,6 +85,8 @@ signed_set(int64_t iat, int64_t exp)
 }
 
 /* The frame's members beside those that are always there; more begins with a comma. */
+static const char *jwks_keys = "";
+
 static enum attest_rc
 snapshot(const char *more)
 {
@@ -92,9 +94,9 @@ snapshot(const char *more)
     struct attest_error err = {0};
     buf_init(&text, 65536);
     buf_printf(&text,
-               "{\"jwks\":\"{\\\"keys\\\":[]}\",\"max_age_s\":300,\"keystore\":\"ready\","
+               "{\"jwks\":\"{\\\"keys\\\":[%s]}\",\"max_age_s\":300,\"keystore\":\"ready\","
                "\"ready\":true,\"why\":\"\",\"keys\":[]%s}",
-               more);
+               jwks_keys, more);
     JSON_NODES(json, 64);
     assert_int_equal(json_read(&json, text.p, text.len, &frame_limits, &err), ATTEST_OK);
     return jwks_update(iss->jwks, &json, json_root(&json), &err);
@@ -117,6 +119,22 @@ test_before_the_signer(void **state)
     assert_int_equal(fetch("GET", SIGNED, ""), 503);
     assert_has("Retry-After: ");
     assert_int_equal(fetch("GET", PLAIN, ""), 503);
+}
+
+/* A key that stays in a TPM signs by another algorithm, and so the documents say while it is there.
+ */
+static void
+test_algorithms(void **state)
+{
+    (void)state;
+    static const char discovery[] = "/.well-known/openid-configuration";
+    for (int i = 0; i < 3; i++) {
+        jwks_keys = i == 1 ? "{\\\"kty\\\":\\\"EC\\\",\\\"alg\\\":\\\"ES256\\\"}" : "";
+        assert_int_equal(snapshot(""), ATTEST_OK);
+        assert_int_equal(fetch("GET", discovery, ""), 200);
+        assert_has(i == 1 ? "signing_alg_values_supported\":[\"EdDSA\",\"ES256\"]"
+                          : "signing_alg_values_supported\":[\"EdDSA\"]");
+    }
 }
 
 static void
@@ -248,6 +266,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_before_the_signer),
         cmocka_unit_test(test_none),
+        cmocka_unit_test(test_algorithms),
         cmocka_unit_test(test_served),
         cmocka_unit_test(test_cache),
         cmocka_unit_test(test_refused),

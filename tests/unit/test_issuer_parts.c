@@ -293,11 +293,12 @@ test_discovery(void **state)
     AUTO(buf) struct buf text, slashed;
     buf_init(&text, 16384);
     buf_init(&slashed, 16384);
-    discovery_write("https://issuer.example/", &slashed);
+    discovery_write("https://issuer.example/", true, &slashed);
     assert_true(buf_terminate(&slashed));
     assert_non_null(strstr(slashed.p, "\"issuer\":\"https://issuer.example/\""));
+    assert_non_null(strstr(slashed.p, "supported\":[\"EdDSA\",\"ES256\"]"));
     assert_non_null(strstr(slashed.p, "\"https://issuer.example/oauth2/token\""));
-    discovery_write("https://issuer.example", &text);
+    discovery_write("https://issuer.example", false, &text);
     JSON_NODES(doc, 64);
     assert_int_equal(json_read(&doc, text.p, text.len, &limits, NULL), ATTEST_OK);
     static const char *const urls[][2] = {
