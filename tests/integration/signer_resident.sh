@@ -119,6 +119,7 @@ expect 0
 until_true key_state "$second" active || complain "the rotation did not take place"
 signer_stop
 [ "$status" = 0 ] || complain "it did not stop well: $status"
+swtpm_secrets_of "$dir/state/sealed.keys" "$dir/pin"
 swtpm_off || complain "no orderly shutdown"
 swtpm_on || complain "swtpm does not come back"
 signer_start || exit 1

@@ -40,7 +40,14 @@ main(int argc, char **argv)
     if (tpm2_auth_value(&store.authority, TPM2_AUTH_AK, auth))
         print_secret("attestation-key-auth", auth, sizeof(auth));
     for (size_t i = 0; i < store.file->n_keys; i++) {
-        char name[TPM2_PURPOSE_MAX + 32];
+        char name[TPM2_PURPOSE_MAX + 32], label[8 + 2 * KEYSTORE_ID_LEN] = "key:";
+        hex_encode(label + strlen(label), store.file->keys[i].ref.id, KEYSTORE_ID_LEN);
+        if (!tpm2_file_key_sealed(&store.file->keys[i])) { /* the TPM has it, we what opens it */
+            snprintf(name, sizeof(name), "auth-%zu-%s", i, store.file->keys[i].purpose);
+            if (tpm2_auth_value(&store.authority, label, auth))
+                print_secret(name, auth, sizeof(auth));
+            continue;
+        }
         snprintf(name, sizeof(name), "seed-%zu-%s", i, store.file->keys[i].purpose);
         const uint8_t *seed = store.pairs.p + i * ED25519_PAIR_LEN;
         print_secret(name, seed, ED25519_SEED_LEN);
