@@ -42,6 +42,7 @@ struct keystore_config {
     const char *module_path;  /* PKCS#11. NULL: the URI's module-path, else SoftHSM's usual place */
     const char *sealed_path;  /* TPM: the file of sealed keys */
     const char *pcrs;         /* TPM: "sha256:0,2,7,11"; the file's have to be these. NULL: any */
+    const char *ek_ca;        /* TPM, when the keys are made: CA of its EK certificate; NULL: any */
     const uint8_t *approver;  /* TPM, when the keys are sealed: x and y of his P-256 key; or NULL */
     const struct secret *pin; /* copied into guarded memory, may be freed after the call */
     const struct secret *owner_auth; /* TPM: its owner hierarchy's password; NULL or empty: none.

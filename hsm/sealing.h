@@ -17,6 +17,8 @@ struct seal_status {
     size_t n_keys;
     struct tpm2_policy policy; /* with the values that were recorded */
     uint8_t tpm_name[TPM2_NAME_LEN];
+    bool ek_checked; /* when they were sealed first, that name was the word of a certified TPM */
+    uint8_t ek_certificate[SHA256_LEN]; /* SHA-256 of its EK certificate */
 
     /* What the TPM says; the rest is set only when this is ATTEST_OK. */
     enum attest_rc tpm_rc;

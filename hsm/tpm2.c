@@ -467,6 +467,7 @@ keystore_new(const struct keystore_config *config, struct tpm2_keystore **ret,
     ks->config.uri = ks->config.module_path = ks->config.sealed_path = ks->config.pcrs = NULL;
     ks->config.pin = ks->config.owner_auth = NULL;
     ks->config.approver = NULL;
+    ks->config.ek_ca = NULL;
     ks->tcti = strdup(tpm2_tcti_of(config->uri));
     ks->path = strdup(config->sealed_path);
     ks->pcrs = config->pcrs ? strdup(config->pcrs) : NULL;
@@ -495,6 +496,7 @@ tpm2_keystore_create(const struct keystore_config *config, struct attest_error *
         return rc;
     struct tpm2_store_config store = store_config(ks);
     store.approver = config->approver;
+    store.link.ek_ca = config->ek_ca;
     return tpm2_store_create(&store, ks->pcrs ? ks->pcrs : "", err);
 }
 

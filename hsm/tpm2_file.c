@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FLAG_AUTH = 1, FLAG_APPROVED = 2 }; /* of the policy */
+enum { FLAG_AUTH = 1, FLAG_APPROVED = 2, FLAG_EK = 4 }; /* of the policy */
 
 static const char magic[16] = "attestd-tpm2/1\n";
 #define MAGIC_NAME_LEN 13 /* "attestd-tpm2/": any version of it */
@@ -132,13 +132,12 @@ take_text(struct cursor *c, size_t most, char *out)
 }
 
 static void
-take_policy(struct cursor *c, const uint8_t *tpm_name, struct tpm2_policy *policy)
+take_policy(struct cursor *c, const uint8_t *tpm_name, uint64_t flags, struct tpm2_policy *policy)
 {
-    uint64_t flags = take_number(c, 1);
     policy->auth = flags & FLAG_AUTH;
     policy->approved = flags & FLAG_APPROVED;
     policy->pcrs = (uint32_t)take_number(c, 4);
-    if (flags > (FLAG_AUTH | FLAG_APPROVED) || policy->pcrs >> TPM2_PCR_COUNT ||
+    if (flags > (FLAG_AUTH | FLAG_APPROVED | FLAG_EK) || policy->pcrs >> TPM2_PCR_COUNT ||
         (!policy->pcrs && (policy->approved || !policy->auth)))
         c->bad = true;
     for (unsigned i = 0; i < TPM2_PCR_COUNT && !c->bad; i++) {
@@ -227,7 +226,11 @@ tpm2_file_read(struct slice bytes, struct tpm2_file **ret, struct attest_error *
     file->serial = take_number(&c, 8);
     take(&c, file->primary_name, sizeof(file->primary_name));
     file->counter = (uint32_t)take_number(&c, 4);
-    take_policy(&c, file->primary_name, &file->policy);
+    uint64_t flags = take_number(&c, 1);
+    take_policy(&c, file->primary_name, flags, &file->policy);
+    file->ek_checked = flags & FLAG_EK;
+    if (file->ek_checked)
+        take(&c, file->ek_certificate, sizeof(file->ek_certificate));
     take_sealed(&c, &file->sealed);
     take(&c, file->authority_box, sizeof(file->authority_box));
     take_lease(&c, file);
@@ -286,8 +289,10 @@ tpm2_file_write(const struct tpm2_file *file, struct buf *out)
     put_number(out, file->serial, 8);
     buf_append(out, file->primary_name, sizeof(file->primary_name));
     put_number(out, file->counter, 4);
-    put_number(
-        out, (file->policy.auth ? FLAG_AUTH : 0) | (file->policy.approved ? FLAG_APPROVED : 0), 1);
+    put_number(out,
+               (file->policy.auth ? FLAG_AUTH : 0) | (file->policy.approved ? FLAG_APPROVED : 0) |
+                   (file->ek_checked ? FLAG_EK : 0),
+               1);
     put_number(out, file->policy.pcrs, 4);
     for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
         if (file->policy.pcrs >> i & 1)
@@ -298,6 +303,8 @@ tpm2_file_write(const struct tpm2_file *file, struct buf *out)
         put_number(out, file->policy.approver.counter, 4);
         put_number(out, file->policy.approver.serial, 8);
     }
+    if (file->ek_checked)
+        buf_append(out, file->ek_certificate, sizeof(file->ek_certificate));
     put_sealed(out, &file->sealed);
     buf_append(out, file->authority_box, sizeof(file->authority_box));
     put_lease(out, file);

@@ -14,10 +14,12 @@
  *    8  serial: 1 or more, what the TPM's counter shows; one more with each change of the keys
  *   34  name of the TPM's primary key
  *    4  handle of the counter (tpm2_counter.h)
- *    1  policy: 1 when an authorization value has to be known, 2 more when there is an approver
+ *    1  policy: 1 when an authorization value has to be known, 2 more when there is an approver,
+ *       4 more when the TPM's EK certificate was checked
  *    4  PCRs of the SHA-256 bank: bit n for PCR n; then 32 bytes for each, as it was
  *       with an approver: 64 his P-256 key, x and y, 4 handle of the approval counter, 8 what that
  *       showed
+ *       with a certificate: 32 its SHA-256
  *    2  length, and the TPM2B_PUBLIC of the sealed wrapping key
  *    2  length, and its TPM2B_PRIVATE
  *   60  the authority in a box
@@ -69,6 +71,8 @@ struct tpm2_file {
     uint64_t serial;
     uint8_t primary_name[TPM2_NAME_LEN];
     uint32_t counter;
+    bool ek_checked; /* when it was sealed first, with this certificate */
+    uint8_t ek_certificate[SHA256_LEN];
     struct tpm2_policy policy;
     struct tpm2_sealed sealed;
     uint8_t authority_box[TPM2_BOX_LEN];

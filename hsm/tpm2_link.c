@@ -8,6 +8,7 @@
 #include <tss2/tss2_tctildr.h>
 
 #include "base/ed25519.h"
+#include "hsm/tpm2_ek.h"
 
 #define RETRY_FIRST_MS 20
 
@@ -165,9 +166,15 @@ tpm2_link_drop(struct tpm2_link *link, ESYS_TR *handle)
 TSS2_RC
 tpm2_link_session(struct tpm2_link *link, TPM2_SE type, ESYS_TR *ret)
 {
+    return tpm2_link_session_to(link, link->primary, type, ret);
+}
+
+TSS2_RC
+tpm2_link_session_to(struct tpm2_link *link, ESYS_TR key, TPM2_SE type, ESYS_TR *ret)
+{
     ESYS_TR session = ESYS_TR_NONE;
     TSS2_RC rv =
-        TPM2_CALL(link, Esys_StartAuthSession(link->esys, link->primary, ESYS_TR_NONE, ESYS_TR_NONE,
+        TPM2_CALL(link, Esys_StartAuthSession(link->esys, key, ESYS_TR_NONE, ESYS_TR_NONE,
                                               ESYS_TR_NONE, ESYS_TR_NONE, NULL, type,
                                               &session_symmetric, TPM2_ALG_SHA256, &session));
     if (rv != TSS2_RC_SUCCESS)
@@ -230,6 +237,8 @@ tpm2_link_forget(struct tpm2_link *link, ESYS_TR session)
 static TSS2_RC
 owner_session(struct tpm2_link *link, ESYS_TR *ret)
 {
+    if (*ret != ESYS_TR_NONE)
+        return tpm2_link_owner(link); /* one with the certified TPM */
     if (!link->config.owner_auth || link->config.owner_auth->len == 0) {
         *ret = ESYS_TR_PASSWORD;
         return TSS2_RC_SUCCESS;
@@ -254,6 +263,12 @@ create_primary(struct tpm2_link *link, struct attest_error *err)
     const TPM2B_DATA outside = {0};
     const TPML_PCR_SELECTION pcrs = {0};
     ESYS_TR session = ESYS_TR_NONE, primary = ESYS_TR_NONE;
+    enum attest_rc rc = link->config.sealing ? tpm2_ek_session(link, link->config.ek_ca, &session,
+                                                               link->ek_certificate, err)
+                                             : ATTEST_OK;
+    if (rc)
+        return rc;
+    link->ek_checked = session != ESYS_TR_NONE;
     TSS2_RC rv = owner_session(link, &session);
     if (rv != TSS2_RC_SUCCESS)
         return tpm2_error(err, "TPM2_StartAuthSession", rv);

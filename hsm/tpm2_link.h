@@ -27,6 +27,8 @@ struct tpm2_link_config {
     const struct secret
         *owner_auth;             /* NULL: the owner hierarchy has none. Lasts as the link does */
     const uint8_t *primary_name; /* TPM2_NAME_LEN; NULL: not known yet */
+    bool sealing;      /* for keys that are sealed first: look at the EK certificate (tpm2_ek.h) */
+    const char *ek_ca; /* and have it be of this CA; NULL: of any */
     void (*beat)(void *beat_ctx, bool command_starts); /* around each command; NULL: none */
     void *beat_ctx;
     struct tpm2_gate *gate; /* entered and left with the connection; NULL: none */
@@ -39,6 +41,8 @@ struct tpm2_link {
     ESYS_TR handles[TPM2_HANDLES_MAX]; /* ESYS_TR_NONE where free */
     ESYS_TR primary, session;
     uint8_t primary_name[TPM2_NAME_LEN];
+    bool ek_checked; /* the name is the word of the TPM with this certificate */
+    uint8_t ek_certificate[SHA256_LEN];
     bool broken; /* the connection is, and flushing would only wait for it */
 };
 
@@ -68,6 +72,9 @@ TSS2_RC tpm2_link_session(struct tpm2_link *link, TPM2_SE type, ESYS_TR *ret);
  */
 TSS2_RC tpm2_link_owner(struct tpm2_link *link);
 void tpm2_link_forget(struct tpm2_link *link, ESYS_TR session);
+
+/* The same, salted to another key. */
+TSS2_RC tpm2_link_session_to(struct tpm2_link *link, ESYS_TR key, TPM2_SE type, ESYS_TR *ret);
 
 /*
  * One command, again when the TPM says that it will do later, at most TPM2_TRIES times within about

@@ -92,6 +92,8 @@ tpm2_sealing_status(const struct keystore_config *config, struct seal_status *re
     *ret = (struct seal_status){
         .serial = file->serial, .n_keys = file->n_keys, .policy = file->policy};
     memcpy(ret->tpm_name, file->primary_name, TPM2_NAME_LEN);
+    ret->ek_checked = file->ek_checked;
+    memcpy(ret->ek_certificate, file->ek_certificate, SHA256_LEN);
     ret->tpm_rc = ask_tpm(config, file, ret, &ret->tpm_err);
     return ATTEST_OK;
 }

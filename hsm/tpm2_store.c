@@ -22,6 +22,7 @@ connect_tpm(const struct tpm2_store_config *config, const uint8_t *primary_name,
 {
     struct tpm2_link_config link = config->link;
     link.primary_name = primary_name;
+    link.sealing = !primary_name;
     return tpm2_link_open(&link, ret, err);
 }
 
@@ -121,6 +122,8 @@ tpm2_store_create(const struct tpm2_store_config *config, const char *pcrs,
         return rc;
     }
     memcpy(d.file->primary_name, link->primary_name, TPM2_NAME_LEN);
+    d.file->ek_checked = link->ek_checked;
+    memcpy(d.file->ek_certificate, link->ek_certificate, SHA256_LEN);
     if ((rc = write_new(config, &d, err))) {
         tpm2_counter_remove(link, d.file->counter);
         remove_approvals(link, &d);

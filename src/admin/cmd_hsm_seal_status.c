@@ -103,6 +103,8 @@ print_as_json(const struct sealed *keys, const struct seal_status *s, const char
                                "tpm_name", HEX(s->tpm_name), "pcrs", pcrs_json(s), "next", next);
     if (!object)
         return complain(EXIT_FAILED, "out of memory");
+    if (s->ek_checked)
+        json_object_set_new(object, "ek_certificate", json_string(HEX(s->ek_certificate)));
     if (s->tpm_rc) {
         json_object_set_new(object, "error", json_string(s->tpm_err.text));
         return print_json(object);
@@ -124,6 +126,9 @@ print_facts(struct table *t, const struct sealed *keys, const struct seal_status
     tpm2_pcrs_text(s->policy.pcrs, pcrs);
     table_cell(t, "sealed keys");
     table_cell(t, "%s: %zu, serial %llu", keys->path, s->n_keys, (unsigned long long)s->serial);
+    table_cell(t, "EK");
+    table_cell(t, "%s%s", s->ek_checked ? "certificate " : "no certificate when they were sealed",
+               s->ek_checked ? HEX(s->ek_certificate) : "");
     table_cell(t, "policy");
     table_cell(t, "%s%s%s", pcrs, s->policy.pcrs && s->policy.auth ? " and " : "",
                s->policy.auth ? "a PIN" : "");

@@ -35,6 +35,7 @@ sealed_open(const struct options *o, struct sealed *ret)
                                            .pcrs = settings->pcrs,
                                            .pin = &ret->pin,
                                            .owner_auth = &ret->owner_auth,
+                                           .ek_ca = settings->ek_ca,
                                            .approver = settings->approver ? ret->approver : NULL};
     return EXIT_DONE;
 }

@@ -33,6 +33,8 @@ static const struct config_key keys[] = {
      .help = "with a TPM: the PCRs that keys or PIN are sealed to: sha256:0,2,7,11"},
     {"approver", CONFIG_STRING, AT(approver),
      .help = "with tpm2: PEM file of the P-256 key that may approve other values of the PCRs"},
+    {"ek_ca", CONFIG_STRING, AT(ek_ca),
+     .help = "with tpm2: PEM file of the CA that the TPM's EK certificate has to be of"},
     {"owner_auth.file", CONFIG_STRING, AT(owner_auth_file),
      .help = "with tpm2: file that holds the password of the TPM's owner hierarchy"},
     {"module", CONFIG_STRING, AT(module),

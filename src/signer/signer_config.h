@@ -11,6 +11,7 @@ struct signer_config {
     char *sealed_keys;     /* NULL: sealed.keys in state_dir */
     char *pcrs;            /* NULL: whichever the keys are sealed to */
     char *approver;        /* NULL: nobody. For attestctl; the signer has it from the sealed keys */
+    char *ek_ca;           /* NULL: any. For attestctl hsm seal */
     char *owner_auth_file; /* NULL: the TPM's owner hierarchy has no password */
     char *pin_file, *pin_credential;
     bool pin_prompt;
