@@ -54,6 +54,13 @@ signer_stop() {
     signer_pid=
 }
 
+# Whether this build keeps what was freed, and uses more memory than can be looked through.
+under_sanitizer() {
+    program=$top_builddir/.libs/attest-signer
+    [ -x "$program" ] || program=$top_builddir/attest-signer
+    nm "$program" 2>/dev/null | grep -q -e __asan_init -e __tsan_init
+}
+
 signer_kill() {
     [ -n "${signer_pid:-}" ] || return 0
     kill -KILL "$signer_pid" 2>/dev/null
