@@ -25,7 +25,7 @@ enum { CHUNK = 1 << 20, RUN = 8, TEXT_RUN = 16, SECRET_MAX = 256, SECRETS_MAX = 
 
 struct run { /* bytes that must not be met */
     uint64_t first;
-    const char *p; /* what follows the first eight */
+    const char *p; /* the first eight and `len` more */
     unsigned len, secret;
     struct run *next;
 };
@@ -75,7 +75,7 @@ add_runs(const char *p, size_t len, size_t run_len)
     for (size_t i = 0; i + run_len <= len; i++) {
         struct run *run = room(sizeof(*run));
         memcpy(&run->first, kept + i, RUN);
-        run->p = kept + i + RUN;
+        run->p = kept + i;
         run->len = (unsigned)(run_len - RUN);
         run->secret = n_secrets;
         run->next = runs[place_of(run->first)];
@@ -145,7 +145,7 @@ look(const char *p, size_t len, uint64_t at, bool guarded, const char *where)
         for (const struct run *run = runs[place_of(first)]; run; run = run->next) {
             size_t behind = len - i - RUN;
             if (run->first != first ||
-                memcmp(p + i + RUN, run->p, run->len < behind ? run->len : behind) != 0)
+                memcmp(p + i + RUN, run->p + RUN, run->len < behind ? run->len : behind) != 0)
                 continue;
             if (guarded) {
                 inside[run->secret] = true;

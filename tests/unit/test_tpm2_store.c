@@ -299,6 +299,8 @@ a_crash_and_then_an_update(void **state)
     assert_int_equal(store.file->n_keys, 1);
     assert_int_not_equal(access(next_path, F_OK), 0);
     /* Not so one that the counter has not come to. */
+    buf_done(&old);
+    buf_done(&next);
     read_file(&old);
     assert_int_equal(tpm2_store_reseal(&store, "sha256:7", NULL), ATTEST_OK);
     read_file(&next);
