@@ -27,6 +27,15 @@ sample(size_t n_keys)
         if (file->policy.pcrs >> i & 1)
             random_bytes(file->policy.values[i], SHA256_LEN);
     }
+    if (n_keys % 2 == 1) { /* one with all that there can be */
+        struct tpm2_approver *a = &file->policy.approver;
+        file->policy.approved = file->ek_checked = true;
+        random_bytes(a->point, sizeof(a->point));
+        a->counter = 0x01a77e06;
+        a->serial = 7;
+        tpm2_approval_ref(file->primary_name, a->ref);
+        random_bytes(file->ek_certificate, sizeof(file->ek_certificate));
+    }
     file->sealed.public_len = 78;
     file->sealed.private_len = 160;
     random_bytes(file->sealed.public_part, file->sealed.public_len);
@@ -103,6 +112,8 @@ gives_back_what_was_written(void **state)
         assert_int_equal(again->n_keys, counts[i]);
         assert_int_equal(again->serial, 41);
         assert_memory_equal(&again->policy, &file->policy, sizeof(file->policy));
+        assert_int_equal(again->ek_checked, file->ek_checked);
+        assert_memory_equal(again->ek_certificate, file->ek_certificate, SHA256_LEN);
         assert_memory_equal(&again->sealed, &file->sealed, sizeof(file->sealed));
         assert_string_equal(again->lease.instance, "an instance");
         assert_memory_equal(again->keys, file->keys, counts[i] * sizeof(*file->keys));
