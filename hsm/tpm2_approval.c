@@ -35,6 +35,13 @@ take_tpm(const struct json *j, const struct json_node *node, struct tpm2_approva
 }
 
 static bool
+take_line(const struct json *j, const struct json_node *node, struct tpm2_approval *a)
+{
+    (void)j;
+    return hex_member(node, a->line, sizeof(a->line));
+}
+
+static bool
 take_counter(const struct json *j, const struct json_node *node, struct tpm2_approval *a)
 {
     (void)j;
@@ -88,8 +95,9 @@ static const struct {
     bool (*take)(const struct json *j, const struct json_node *node, struct tpm2_approval *a);
     bool optional;
 } members[] = {
-    {"type", take_type, false},     {"tpm", take_tpm, false},   {"counter", take_counter, false},
-    {"serial", take_serial, false}, {"pcrs", take_pcrs, false}, {"signature", take_signature, true},
+    {"type", take_type, false},          {"tpm", take_tpm, false},       {"line", take_line, false},
+    {"counter", take_counter, false},    {"serial", take_serial, false}, {"pcrs", take_pcrs, false},
+    {"signature", take_signature, true},
 };
 
 enum attest_rc
@@ -138,6 +146,8 @@ tpm2_approval_write(const struct tpm2_approval *a, struct buf *out)
     bool first = true;
     buf_printf(out, "{\"type\":\"%s\",\n \"tpm\":", type);
     put_hex(out, a->tpm, sizeof(a->tpm));
+    buf_str(out, ",\n \"line\":");
+    put_hex(out, a->line, sizeof(a->line));
     buf_printf(out, ",\n \"counter\":\"%08" PRIx32 "\",\n \"serial\":%" PRIu64 ",\n \"pcrs\":{",
                a->counter, a->serial);
     for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
@@ -161,7 +171,7 @@ void
 tpm2_approval_message(const struct tpm2_approval *a, uint8_t message[TPM2_APPROVAL_MESSAGE_LEN])
 {
     tpm2_policy_state(a->pcrs, a->values, a->counter, a->serial, message);
-    tpm2_approval_ref(a->tpm, message + SHA256_LEN);
+    tpm2_approval_ref(a->tpm, a->counter, a->line, message + SHA256_LEN);
 }
 
 enum tpm2_approval_verdict
@@ -172,7 +182,8 @@ tpm2_approval_judge(const struct tpm2_approval *a, const struct tpm2_policy *pol
     uint8_t message[TPM2_APPROVAL_MESSAGE_LEN];
     tpm2_approval_message(a, message);
     const struct slice signed_part = {(const char *)message, sizeof(message)};
-    if (memcmp(a->tpm, tpm_name, TPM2_NAME_LEN) != 0 || a->counter != policy->approver.counter)
+    if (memcmp(a->tpm, tpm_name, TPM2_NAME_LEN) != 0 || a->counter != policy->approver.counter ||
+        memcmp(a->line, policy->approver.line, TPM2_LINE_LEN) != 0)
         return TPM2_APPROVAL_OTHER_TPM;
     if (!a->has_signature || es256_verify(policy->approver.point, signed_part, a->signature))
         return TPM2_APPROVAL_NOT_SIGNED;

@@ -5,11 +5,12 @@
 #include "hsm/tpm2_policy.h"
 
 /*
- * An approval: the approver's signature under "on this TPM, the keys may be unsealed while these
+ * An approval: the approver's signature under "these keys may be unsealed by this TPM while these
  * PCRs have these values, as long as no approval with a higher serial was used". One JSON object:
  *
  *   {"type": "attestd-pcr-approval/1",
  *    "tpm": name of its primary key, hex,
+ *    "line": what is random of the file with these keys, hex,
  *    "counter": handle of its approval counter, eight hex digits,
  *    "serial": 1 or more,
  *    "pcrs": {"0": 64 hex digits, "7": …},
@@ -26,6 +27,7 @@
 
 struct tpm2_approval {
     uint8_t tpm[TPM2_NAME_LEN];
+    uint8_t line[TPM2_LINE_LEN];
     uint32_t counter;
     uint64_t serial;
     uint32_t pcrs;
@@ -49,7 +51,7 @@ enum tpm2_approval_verdict {
     TPM2_APPROVAL_OTHER_STATE, /* its PCRs are not as they are now */
     TPM2_APPROVAL_REVOKED,     /* one with a higher serial was used */
     TPM2_APPROVAL_TOO_FAR,     /* beyond TPM2_APPROVAL_JUMP_MAX */
-    TPM2_APPROVAL_OTHER_TPM,   /* or another counter */
+    TPM2_APPROVAL_OTHER_TPM,   /* or another counter, or other keys */
     TPM2_APPROVAL_NOT_SIGNED,  /* by this approver */
     TPM2_APPROVAL_UNREADABLE,
 };

@@ -150,9 +150,10 @@ take_policy(struct cursor *c, const uint8_t *tpm_name, uint64_t flags, struct tp
     take(c, a->point, sizeof(a->point));
     a->counter = (uint32_t)take_number(c, 4);
     a->serial = take_number(c, 8);
+    take(c, a->line, sizeof(a->line));
     if (a->counter < TPM2_NV_FIRST || a->counter > TPM2_NV_LAST || a->serial == 0)
         c->bad = true;
-    tpm2_approval_ref(tpm_name, a->ref);
+    tpm2_approval_ref(tpm_name, a->counter, a->line, a->ref);
 }
 
 static void
@@ -302,6 +303,7 @@ tpm2_file_write(const struct tpm2_file *file, struct buf *out)
         buf_append(out, file->policy.approver.point, sizeof(file->policy.approver.point));
         put_number(out, file->policy.approver.counter, 4);
         put_number(out, file->policy.approver.serial, 8);
+        buf_append(out, file->policy.approver.line, sizeof(file->policy.approver.line));
     }
     if (file->ek_checked)
         buf_append(out, file->ek_certificate, sizeof(file->ek_certificate));

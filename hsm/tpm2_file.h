@@ -18,7 +18,7 @@
  *       4 more when the TPM's EK certificate was checked
  *    4  PCRs of the SHA-256 bank: bit n for PCR n; then 32 bytes for each, as it was
  *       with an approver: 64 his P-256 key, x and y, 4 handle of the approval counter, 8 what that
- *       showed
+ *       showed, 16 the line of its approvals
  *       with a certificate: 32 its SHA-256
  *    2  length, and the TPM2B_PUBLIC of the sealed wrapping key
  *    2  length, and its TPM2B_PRIVATE

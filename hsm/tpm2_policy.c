@@ -150,12 +150,12 @@ tpm2_approver_name(const uint8_t point[ES256_POINT_LEN], uint8_t name[TPM2_NAME_
 }
 
 /* TPMS_NV_PUBLIC, part 2, section 13.5: eight bytes, no authorization policy. */
-static void
-counter_name(uint32_t counter, uint8_t name[TPM2_NAME_LEN])
+void
+tpm2_counter_name(uint32_t counter, uint32_t attributes, uint8_t name[TPM2_NAME_LEN])
 {
     uint8_t area[14] = {[4] = 0x00, [5] = 0x0b, [13] = 8};
     be32_put(area, counter);
-    be32_put(area + 6, TPM2_APPROVAL_COUNTER_ATTRIBUTES);
+    be32_put(area + 6, attributes);
     name_of(area, sizeof(area), name);
 }
 
@@ -167,17 +167,20 @@ step_nv(uint8_t digest[SHA256_LEN], uint32_t counter, uint64_t most)
     be32_put(operand, (uint32_t)(most >> 32));
     be32_put(operand + 4, (uint32_t)most);
     sha256(args, operand, sizeof(operand));
-    counter_name(counter, args + SHA256_LEN);
+    tpm2_counter_name(counter, TPM2_APPROVAL_COUNTER_ATTRIBUTES, args + SHA256_LEN);
     step(digest, CC_POLICY_NV, args, sizeof(args));
 }
 
 void
-tpm2_approval_ref(const uint8_t tpm_name[TPM2_NAME_LEN], uint8_t ref[SHA256_LEN])
+tpm2_approval_ref(const uint8_t tpm_name[TPM2_NAME_LEN], uint32_t counter,
+                  const uint8_t line[TPM2_LINE_LEN], uint8_t ref[SHA256_LEN])
 {
     static const char label[] = "attestd-pcr-approval/1";
-    uint8_t bytes[sizeof(label) + TPM2_NAME_LEN];
+    uint8_t bytes[sizeof(label) + 2 * TPM2_NAME_LEN + TPM2_LINE_LEN], *p = bytes + sizeof(label);
     memcpy(bytes, label, sizeof(label));
-    memcpy(bytes + sizeof(label), tpm_name, TPM2_NAME_LEN);
+    memcpy(p, tpm_name, TPM2_NAME_LEN);
+    tpm2_counter_name(counter, TPM2_APPROVAL_COUNTER_ATTRIBUTES, p + TPM2_NAME_LEN);
+    memcpy(p + 2 * TPM2_NAME_LEN, line, TPM2_LINE_LEN);
     sha256(ref, bytes, sizeof(bytes));
 }
 

@@ -46,6 +46,7 @@ take_approvals(const struct tpm2_unlock *unlock, struct seal_status *ret)
     ret->request = (struct tpm2_approval){
         .counter = policy->approver.counter, .serial = unlock->shown + 1, .pcrs = policy->pcrs};
     memcpy(ret->request.tpm, ret->tpm_name, TPM2_NAME_LEN);
+    memcpy(ret->request.line, policy->approver.line, TPM2_LINE_LEN);
     for (unsigned i = 0; i < TPM2_PCR_COUNT; i++) {
         if (policy->pcrs >> i & 1)
             memcpy(ret->request.values[i], unlock->now[i], SHA256_LEN);

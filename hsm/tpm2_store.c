@@ -64,11 +64,14 @@ policy_now(struct tpm2_link *link, const struct tpm2_store_config *config, uint3
         return error_set(err, ATTEST_E_CONFIG, "an approver needs PCRs to approve values of");
     struct tpm2_approver *a = &policy->approver;
     memcpy(a->point, config->approver, sizeof(a->point));
-    tpm2_approval_ref(link->primary_name, a->ref);
     a->counter = before.approver.counter;
+    memcpy(a->line, before.approver.line, sizeof(a->line));
     rc = before.approved ? tpm2_counter_read_owner(link, a->counter, &a->serial, err)
                          : tpm2_unlock_counter(link, &d->secrets.authority, policy, err);
-    return rc ? rc : tpm2_approvals_mkdir(config->path, err);
+    if (rc)
+        return rc;
+    tpm2_approval_ref(link->primary_name, a->counter, a->line, a->ref);
+    return tpm2_approvals_mkdir(config->path, err);
 }
 
 /* ---- making ---- */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ed25519.h"
 #include "hsm/tpm2_box.h"
 
 #define AUTH_NAME "approvals"
@@ -86,6 +87,7 @@ tpm2_unlock_counter(struct tpm2_link *link, const struct secret *authority,
     struct tpm2_approver *a = &policy->approver;
     if (!tpm2_auth_value(authority, AUTH_NAME, auth))
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    random_bytes(a->line, sizeof(a->line));
     enum attest_rc rc = tpm2_counter_create(link, auth, true, &a->counter, &a->serial, err);
     secret_wipe(auth, sizeof(auth));
     return rc;

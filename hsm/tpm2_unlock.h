@@ -43,7 +43,8 @@ enum attest_rc tpm2_unlock_accept(struct tpm2_link *link, const struct tpm2_file
                                   const struct secret *authority, const struct tpm2_unlock *u,
                                   struct attest_error *err);
 
-/* A new approval counter, raised by who knows the authority; into policy, with what it shows. */
+/* A new approval counter, raised by who knows the authority, and a new line; into policy, with what
+   it shows. */
 enum attest_rc tpm2_unlock_counter(struct tpm2_link *link, const struct secret *authority,
                                    struct tpm2_policy *policy, struct attest_error *err);
 

@@ -92,6 +92,7 @@ request(const struct tpm2_file *file, uint64_t serial)
     const struct tpm2_link_config c = {.tcti = tpm.tcti};
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
     memcpy(a.tpm, file->primary_name, sizeof(a.tpm));
+    memcpy(a.line, file->policy.approver.line, sizeof(a.line));
     assert_int_equal(tpm2_link_open(&c, &link, NULL), ATTEST_OK);
     assert_int_equal(tpm2_pcrs_read(link, a.pcrs, a.values, NULL), ATTEST_OK);
     return a;
@@ -168,6 +169,7 @@ reads_what_it_writes(void **state)
     } changes[] = {
         {"approval/1", "approval/2"},
         {"\"tpm\":\"000b", "\"tpm\":\"00"},
+        {"\"line\":\"00", "\"line\":\""},
         {"\"serial\":5", "\"serial\":0"},
         {"\"serial\":5", "\"serial\":-1"},
         {"\"serial\":5", "\"serial\":5.0"},
@@ -237,6 +239,12 @@ every_member_is_signed(void **state)
     b.tpm[5] ^= 1;
     assert_int_equal(tpm2_approval_judge(&b, &policy, b.tpm, 5, a.values),
                      TPM2_APPROVAL_NOT_SIGNED);
+    b = a;
+    b.line[5] = policy.approver.line[5] = 1;
+    assert_int_equal(tpm2_approval_judge(&b, &policy, a.tpm, 5, a.values),
+                     TPM2_APPROVAL_NOT_SIGNED);
+    assert_int_equal(tpm2_approval_judge(&a, &policy, a.tpm, 5, a.values), TPM2_APPROVAL_OTHER_TPM);
+    policy.approver.line[5] = 0;
     b = a;
     b.counter = policy.approver.counter = 0x01a77e11;
     assert_int_equal(tpm2_approval_judge(&b, &policy, a.tpm, 5, a.values),
@@ -380,6 +388,86 @@ the_tpm_refuses_by_itself(void **state)
     drop("newer");
 }
 
+/* Commands that are not ours: the approval of one file, its counter, and the policy of another. */
+static TSS2_RC
+open_by_anothers(struct tpm2_link *link, const struct tpm2_file *file,
+                 const struct tpm2_approval *a, const uint8_t ref[SHA256_LEN], ESYS_TR session)
+{
+    struct tpm2_meeting meeting;
+    const TPML_PCR_SELECTION pcrs = tpm2_pcrs_selection(a->pcrs);
+    const TPM2B_DIGEST any = {0};
+    TPM2B_DIGEST state = {.size = SHA256_LEN};
+    TPM2B_NONCE policy_ref = {.size = SHA256_LEN};
+    TPM2B_NAME name = {.size = TPM2_NAME_LEN};
+    TPM2B_OPERAND most = {.size = 8};
+    TPML_DIGEST both = {.count = 2, .digests = {{.size = SHA256_LEN}, {.size = SHA256_LEN}}};
+    uint8_t ways[2][SHA256_LEN];
+    ESYS_TR nv;
+    assert_int_equal(tpm2_meet_prepare(link, &file->policy, a, &meeting, NULL), ATTEST_OK);
+    tpm2_policy_state(a->pcrs, a->values, a->counter, a->serial, state.buffer);
+    tpm2_approver_name(approver, name.name);
+    tpm2_policy_ways(&file->policy, ways);
+    memcpy(policy_ref.buffer, ref, SHA256_LEN);
+    memcpy(both.digests[0].buffer, ways[0], SHA256_LEN);
+    memcpy(both.digests[1].buffer, ways[1], SHA256_LEN);
+    be32_put(most.buffer + 4, (uint32_t)a->serial);
+    ESYS_CONTEXT *esys = link->esys;
+    const ESYS_TR none = ESYS_TR_NONE;
+    assert_int_equal(Esys_TR_FromTPMPublic(esys, a->counter, none, none, none, &nv), 0);
+    assert_int_equal(Esys_PolicyPCR(esys, session, none, none, none, &any, &pcrs), 0);
+    assert_int_equal(Esys_PolicyNV(esys, ESYS_TR_RH_OWNER, nv, session, link->session, none, none,
+                                   &most, 0, TPM2_EO_UNSIGNED_LE),
+                     0);
+    assert_int_equal(Esys_TR_Close(esys, &nv), 0);
+    TSS2_RC rv = Esys_PolicyAuthorize(esys, session, none, none, none, &state, &policy_ref, &name,
+                                      &meeting.ticket);
+    return rv ? rv : Esys_PolicyOR(esys, session, none, none, none, &both);
+}
+
+/* Two files of one TPM with one approver, whose approvals have nothing to do with each other. */
+static void
+an_approval_is_for_one_file(void **state)
+{
+    (void)state;
+    const struct tpm2_link_config c = {.tcti = tpm.tcti};
+    begin();
+    AUTO(tpm2_file) struct tpm2_file *file = read_sealed(), *other = NULL;
+    begin();
+    other = read_sealed();
+    assert_int_not_equal(file->policy.approver.counter, other->policy.approver.counter);
+    struct tpm2_approval a = request(file, file->policy.approver.serial + 3);
+    sign(&a, ours);
+    /* That of the other one has gone on: nothing with a low serial opens it any more. */
+    struct tpm2_approval newer = request(other, shown() + 9);
+    sign(&newer, ours);
+    put(&newer, "newer");
+    swtpm_extend(&tpm, 11);
+    struct tpm2_approval newest = request(other, shown() + 9);
+    sign(&newest, ours);
+    put(&newest, "newest");
+    assert_int_equal(open_now(NULL), ATTEST_OK);
+    drop("newer");
+    drop("newest");
+    swtpm_off(&tpm);
+    assert_true(swtpm_on(&tpm));
+    swtpm_extend(&tpm, 11);
+    a = request(file, a.serial);
+    sign(&a, ours);
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    ESYS_TR session;
+    assert_int_equal(tpm2_link_open(&c, &link, NULL), ATTEST_OK);
+    static const char *const names[] = {"its own", "the other's"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        assert_int_equal(tpm2_link_session(link, TPM2_SE_POLICY, &session), 0);
+        if (!open_by_anothers(link, other, &a, (i ? other : file)->policy.approver.ref, session))
+            fail_msg("the TPM takes it under the reference that is %s", names[i]);
+        tpm2_link_drop(link, &session);
+    }
+    /* The commands are right: the file that it is for is opened by them. */
+    assert_int_equal(tpm2_link_session(link, TPM2_SE_POLICY, &session), 0);
+    assert_int_equal(open_by_anothers(link, file, &a, file->policy.approver.ref, session), 0);
+}
+
 static enum attest_rc
 seal_anew(void)
 {
@@ -469,6 +557,7 @@ main(void)
         cmocka_unit_test(an_approval_opens_after_an_update),
         cmocka_unit_test(approvals_of_one_serial_stand_together),
         cmocka_unit_test(the_tpm_refuses_by_itself),
+        cmocka_unit_test(an_approval_is_for_one_file),
         cmocka_unit_test(a_cut_leaves_what_opens),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

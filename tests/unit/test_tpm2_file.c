@@ -33,7 +33,8 @@ sample(size_t n_keys)
         random_bytes(a->point, sizeof(a->point));
         a->counter = 0x01a77e06;
         a->serial = 7;
-        tpm2_approval_ref(file->primary_name, a->ref);
+        random_bytes(a->line, sizeof(a->line));
+        tpm2_approval_ref(file->primary_name, a->counter, a->line, a->ref);
         random_bytes(file->ek_certificate, sizeof(file->ek_certificate));
     }
     file->sealed.public_len = 78;
