@@ -130,13 +130,14 @@ tpm2_draft_shown(struct tpm2_link *link, const struct tpm2_file *file,
     return rc;
 }
 
-static enum attest_rc
-raise_counter(const struct tpm2_store *store, struct tpm2_link *link, struct attest_error *err)
+enum attest_rc
+tpm2_draft_count(struct tpm2_link *link, const struct tpm2_file *file,
+                 const struct secret *authority, struct attest_error *err)
 {
     uint8_t auth[TPM2_AUTH_VALUE_LEN];
-    if (!tpm2_auth_value(&store->authority, TPM2_AUTH_COUNTER, auth))
+    if (!tpm2_auth_value(authority, TPM2_AUTH_COUNTER, auth))
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
-    enum attest_rc rc = tpm2_counter_raise(link, store->file->counter, auth, err);
+    enum attest_rc rc = tpm2_counter_raise(link, file->counter, auth, err);
     secret_wipe(auth, sizeof(auth));
     return rc;
 }
@@ -167,7 +168,7 @@ tpm2_draft_commit(struct tpm2_store *store, struct tpm2_link *link, struct tpm2_
     *pending = *d;
     *d = (struct tpm2_draft){0};
     store->pending = STEAL(pending);
-    rc = raise_counter(store, link, err);
+    rc = tpm2_draft_count(link, store->file, &store->authority, err);
     return rc ? rc : finish(store, err);
 }
 
@@ -180,13 +181,13 @@ tpm2_draft_settle(struct tpm2_store *store, struct tpm2_link *link, struct attes
     enum attest_rc rc = tpm2_draft_shown(link, store->file, &store->authority, &shown, err);
     if (rc)
         return rc;
-    if (shown == store->pending->file->serial)
-        return finish(store, err);
-    if (shown != store->file->serial)
+    if (shown != store->file->serial && shown != store->pending->file->serial)
         return error_set(err, ATTEST_E_DENIED, "someone else raised the TPM's counter");
-    tpm2_draft_free(store->pending);
-    free(STEAL(store->pending));
-    return ATTEST_OK;
+    /* Not given up where it can be: another draft of the same serial must never be. */
+    if (shown == store->file->serial &&
+        (rc = tpm2_draft_count(link, store->file, &store->authority, err)))
+        return rc;
+    return finish(store, err);
 }
 
 enum attest_rc

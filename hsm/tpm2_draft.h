@@ -7,8 +7,9 @@
 /*
  * A change of the sealed keys, until it is on the disk and the TPM has counted it: written to
  * PATH.new, then the TPM's counter is raised, then PATH.new takes the place of PATH. So at every
- * moment exactly one of the two has the serial that the counter shows, and whoever opens them
- * afterwards goes on from that one.
+ * moment exactly one of the two has the serial that the counter shows. A change that was begun is
+ * completed by whoever comes next, never begun anew: two files of one serial would both pass for
+ * the newest.
  *
  * For the thread that changes the store.
  */
@@ -50,6 +51,10 @@ enum attest_rc tpm2_draft_settle(struct tpm2_store *store, struct tpm2_link *lin
 enum attest_rc tpm2_draft_shown(struct tpm2_link *link, const struct tpm2_file *file,
                                 const struct secret *authority, uint64_t *shown,
                                 struct attest_error *err);
+
+/* Raises it. */
+enum attest_rc tpm2_draft_count(struct tpm2_link *link, const struct tpm2_file *file,
+                                const struct secret *authority, struct attest_error *err);
 
 /* For what is no secret and no key: in one step, under the serial that it has. */
 enum attest_rc tpm2_draft_replace(struct tpm2_store *store, struct tpm2_draft *d,

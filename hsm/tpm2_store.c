@@ -176,7 +176,10 @@ unseal_file(struct tpm2_store *store, struct tpm2_link *link, struct slice bytes
     return tpm2_unlock_accept(link, d->file, &d->secrets.authority, &unlock, err);
 }
 
-/* What a crash kept from taking PATH's place: PATH.new, if the counter has come to it. */
+/*
+ * What a crash kept from taking PATH's place: PATH.new, whether the TPM has counted it or not.
+ * ATTEST_E_NOT_FOUND: there is none, or it does not follow PATH.
+ */
 static enum attest_rc
 open_next(struct tpm2_store *store, struct tpm2_link *link, const struct tpm2_file *file,
           struct tpm2_draft *next, struct attest_error *err)
@@ -195,16 +198,15 @@ open_next(struct tpm2_store *store, struct tpm2_link *link, const struct tpm2_fi
     if ((rc = unseal_file(store, link, buf_view(&bytes), next, err)) ||
         (rc = tpm2_draft_shown(link, next->file, &next->secrets.authority, &shown, err)))
         return rc;
-    if (shown != next->file->serial)
-        return error_set(err, ATTEST_E_NOT_FOUND, "%s: the TPM has not counted it", path);
+    if (shown != file->serial && shown != next->file->serial)
+        return error_set(err, ATTEST_E_NOT_FOUND, "%s: not what the TPM has counted", path);
+    if (shown == file->serial &&
+        (rc = tpm2_draft_count(link, next->file, &next->secrets.authority, err)))
+        return rc;
     return tpm2_draft_publish(store, err);
 }
 
-/*
- * When the counter has gone past PATH, or PATH is sealed to what is no more and PATH.new, from a
- * crash while they were sealed anew, is not. ATTEST_E_NOT_FOUND when there is nothing to go on
- * with.
- */
+/* Goes on with PATH.new, in the place of what d is. */
 static enum attest_rc
 complete_change(struct tpm2_store *store, struct tpm2_link *link, struct tpm2_draft *d,
                 struct attest_error *err)
@@ -219,6 +221,10 @@ complete_change(struct tpm2_store *store, struct tpm2_link *link, struct tpm2_dr
     return ATTEST_OK;
 }
 
+/*
+ * PATH may be sealed to what is no more, and PATH.new, from a crash while they were sealed anew,
+ * not; the counter may have gone past PATH; or PATH.new was written and nothing more.
+ */
 static enum attest_rc
 open_newest(struct tpm2_store *store, struct tpm2_link *link, struct slice bytes,
             struct tpm2_draft *d, struct attest_error *err)
@@ -227,10 +233,11 @@ open_newest(struct tpm2_store *store, struct tpm2_link *link, struct slice bytes
     enum attest_rc rc = unseal_file(store, link, bytes, d, err);
     if (rc == ATTEST_E_DENIED)
         return complete_change(store, link, d, NULL) ? rc : ATTEST_OK;
-    if (rc || (rc = tpm2_draft_shown(link, d->file, &d->secrets.authority, &shown, err)) ||
-        shown == d->file->serial)
+    if (rc || (rc = tpm2_draft_shown(link, d->file, &d->secrets.authority, &shown, err)))
         return rc;
     rc = complete_change(store, link, d, err);
+    if (rc == ATTEST_OK || shown == d->file->serial)
+        return rc == ATTEST_E_KEY_OUT_OF_REACH || rc == ATTEST_E_IO ? rc : ATTEST_OK;
     if (rc == ATTEST_E_NOT_FOUND)
         rc = error_set(err, ATTEST_E_DENIED,
                        "%s: a copy of serial %llu, and the TPM counts %llu: put the newest back",
