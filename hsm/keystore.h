@@ -43,7 +43,9 @@ struct keystore_config {
     const char *sealed_path;  /* TPM: the file of sealed keys */
     const char *pcrs;         /* TPM: "sha256:0,2,7,11"; the file's have to be these. NULL: any */
     const char *ek_ca;        /* TPM, when the keys are made: CA of its EK certificate; NULL: any */
-    const uint8_t *approver;  /* TPM, when the keys are sealed: x and y of his P-256 key; or NULL */
+    const uint8_t *approver;  /* TPM: x and y of his P-256 key, as the file's has to be; NULL: when
+                                 the keys are sealed none, else any */
+    const uint8_t *sealed_id; /* TPM: SHA256_LEN, of the file that it has to be; NULL: any */
     const struct secret *pin; /* copied into guarded memory, may be freed after the call */
     const struct secret *owner_auth; /* TPM: its owner hierarchy's password; NULL or empty: none.
                                         Copied as the PIN is */

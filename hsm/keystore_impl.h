@@ -51,7 +51,10 @@ const char *tpm2_tcti_of(const char *uri);
 /* As in hsm/sealing.h, for a URI that is a TPM's. */
 enum attest_rc tpm2_sealing_status(const struct keystore_config *config, struct seal_status *ret,
                                    struct attest_error *err);
-enum attest_rc tpm2_sealing_reseal(const struct keystore_config *config, struct attest_error *err);
+enum attest_rc tpm2_sealing_reseal(const struct keystore_config *config, bool any,
+                                   struct attest_error *err);
+enum attest_rc tpm2_sealing_id(const struct keystore_config *config, uint8_t id[SHA256_LEN],
+                               struct attest_error *err);
 enum attest_rc tpm2_sealing_pin_set(const struct keystore_config *config,
                                     const struct secret *token_pin, struct attest_error *err);
 enum attest_rc tpm2_sealing_pin_get(const struct keystore_config *config, struct secret *ret,

@@ -32,10 +32,19 @@ sealing_status(const struct keystore_config *config, struct seal_status *ret,
 }
 
 enum attest_rc
-sealing_reseal(const struct keystore_config *config, struct attest_error *err)
+sealing_reseal(const struct keystore_config *config, bool any, struct attest_error *err)
 {
     enum attest_rc rc = check(config, err);
-    return rc ? rc : OURS(tpm2_sealing_reseal(config, err));
+    (void)any;
+    return rc ? rc : OURS(tpm2_sealing_reseal(config, any, err));
+}
+
+enum attest_rc
+sealing_id(const struct keystore_config *config, uint8_t id[SHA256_LEN], struct attest_error *err)
+{
+    enum attest_rc rc = check(config, err);
+    (void)id;
+    return rc ? rc : OURS(tpm2_sealing_id(config, id, err));
 }
 
 enum attest_rc

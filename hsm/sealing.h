@@ -53,9 +53,19 @@ enum attest_rc sealing_status(const struct keystore_config *config, struct seal_
 /*
  * Seals the keys anew, to what config->pcrs hold now (NULL: the same PCRs as before) and to the PIN
  * where there is one. The signer has to be stopped (ATTEST_E_BUSY), and what the keys are sealed to
- * until now has to be met once more. Errors as of keystore_open().
+ * until now has to be met once more. any: whatever PIN and approver the file has until now, which
+ * is otherwise ATTEST_E_CONFIG when somebody else could have made it: one without a PIN where there
+ * is one, or with another approver and without a PIN. Errors as of keystore_open().
  */
-enum attest_rc sealing_reseal(const struct keystore_config *config, struct attest_error *err);
+enum attest_rc sealing_reseal(const struct keystore_config *config, bool any,
+                              struct attest_error *err);
+
+/*
+ * Opens the file and gives what config->sealed_id can hold the signer to. Only who could unseal it
+ * can make another with the same. Errors as of keystore_open().
+ */
+enum attest_rc sealing_id(const struct keystore_config *config, uint8_t id[SHA256_LEN],
+                          struct attest_error *err);
 
 /*
  * The PIN of a PKCS#11 token in a file like that of sealed keys, under the same kind of policy:

@@ -20,6 +20,8 @@ struct tpm2_keystore {
     struct keystore_config config; /* without what follows, uri and module_path */
     char *tcti, *path, *pcrs;
     struct secret pin, owner_auth;
+    bool has_approver, has_id;
+    uint8_t approver[ES256_POINT_LEN], sealed_id[SHA256_LEN];
     struct pool *pool;
     struct tpm2_store store; /* the control thread's, once it is open */
     bool opened;
@@ -60,6 +62,8 @@ store_config(struct tpm2_keystore *ks)
                  .beat_ctx = ks},
         .path = ks->path,
         .pin = &ks->pin,
+        .approver = ks->has_approver ? ks->approver : NULL,
+        .sealed_id = ks->has_id ? ks->sealed_id : NULL,
     };
 }
 
@@ -466,7 +470,13 @@ keystore_new(const struct keystore_config *config, struct tpm2_keystore **ret,
     ks->config = *config;
     ks->config.uri = ks->config.module_path = ks->config.sealed_path = ks->config.pcrs = NULL;
     ks->config.pin = ks->config.owner_auth = NULL;
-    ks->config.approver = NULL;
+    ks->config.approver = ks->config.sealed_id = NULL;
+    ks->has_approver = config->approver != NULL;
+    if (ks->has_approver)
+        memcpy(ks->approver, config->approver, sizeof(ks->approver));
+    ks->has_id = config->sealed_id != NULL;
+    if (ks->has_id)
+        memcpy(ks->sealed_id, config->sealed_id, sizeof(ks->sealed_id));
     ks->config.ek_ca = NULL;
     ks->tcti = strdup(tpm2_tcti_of(config->uri));
     ks->path = strdup(config->sealed_path);
@@ -495,7 +505,6 @@ tpm2_keystore_create(const struct keystore_config *config, struct attest_error *
     if (rc)
         return rc;
     struct tpm2_store_config store = store_config(ks);
-    store.approver = config->approver;
     store.link.ek_ca = config->ek_ca;
     return tpm2_store_create(&store, ks->pcrs ? ks->pcrs : "", err);
 }

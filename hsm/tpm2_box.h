@@ -49,6 +49,7 @@ enum attest_rc tpm2_box_open(const struct tpm2_file *file, struct slice bytes,
  * the last byte set. Only who could unseal knows it. False when out of memory.
  */
 #define TPM2_AUTH_PIN "pin" /* nothing in the TPM: the key of the PIN's box */
+#define TPM2_AUTH_ID "id"   /* nothing either: what the file is known by (tpm2_expect.h) */
 #define TPM2_AUTH_COUNTER "counter"
 #define TPM2_AUTH_AK "ak"
 bool tpm2_auth_value(const struct secret *authority, const char *name,

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "hsm/keystore_impl.h"
+#include "hsm/tpm2_expect.h"
 #include "hsm/tpm2_lockout.h"
 #include "hsm/tpm2_store.h"
 #include "hsm/tpm2_unlock.h"
@@ -99,16 +100,39 @@ tpm2_sealing_status(const struct keystore_config *config, struct seal_status *re
     return ATTEST_OK;
 }
 
-enum attest_rc
-tpm2_sealing_reseal(const struct keystore_config *config, struct attest_error *err)
+static struct tpm2_store_config
+key_store(const struct keystore_config *config)
 {
-    struct tpm2_store store;
-    const struct tpm2_store_config c = {
+    return (struct tpm2_store_config){
         .link = link_config(config),
         .path = config->sealed_path,
         .pin = config->pin,
         .approver = config->approver,
+        .sealed_id = config->sealed_id,
     };
+}
+
+enum attest_rc
+tpm2_sealing_id(const struct keystore_config *config, uint8_t id[SHA256_LEN],
+                struct attest_error *err)
+{
+    struct tpm2_store store;
+    const struct tpm2_store_config c = key_store(config);
+    enum attest_rc rc = tpm2_store_open(&store, &c, err);
+    if (rc)
+        return rc;
+    if (!tpm2_sealed_id(&store.authority, id))
+        rc = error_set(err, ATTEST_E_NOMEM, "out of memory");
+    tpm2_store_close(&store);
+    return rc;
+}
+
+enum attest_rc
+tpm2_sealing_reseal(const struct keystore_config *config, bool any, struct attest_error *err)
+{
+    struct tpm2_store store;
+    struct tpm2_store_config c = key_store(config);
+    c.change = any ? TPM2_CHANGE_ANY : TPM2_CHANGE_APPROVER;
     enum attest_rc rc = tpm2_store_open(&store, &c, err);
     if (rc)
         return rc;

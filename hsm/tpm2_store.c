@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "hsm/tpm2_ak.h"
 #include "hsm/tpm2_draft.h"
+#include "hsm/tpm2_expect.h"
 #include "hsm/tpm2_unlock.h"
 
 /* ---- the TPM ---- */
@@ -260,7 +261,8 @@ open_file(struct tpm2_store *store, struct attest_error *err)
         return error_set(err, ATTEST_E_NOT_FOUND, "%s: no sealed keys yet", store->config.path);
     if ((rc = read_sealed(store->config.path, &bytes, &d, err)) ||
         (rc = connect_tpm(&store->config, d.file->primary_name, &link, err)) ||
-        (rc = open_newest(store, link, buf_view(&bytes), &d, err)))
+        (rc = open_newest(store, link, buf_view(&bytes), &d, err)) ||
+        (rc = tpm2_expect(&store->config, d.file, &d.secrets.authority, err)))
         return rc;
     memcpy(store->resident.primary_name, d.file->primary_name, TPM2_NAME_LEN);
     tpm2_draft_take(store, &d);

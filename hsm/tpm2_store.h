@@ -23,9 +23,17 @@ struct tpm2_store_config {
     struct tpm2_link_config link; /* primary_name is the file's */
     const char *path;
     const struct secret *pin; /* the authorization value; NULL or empty: none */
-    /* x and y of the approver's P-256 key, for create and reseal; NULL: no approver. Approvals are
-       taken from PATH.approvals (tpm2_approvals.h). */
+    /* x and y of the approver's P-256 key: the file's has to be this one, or becomes it. NULL: at
+       create and reseal no approver, else any. Approvals are taken from PATH.approvals
+       (tpm2_approvals.h). */
     const uint8_t *approver;
+    const uint8_t *sealed_id; /* SHA256_LEN: the file has to be this one (tpm2_expect.h); or NULL */
+    /* For sealing anew: what the file may ask for else than is configured. */
+    enum tpm2_change {
+        TPM2_CHANGE_NONE,
+        TPM2_CHANGE_APPROVER, /* when it has the PIN that is configured */
+        TPM2_CHANGE_ANY,
+    } change;
 };
 
 struct tpm2_store {
@@ -53,7 +61,8 @@ enum attest_rc tpm2_store_create(const struct tpm2_store_config *config, const c
 /*
  * Reads and unseals, and completes a change that a crash has interrupted. Besides what
  * tpm2_unseal() says: ATTEST_E_NOT_FOUND (no file), ATTEST_E_BUSY (another process has it open),
- * ATTEST_E_CORRUPT, ATTEST_E_DENIED (an older copy, by the TPM's counter).
+ * ATTEST_E_CORRUPT, ATTEST_E_DENIED (an older copy, by the TPM's counter), ATTEST_E_CONFIG
+ * (not the file that is configured: tpm2_expect.h).
  */
 enum attest_rc tpm2_store_open(struct tpm2_store *store, const struct tpm2_store_config *config,
                                struct attest_error *err);

@@ -23,14 +23,24 @@ print_sealed(const struct options *o, const struct sealed *keys, const char *pcr
              const char *note)
 {
     bool pin = keys->pin.len > 0;
+    struct attest_error err = {0};
+    uint8_t id[SHA256_LEN];
+    char hex[2 * SHA256_LEN + 1];
+    /* And so they open. A PIN that is sealed needs no id: it is the token that tells a wrong one.
+     */
+    if (sealing_id(&keys->config, id, &err))
+        return report(o, &err, NULL);
+    hex_encode(hex, id, sizeof(id));
     if (o->json) {
         AUTO(json_t)
-        json_t *object =
-            json_pack("{s:s, s:s, s:b}", "sealed_keys", keys->path, "pcrs", pcrs, "pin", pin);
+        json_t *object = json_pack("{s:s, s:s, s:b, s:s*}", "sealed_keys", keys->path, "pcrs", pcrs,
+                                   "pin", pin, "sealed_id", keys->holds_keys ? hex : NULL);
         return print_json(object);
     }
     printf("%s %s, sealed to %s%s%s\n", done, keys->path, pcrs[0] ? pcrs : "no PCR",
            pin ? " and a PIN" : ", without a PIN", note);
+    if (keys->holds_keys)
+        printf("sealed_id: %s\n", hex);
     return EXIT_DONE;
 }
 
@@ -46,6 +56,12 @@ cmd_hsm_seal(const struct options *o, char **args, int n_args)
         return status;
     if (!keys.holds_keys)
         return complain(EXIT_USAGE, "the keystore is no TPM; hsm seal-pin seals the PIN");
+    if (keys.pin.len == 0 && !o->no_pin)
+        return complain(EXIT_USAGE,
+                        "name the signer's PIN with --pin-file, which may be its credential %s, or "
+                        "say --no-pin if it has none",
+                        keys.settings.pin_credential);
+    keys.config.sealed_id = NULL; /* it is not made yet */
     enum attest_rc rc = keystore_create(&keys.config, &err);
     if (rc)
         return report(o, &err, advice_for(rc));
@@ -78,7 +94,8 @@ cmd_hsm_reseal(const struct options *o, char **args, int n_args)
     enum exit_status status = sealed_open(o, &keys);
     if (status || (status = sealed_pin(o, &keys)))
         return status;
-    if (sealing_reseal(&keys.config, &err) || sealing_status(&keys.config, &now, &err))
+    if (sealing_reseal(&keys.config, o->force || !keys.holds_keys, &err) ||
+        sealing_status(&keys.config, &now, &err))
         return report(o, &err, reseal_advice(err.rc));
     /* Where the configuration names none they stay what they were. */
     char pcrs[TPM2_PCRS_TEXT_MAX];

@@ -24,7 +24,7 @@ struct options {
     const char *svg; /* a file, or "" for standard output */
     const char *format;
     const char *key, *values, *serial, *out; /* of approvals */
-    bool force;
+    bool force, no_pin;
     bool json;
 };
 
@@ -54,6 +54,7 @@ enum option_bit {
     OPT_VALUES = 1 << 21,
     OPT_SERIAL = 1 << 22,
     OPT_OUT = 1 << 23,
+    OPT_NO_PIN = 1 << 24,
 };
 
 /*

@@ -39,7 +39,10 @@ static const struct option_row {
     {"log-key", "X", OPT_LOG_KEY, offsetof(struct options, log_key),
      "the log key's x (X.Y where it has a y), as key list --json shows it, verifies checkpoints"},
     {"force", NULL, OPT_FORCE, offsetof(struct options, force),
-     "although verifiers may then refuse tokens for a while; needs --reason"},
+     "although verifiers may then refuse tokens for a while (with --reason), or although the "
+     "sealed keys are not sealed as configured"},
+    {"no-pin", NULL, OPT_NO_PIN, offsetof(struct options, no_pin),
+     "no PIN besides the PCRs: the signer has none either"},
     {"reason", "TEXT", OPT_REASON, offsetof(struct options, reason), "why, for the record"},
     {"confirm", "ID", OPT_CONFIRM, offsetof(struct options, confirm),
      "what the command would ask for again at the terminal"},

@@ -30,13 +30,17 @@ sealed_open(const struct options *o, struct sealed *ret)
         return complain(EXIT_FAILED, "%s", err.text);
     if (settings->approver && approver_key_public(settings->approver, ret->approver, &err))
         return complain(EXIT_FAILED, "approver: %s", err.text);
-    ret->config = (struct keystore_config){.uri = ret->uri,
-                                           .sealed_path = ret->path,
-                                           .pcrs = settings->pcrs,
-                                           .pin = &ret->pin,
-                                           .owner_auth = &ret->owner_auth,
-                                           .ek_ca = settings->ek_ca,
-                                           .approver = settings->approver ? ret->approver : NULL};
+    if (settings->sealed_id && !signer_config_sealed_id(settings, ret->sealed_id))
+        return complain(EXIT_FAILED, "sealed_id: %d hex digits expected", 2 * SHA256_LEN);
+    ret->config =
+        (struct keystore_config){.uri = ret->uri,
+                                 .sealed_path = ret->path,
+                                 .pcrs = settings->pcrs,
+                                 .pin = &ret->pin,
+                                 .owner_auth = &ret->owner_auth,
+                                 .ek_ca = settings->ek_ca,
+                                 .approver = settings->approver ? ret->approver : NULL,
+                                 .sealed_id = keys && settings->sealed_id ? ret->sealed_id : NULL};
     return EXIT_DONE;
 }
 
@@ -56,5 +60,10 @@ sealed_pin(const struct options *o, struct sealed *s)
     if (!s->holds_keys)
         return EXIT_DONE; /* the PIN is what is sealed, and needs none */
     const char *file = o->pin_file ? o->pin_file : s->settings.pin_file;
-    return file ? pin_get(o, "PIN", file, "pin-file", &s->pin) : EXIT_DONE;
+    if (o->no_pin && o->pin_file)
+        return complain(EXIT_USAGE, "--pin-file and --no-pin: one of them");
+    if (o->no_pin)
+        return EXIT_DONE;
+    return file || s->settings.pin_prompt ? pin_get(o, "PIN", file, "pin-file", &s->pin)
+                                          : EXIT_DONE;
 }

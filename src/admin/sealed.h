@@ -10,7 +10,7 @@
 struct sealed {
     struct signer_config settings;
     struct secret pin, owner_auth;
-    uint8_t approver[ES256_POINT_LEN];
+    uint8_t approver[ES256_POINT_LEN], sealed_id[SHA256_LEN];
     char *uri, *path;
     bool holds_keys;               /* else a PIN */
     struct keystore_config config; /* borrows from the others */
@@ -27,8 +27,11 @@ sealed_auto(struct sealed *s)
     sealed_done(s);
 }
 
-/* Reads the PIN from --pin-file or where the configuration says; leaves it empty where it says
-   nothing. */
+/*
+ * The PIN of sealed keys as the signer has it: from --pin-file, or where the configuration says,
+ * which may be the terminal. With --no-pin none. Empty where none of these says anything: the
+ * signer may have one all the same, as a credential of the service manager's.
+ */
 enum exit_status sealed_pin(const struct options *o, struct sealed *s);
 
 #endif

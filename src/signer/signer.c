@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/service.h"
+#include "hsm/approver_key.h"
 #include "signer/key_life.h"
 #include "signer/lease.h"
 #include "signer/start.h"
@@ -305,12 +306,22 @@ open_keystore(struct signer *s, struct attest_error *err)
     enum attest_rc rc = start_pin(c, &pin, err);
     if (rc || (rc = start_owner_auth(c, &owner_auth, err)))
         return rc;
+    uint8_t approver[ES256_POINT_LEN], sealed_id[SHA256_LEN];
+    bool approved = c->approver && signer_config_pin_optional(c);
+    bool named = c->sealed_id && signer_config_pin_optional(c);
+    struct attest_error why = {0};
+    if (approved && approver_key_public(c->approver, approver, &why))
+        return error_set(err, why.rc, "approver: %s", why.text);
+    if (named && !signer_config_sealed_id(c, sealed_id))
+        return error_set(err, ATTEST_E_CONFIG, "sealed_id: not fit");
     AUTO(mem) char *sealed_path = signer_config_sealed_path(c);
     struct keystore_config config = {
         .uri = c->keystore,
         .module_path = c->module,
         .sealed_path = sealed_path,
         .pcrs = c->pcrs,
+        .approver = approved ? approver : NULL,
+        .sealed_id = named ? sealed_id : NULL,
         .pin = &pin,
         .owner_auth = &owner_auth,
         .workers = (unsigned)c->workers,

@@ -33,6 +33,8 @@ static const struct config_key keys[] = {
      .help = "with a TPM: the PCRs that keys or PIN are sealed to: sha256:0,2,7,11"},
     {"approver", CONFIG_STRING, AT(approver),
      .help = "with tpm2: PEM file of the P-256 key that may approve other values of the PCRs"},
+    {"sealed_id", CONFIG_STRING, AT(sealed_id),
+     .help = "with tpm2: what attestctl hsm seal printed: no other file of sealed keys is taken"},
     {"ek_ca", CONFIG_STRING, AT(ek_ca),
      .help = "with tpm2: PEM file of the CA that the TPM's EK certificate has to be of"},
     {"owner_auth.file", CONFIG_STRING, AT(owner_auth_file),
@@ -159,6 +161,13 @@ signer_config_pin_uri(const struct signer_config *config)
 }
 
 bool
+signer_config_sealed_id(const struct signer_config *config, uint8_t id[SHA256_LEN])
+{
+    return strlen(config->sealed_id) == 2 * SHA256_LEN &&
+           hex_decode(id, SHA256_LEN, slice_cstr(config->sealed_id));
+}
+
+bool
 signer_config_pin_optional(const struct signer_config *config)
 {
     return !strncmp(config->keystore, "tpm2:", 5);
@@ -229,6 +238,9 @@ signer_config_check(const struct signer_config *config, struct attest_error *err
         return error_set(err, ATTEST_E_CONFIG,
                          "pin.tpm2: for a PKCS#11 token; keys sealed by a TPM have a policy of "
                          "their own");
+    uint8_t id[SHA256_LEN];
+    if (config->sealed_id && !signer_config_sealed_id(config, id))
+        return error_set(err, ATTEST_E_CONFIG, "sealed_id: %d hex digits expected", 2 * SHA256_LEN);
     if ((rc = check_resident(config, err)))
         return rc;
     if (config->lifetime_default_s > config->lifetime_max_s)

@@ -3,6 +3,7 @@
 #define SIGNER_SIGNER_CONFIG_H
 
 #include "base/config.h"
+#include "base/ed25519.h"
 
 /* attest-signer.yaml, ATTEST_SIGNER_…: the table behind parser, dump, man page and this struct. */
 struct signer_config {
@@ -10,7 +11,8 @@ struct signer_config {
     char *keystore, *module;
     char *sealed_keys;     /* NULL: sealed.keys in state_dir */
     char *pcrs;            /* NULL: whichever the keys are sealed to */
-    char *approver;        /* NULL: nobody. For attestctl; the signer has it from the sealed keys */
+    char *approver;        /* NULL: nobody when they are sealed, else whom the sealed keys name */
+    char *sealed_id;       /* NULL: any */
     char *ek_ca;           /* NULL: any. For attestctl hsm seal */
     char *owner_auth_file; /* NULL: the TPM's owner hierarchy has no password */
     char *pin_file, *pin_credential;
@@ -52,6 +54,8 @@ bool signer_config_resident(const struct signer_config *config, const char *purp
 char *signer_config_sealed_path(const struct signer_config *config);
 /* The TPM that has sealed the PIN, as a keystore's URI; on the heap, NULL when out of memory. */
 char *signer_config_pin_uri(const struct signer_config *config);
+/* The bytes of sealed_id; false when it is not 64 hex digits. */
+bool signer_config_sealed_id(const struct signer_config *config, uint8_t id[SHA256_LEN]);
 /* Whether the keystore can do without a PIN: a TPM may go by its PCRs alone. */
 bool signer_config_pin_optional(const struct signer_config *config);
 

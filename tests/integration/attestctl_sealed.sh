@@ -142,6 +142,47 @@ ctl seal-status
 expect 0
 out_has "the TPM would unseal them\$"
 
+# A signer that may have a PIN by other ways than a file's: what it would refuse is not made.
+rm "$keys"
+config sha256:0,7
+cp "$dir/signer.yaml" "$dir/with.yaml"
+sed -i '/^pin:/,$d' "$dir/signer.yaml"
+ctl seal
+expect 2
+err_has "name the signer's PIN with --pin-file, which may be its credential pin, or say --no-pin"
+printf 'pin: {prompt: true}\n' >>"$dir/signer.yaml"
+run setsid -w timeout 60 "$top_builddir/attestctl" hsm seal --config "$dir/signer.yaml" </dev/null
+expect 3
+err_has "name a file with --pin-file"
+[ ! -e "$keys" ] || complain "keys were sealed without the PIN that the signer asks for"
+ctl seal --no-pin
+expect 0
+out_has "without a PIN"
+out_has "^sealed_id: [0-9a-f]\{64\}\$"
+id=$(sed -n 's/^sealed_id: //p' "$dir/out")
+cp "$dir/with.yaml" "$dir/signer.yaml"
+run env ATTEST_SIGNER_DEVELOPMENT=true timeout 60 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
+[ $status -ne 0 ] && [ $status -ne 124 ] || complain "it started with keys that ask for no PIN"
+err_has "asks for no PIN although there is one"
+ctl reseal
+expect 3
+err_has "if you did, attestctl hsm reseal --force"
+ctl reseal --force
+expect 0
+out_has "^sealed_id: $id\$"
+config sha256:0,7 "sealed_id: $(printf %064d 0)"
+run env ATTEST_SIGNER_DEVELOPMENT=true timeout 60 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
+[ $status -ne 0 ] && [ $status -ne 124 ] || complain "it started with keys of another id"
+err_has "not the file that sealed_id names"
+config sha256:0,7 "sealed_id: $id"
+ctl reseal
+expect 0
+config sha256:0,7 "sealed_id: 12"
+ctl reseal
+[ $status -ne 0 ] || complain "an id of two digits"
+err_has "sealed_id: 64 hex digits"
+config sha256:0,7
+
 # A TPM whose owner hierarchy has a password.
 swtpm_secret owner "$dir/owner"
 tpm2_changeauth -T "$TCTI_PLAIN" -c owner landlord || complain "the owner hierarchy takes no password"
