@@ -143,23 +143,61 @@ tpm2_link_keep(struct tpm2_link *link, ESYS_TR handle)
     for (size_t i = 0; i < TPM2_HANDLES_MAX; i++) {
         if (link->handles[i] == ESYS_TR_NONE) {
             link->handles[i] = handle;
+            link->tpm_handles[i] = 0;
+            (void)Esys_TR_GetTpmHandle(link->esys, handle, &link->tpm_handles[i]);
             return;
         }
     }
     abort(); /* a place is missing in the array, which no input can bring about */
 }
 
+/* TPM2_FlushContext without ESAPI: TPM 2.0 Library, part 3, 28.4. No session, nothing to check. */
+static TSS2_RC
+flush_by_ourselves(struct tpm2_link *link, TPM2_HANDLE handle)
+{
+    const uint8_t command[14] = {0x80,
+                                 0x01,
+                                 0,
+                                 0,
+                                 0,
+                                 sizeof(command),
+                                 0,
+                                 0,
+                                 0x01,
+                                 0x65,
+                                 (uint8_t)(handle >> 24),
+                                 (uint8_t)(handle >> 16),
+                                 (uint8_t)(handle >> 8),
+                                 (uint8_t)handle};
+    uint8_t answer[TPM2_MAX_RESPONSE_SIZE];
+    size_t len = sizeof(answer);
+    TSS2_RC rv = Tss2_Tcti_Transmit(link->tcti, sizeof(command), command);
+    return rv ? rv : Tss2_Tcti_Receive(link->tcti, &len, answer, TSS2_TCTI_TIMEOUT_BLOCK);
+}
+
+static void
+flush(struct tpm2_link *link, ESYS_TR handle, TPM2_HANDLE tpm_handle)
+{
+    TSS2_RC rv = TPM2_CALL(link, Esys_FlushContext(link->esys, handle));
+    if ((rv & TSS2_RC_LAYER_MASK) != TSS2_ESAPI_RC_LAYER || tpm_handle == 0)
+        return;
+    (void)TPM2_CALL(link, flush_by_ourselves(link, tpm_handle));
+}
+
 void
 tpm2_link_drop(struct tpm2_link *link, ESYS_TR *handle)
 {
+    TPM2_HANDLE tpm_handle = 0;
     if (*handle == ESYS_TR_NONE)
         return;
     for (size_t i = 0; i < TPM2_HANDLES_MAX; i++) {
-        if (link->handles[i] == *handle)
-            link->handles[i] = ESYS_TR_NONE;
+        if (link->handles[i] != *handle)
+            continue;
+        tpm_handle = link->tpm_handles[i];
+        link->handles[i] = ESYS_TR_NONE;
     }
     if (!link->broken)
-        (void)TPM2_CALL(link, Esys_FlushContext(link->esys, *handle));
+        flush(link, *handle, tpm_handle);
     *handle = ESYS_TR_NONE;
 }
 

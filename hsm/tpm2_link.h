@@ -38,7 +38,8 @@ struct tpm2_link {
     struct tpm2_link_config config;
     TSS2_TCTI_CONTEXT *tcti;
     ESYS_CONTEXT *esys;
-    ESYS_TR handles[TPM2_HANDLES_MAX]; /* ESYS_TR_NONE where free */
+    ESYS_TR handles[TPM2_HANDLES_MAX];         /* ESYS_TR_NONE where free */
+    TPM2_HANDLE tpm_handles[TPM2_HANDLES_MAX]; /* the same as the TPM knows them */
     ESYS_TR primary, session;
     uint8_t primary_name[TPM2_NAME_LEN];
     bool ek_checked; /* the name is the word of the TPM with this certificate */
@@ -58,7 +59,11 @@ enum attest_rc tpm2_link_open(const struct tpm2_link_config *config, struct tpm2
 void tpm2_link_close(struct tpm2_link *link);
 DEFINE_AUTO(tpm2_link, struct tpm2_link *, tpm2_link_close);
 
-/* Lists a handle that a command gave; tpm2_link_drop() flushes it. */
+/*
+ * Lists a handle that a command gave; tpm2_link_drop() flushes it, also when ESAPI does no more:
+ * after an answer whose MAC is wrong it refuses everything, and the link is good for nothing but
+ * closing.
+ */
 void tpm2_link_keep(struct tpm2_link *link, ESYS_TR handle);
 void tpm2_link_drop(struct tpm2_link *link, ESYS_TR *handle);
 

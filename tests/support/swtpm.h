@@ -157,6 +157,19 @@ swtpm_secret(const struct swtpm *t, const char *name, const void *p, size_t len)
         abort();
 }
 
+/* The nth answer from here on that the logging TCTI hands on is not what the TPM gave. */
+static inline void
+swtpm_alter(const struct swtpm *t, unsigned nth)
+{
+    char path[192];
+    snprintf(path, sizeof(path), "%s/bus.log.alter", t->dir);
+    FILE *out = fopen(path, "w");
+    if (!out)
+        abort();
+    fprintf(out, "%u\n", nth);
+    fclose(out);
+}
+
 /* Whether none of them did; false too when there is nothing to look for or in. */
 static inline bool
 swtpm_bus_clean(const struct swtpm *t)

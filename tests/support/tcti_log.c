@@ -17,7 +17,8 @@
  * no comma in its name. A message that cannot be written down is not sent.
  *
  * A power cut at a chosen moment: where a file FILE.cut says "N PID", process PID is killed before
- * the Nth command from then on, whoever sends it, and the file is removed.
+ * the Nth command from then on, whoever sends it, and the file is removed. Somebody in the bus:
+ * where FILE.alter says "N", the last bit of the Nth answer from then on is another than the TPM's.
  */
 
 #define LOG_MAGIC UINT64_C(0x61747463746c6f67)
@@ -26,7 +27,7 @@ struct tcti_log {
     TSS2_TCTI_CONTEXT_COMMON_CURRENT common;
     TSS2_TCTI_CONTEXT *inner;
     int fd;
-    char *cut_path;
+    char *cut_path, *alter_path;
 };
 
 static struct tcti_log *
@@ -69,6 +70,26 @@ count_down(const char *path)
     fclose(out);
 }
 
+/* One less in the file; whether that was the last, and the file is gone. */
+static bool
+count_answer(const char *path)
+{
+    int n = 0;
+    FILE *in = fopen(path, "re");
+    if (!in)
+        return false;
+    bool whole = fscanf(in, "%d", &n) == 1;
+    fclose(in);
+    if (whole && n <= 1)
+        return unlink(path) == 0;
+    FILE *out = whole ? fopen(path, "we") : NULL;
+    if (!out)
+        return false;
+    fprintf(out, "%d\n", n - 1);
+    fclose(out);
+    return false;
+}
+
 static TSS2_RC
 transmit(TSS2_TCTI_CONTEXT *tcti, size_t len, const uint8_t *command)
 {
@@ -90,7 +111,10 @@ receive(TSS2_TCTI_CONTEXT *tcti, size_t *len, uint8_t *answer, int32_t timeout)
     TSS2_RC rv = Tss2_Tcti_Receive(log->inner, len, answer, timeout);
     if (rv || !answer)
         return rv;
-    return write_down(log, '<', answer, *len);
+    rv = write_down(log, '<', answer, *len);
+    if (*len > 0 && count_answer(log->alter_path))
+        answer[*len - 1] ^= 1;
+    return rv;
 }
 
 static void
@@ -102,6 +126,7 @@ finalize(TSS2_TCTI_CONTEXT *tcti)
     Tss2_TctiLdr_Finalize(&log->inner);
     close(log->fd);
     free(log->cut_path);
+    free(log->alter_path);
 }
 
 static TSS2_RC
@@ -149,7 +174,8 @@ init(TSS2_TCTI_CONTEXT *tcti, size_t *size, const char *config)
     if (!path)
         return TSS2_TCTI_RC_MEMORY;
     log->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    if (log->fd < 0 || asprintf(&log->cut_path, "%s.cut", path) < 0) {
+    if (log->fd < 0 || asprintf(&log->cut_path, "%s.cut", path) < 0 ||
+        asprintf(&log->alter_path, "%s.alter", path) < 0) {
         free(path);
         return TSS2_TCTI_RC_IO_ERROR;
     }
@@ -158,6 +184,7 @@ init(TSS2_TCTI_CONTEXT *tcti, size_t *size, const char *config)
     if (rv) {
         close(log->fd);
         free(log->cut_path);
+        free(log->alter_path);
         return rv;
     }
     log->common = (TSS2_TCTI_CONTEXT_COMMON_CURRENT){

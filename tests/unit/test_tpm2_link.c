@@ -96,6 +96,25 @@ random_is_not_the_same_twice(void **state)
     assert_int_equal(tpm2_random(link, &b, 33, NULL), ATTEST_E_ARGUMENT);
 }
 
+/* Somebody in the bus changes one answer: what the TPM holds for us is flushed all the same. */
+static void
+leaves_nothing_behind_an_altered_answer(void **state)
+{
+    (void)state;
+    struct tpm2_link_config config = {.tcti = tpm.tcti};
+    for (int i = 0; i < 3; i++) { /* two handles a time, and the slots of a TPM are three */
+        AUTO(secret) struct secret random = {0};
+        struct tpm2_link *link = open_link(&config);
+        ESYS_TR policy = ESYS_TR_NONE;
+        assert_int_equal(tpm2_link_session(link, TPM2_SE_POLICY, &policy), TSS2_RC_SUCCESS);
+        swtpm_alter(&tpm, 1);
+        assert_int_equal(tpm2_random(link, &random, 32, NULL), ATTEST_E_KEY_OUT_OF_REACH);
+        tpm2_link_drop(link, &policy);
+        tpm2_link_close(link);
+        assert_int_equal(swtpm_loaded(&tpm), 0);
+    }
+}
+
 /* Someone else holds all slots, and gives them up only when it ends: 0x902 all along. */
 static void
 gives_up_when_the_slots_stay_taken(void **state)
@@ -187,6 +206,7 @@ main(void)
         cmocka_unit_test(refuses_another_primary),
         cmocka_unit_test(says_what_is_not_there),
         cmocka_unit_test(random_is_not_the_same_twice),
+        cmocka_unit_test(leaves_nothing_behind_an_altered_answer),
         cmocka_unit_test(gives_up_when_the_slots_stay_taken),
         cmocka_unit_test(takes_the_password_of_the_owner),
     };
