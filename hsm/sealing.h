@@ -69,9 +69,9 @@ enum attest_rc sealing_id(const struct keystore_config *config, uint8_t id[SHA25
 
 /*
  * The PIN of a PKCS#11 token in a file like that of sealed keys, under the same kind of policy:
- * uri is "tpm2:" and a TCTI, sealed_path the file. Setting makes the file when there is none, and
- * else puts the new PIN in the place of the old one. Errors as of keystore_create() and
- * keystore_open(); ATTEST_E_NOT_FOUND also for a file without a PIN.
+ * uri is "tpm2:" and a TCTI, sealed_path the file. Setting makes a
+ * new file, in the place of one that is there, of which nothing is kept. Errors as of
+ * keystore_create() and keystore_open(); ATTEST_E_NOT_FOUND also for a file without a PIN.
  */
 enum attest_rc sealing_pin_set(const struct keystore_config *config, const struct secret *token_pin,
                                struct attest_error *err);

@@ -217,37 +217,26 @@ tpm2_auth_value(const struct secret *authority, const char *name,
 
 static const struct bound bound_to_pin = {{pin_domain, sizeof(pin_domain)}, {"", 0}};
 
-static struct secret
-pin_key(const struct secret *authority)
-{
-    struct secret key = secret_new(TPM2_AUTH_VALUE_LEN);
-    if (!tpm2_auth_value(authority, TPM2_AUTH_PIN, key.p))
-        secret_free(&key);
-    return key;
-}
-
 enum attest_rc
-tpm2_box_pin(struct tpm2_file *file, const struct secret *authority, const struct secret *pin,
+tpm2_box_pin(struct tpm2_file *file, const struct secret *wrapping, const struct secret *pin,
              struct attest_error *err)
 {
-    AUTO(secret) struct secret key = pin_key(authority);
     if (pin->len < 1 || pin->len > TPM2_PIN_MAX)
         return error_set(err, ATTEST_E_ARGUMENT, "PIN to seal: 1 to %d bytes", TPM2_PIN_MAX);
-    if (!key.p || !box_close(&key, &bound_to_pin, part_of(pin, 0, pin->len), file->pin_box))
+    if (!box_close(wrapping, &bound_to_pin, part_of(pin, 0, pin->len), file->pin_box))
         return error_set(err, ATTEST_E_NOMEM, "the PIN could not be encrypted");
     file->pin_box_len = NONCE_LEN + pin->len + TAG_LEN;
     return ATTEST_OK;
 }
 
 enum attest_rc
-tpm2_unbox_pin(const struct tpm2_file *file, const struct secret *authority, struct secret *ret,
+tpm2_unbox_pin(const struct tpm2_file *file, const struct secret *wrapping, struct secret *ret,
                struct attest_error *err)
 {
-    AUTO(secret) struct secret key = pin_key(authority);
     if (file->pin_box_len <= NONCE_LEN + TAG_LEN)
         return error_set(err, ATTEST_E_NOT_FOUND, "no PIN is sealed in this file");
     AUTO(secret) struct secret pin = secret_new(file->pin_box_len - NONCE_LEN - TAG_LEN);
-    if (!key.p || !box_open(&key, &bound_to_pin, file->pin_box, pin.p, pin.len))
+    if (!box_open(wrapping, &bound_to_pin, file->pin_box, pin.p, pin.len))
         return error_set(err, ATTEST_E_CORRUPT, "the sealed PIN does not open");
     *ret = pin;
     pin = (struct secret){0};

@@ -12,11 +12,10 @@
  *
  *   "attestd-tpm2-seed/1" NUL, serial (8), id (16), public key (32), purpose NUL, label NUL
  *
- * to the authority "attestd-tpm2-authority/1" NUL, serial (8), to the PIN of a token, whose key is
- * tpm2_auth_value() "pin", "attestd-tpm2-pin/1" NUL, and the box at the end, of nothing,
- * has "attestd-tpm2-file/1" NUL and all bytes before it. A change of the file makes at most 258
- * boxes, and there is another wrapping key with each destroyed key: the 2^32 boxes that random
- * nonces allow under one key are far away.
+ * to the authority "attestd-tpm2-authority/1" NUL, serial (8), to the PIN of a token
+ * "attestd-tpm2-pin/1" NUL, and the box at the end, of nothing, has "attestd-tpm2-file/1" NUL and
+ * all bytes before it. A change of the file makes at most 258 boxes, and there is another wrapping
+ * key with each destroyed key: the 2^32 boxes that random nonces allow under one key are far away.
  *
  * Pure but for the random nonces.
  */
@@ -48,21 +47,20 @@ enum attest_rc tpm2_box_open(const struct tpm2_file *file, struct slice bytes,
  * authority of "attestd-tpm2-auth/1" NUL and the name that it has among us, with the highest bit of
  * the last byte set. Only who could unseal knows it. False when out of memory.
  */
-#define TPM2_AUTH_PIN "pin" /* nothing in the TPM: the key of the PIN's box */
-#define TPM2_AUTH_ID "id"   /* nothing either: what the file is known by (tpm2_expect.h) */
+#define TPM2_AUTH_ID "id" /* nothing in the TPM: what the file is known by (tpm2_expect.h) */
 #define TPM2_AUTH_COUNTER "counter"
 #define TPM2_AUTH_AK "ak"
 bool tpm2_auth_value(const struct secret *authority, const char *name,
                      uint8_t value[TPM2_AUTH_VALUE_LEN]);
 
 /*
- * The PIN of a token, 1 to TPM2_PIN_MAX bytes, into the file's box for it, in which it stays when
- * the file is sealed anew; and out of it. ATTEST_E_ARGUMENT, ATTEST_E_NOMEM; ATTEST_E_NOT_FOUND
- * when the file has none, ATTEST_E_CORRUPT.
+ * The PIN of a token, 1 to TPM2_PIN_MAX bytes, into the file's box for it, and out of it. With
+ * another wrapping key it has to be put in again. ATTEST_E_ARGUMENT, ATTEST_E_NOMEM;
+ * ATTEST_E_NOT_FOUND when the file has none, ATTEST_E_CORRUPT.
  */
-enum attest_rc tpm2_box_pin(struct tpm2_file *file, const struct secret *authority,
+enum attest_rc tpm2_box_pin(struct tpm2_file *file, const struct secret *wrapping,
                             const struct secret *pin, struct attest_error *err);
-enum attest_rc tpm2_unbox_pin(const struct tpm2_file *file, const struct secret *authority,
+enum attest_rc tpm2_unbox_pin(const struct tpm2_file *file, const struct secret *wrapping,
                               struct secret *ret, struct attest_error *err);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -151,17 +153,99 @@ pin_store(const struct keystore_config *config)
     };
 }
 
+static void
+remove_beside(const char *path, const char *suffix)
+{
+    AUTO(mem) char *name = NULL;
+    if (asprintf(&name, "%s%s", path, suffix) >= 0)
+        unlink(name);
+}
+
+/* The counters of a file that opened, and so are its own. What stays of them is a slot in the TPM.
+ */
+static void
+remove_counters(const struct tpm2_store_config *c, const struct tpm2_file *file)
+{
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    if (tpm2_link_open(&c->link, &link, NULL))
+        return;
+    tpm2_counter_remove(link, file->counter);
+    if (file->policy.approved)
+        tpm2_counter_remove(link, file->policy.approver.counter);
+}
+
+/* What was begun beside the file, now or in an earlier try. */
+static void
+give_up(const struct tpm2_store_config *fresh)
+{
+    struct tpm2_store store;
+    if (access(fresh->path, F_OK) != 0)
+        return;
+    if (tpm2_store_open(&store, fresh, NULL) == ATTEST_OK) {
+        remove_counters(fresh, store.file);
+        tpm2_store_close(&store);
+    }
+    unlink(fresh->path);
+    remove_beside(fresh->path, ".lock");
+    remove_beside(fresh->path, ".new");
+}
+
+static enum attest_rc
+make_fresh(const struct tpm2_store_config *fresh, const char *pcrs, const struct secret *token_pin,
+           struct attest_error *err)
+{
+    struct tpm2_store store;
+    give_up(fresh);
+    enum attest_rc rc = tpm2_store_create(fresh, pcrs, err);
+    if (rc || (rc = tpm2_store_open(&store, fresh, err))) {
+        give_up(fresh);
+        return rc;
+    }
+    rc = tpm2_store_set_pin(&store, token_pin, err);
+    tpm2_store_close(&store);
+    if (rc)
+        give_up(fresh);
+    return rc;
+}
+
+static enum attest_rc
+take_place(const struct tpm2_store_config *fresh, const char *path, struct attest_error *err)
+{
+    if (rename(fresh->path, path) != 0) {
+        error_errno(err, ATTEST_E_IO, errno, "%s", path);
+        give_up(fresh);
+        return ATTEST_E_IO;
+    }
+    remove_beside(path, ".new");
+    remove_beside(fresh->path, ".lock");
+    return file_sync_dir_of(path, err);
+}
+
+/* Never into a file that is there already: somebody else may have made it, and know what is in it.
+ */
 enum attest_rc
 tpm2_sealing_pin_set(const struct keystore_config *config, const struct secret *token_pin,
                      struct attest_error *err)
 {
-    struct tpm2_store store;
+    AUTO(mem) char *path = NULL;
+    struct tpm2_store old;
     const struct tpm2_store_config c = pin_store(config);
-    enum attest_rc rc = tpm2_store_create(&c, config->pcrs ? config->pcrs : "", err);
-    if ((rc && rc != ATTEST_E_EXISTS) || (rc = tpm2_store_open(&store, &c, err)))
-        return rc;
-    rc = tpm2_store_set_pin(&store, token_pin, err);
-    tpm2_store_close(&store);
+    struct tpm2_store_config fresh = c;
+    if (asprintf(&path, "%s.fresh", config->sealed_path) < 0) {
+        path = NULL;
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    }
+    fresh.path = path;
+    bool opened = tpm2_store_open(&old, &c, err) == ATTEST_OK;
+    if (!opened && err->rc == ATTEST_E_BUSY)
+        return ATTEST_E_BUSY;
+    enum attest_rc rc = make_fresh(&fresh, config->pcrs ? config->pcrs : "", token_pin, err);
+    if (!rc)
+        rc = take_place(&fresh, c.path, err);
+    if (!rc && opened)
+        remove_counters(&c, old.file);
+    if (opened)
+        tpm2_store_close(&old);
     return rc;
 }
 
@@ -178,7 +262,7 @@ tpm2_sealing_pin_get(const struct keystore_config *config, struct secret *ret,
     if (config->pcrs && pcrs != store.file->policy.pcrs)
         rc = error_set(err, ATTEST_E_CONFIG, "the PIN is sealed to other PCRs than pcrs names");
     else
-        rc = tpm2_unbox_pin(store.file, &store.authority, ret, err);
+        rc = tpm2_unbox_pin(store.file, &store.wrapping, ret, err);
     tpm2_store_close(&store);
     return rc;
 }

@@ -37,12 +37,16 @@ static enum attest_rc
 seal_new_key(struct tpm2_link *link, const struct tpm2_store_config *config, struct tpm2_draft *d,
              struct attest_error *err)
 {
+    AUTO(secret) struct secret pin = {0};
     struct secret wrapping = {0};
-    enum attest_rc rc = tpm2_random(link, &wrapping, TPM2_WRAPPING_LEN, err);
-    if (rc)
+    enum attest_rc rc =
+        d->file->pin_box_len ? tpm2_unbox_pin(d->file, &d->secrets.wrapping, &pin, err) : ATTEST_OK;
+    if (rc || (rc = tpm2_random(link, &wrapping, TPM2_WRAPPING_LEN, err)))
         return rc;
     secret_free(&d->secrets.wrapping);
     d->secrets.wrapping = wrapping;
+    if (pin.len > 0 && (rc = tpm2_box_pin(d->file, &wrapping, &pin, err)))
+        return rc;
     return tpm2_seal(link, &d->file->policy, auth_of(config), &wrapping, &d->file->sealed, err);
 }
 
@@ -451,7 +455,7 @@ tpm2_store_set_pin(struct tpm2_store *store, const struct secret *pin, struct at
     AUTO(tpm2_draft) struct tpm2_draft d = {0};
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
     enum attest_rc rc = begin(store, &link, &d, err);
-    if (rc || (rc = tpm2_box_pin(d.file, &d.secrets.authority, pin, err)))
+    if (rc || (rc = tpm2_box_pin(d.file, &d.secrets.wrapping, pin, err)))
         return rc;
     return tpm2_draft_commit(store, link, &d, err);
 }

@@ -14,9 +14,6 @@ advice_for(enum attest_rc rc)
         return "set pcrs in attest-signer.yaml: a sealed PIN has no other lock";
     case ATTEST_E_BUSY:
         return "stop the signer first";
-    case ATTEST_E_DENIED:
-        return "to begin anew, remove the file and seal the PIN again; attestctl hsm seal-status "
-               "says what moved";
     case ATTEST_E_KEY_OUT_OF_REACH:
         return "without a resource manager one program at a time can use the TPM";
     default:

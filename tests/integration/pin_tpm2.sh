@@ -90,8 +90,22 @@ run "$ctl" hsm seal-pin --config "$dir/signer.yaml" --pin-file "$dir/other"
 expect 0
 refused "with the PIN of another token" "PIN"
 cp "$dir/older" "$sealed"
-refused "with an older copy" "the TPM counts"
+refused "with an older copy" "counter that belongs to the sealed keys is gone"
 rm "$sealed"
+seal_pin
+expect 0
+
+# A new PIN gets a new file: nothing of one that others may have made, its PCRs neither, and no
+# slot of the TPM is lost.
+counters() { tpm2_getcap -T "$TCTI_PLAIN" handles-nv-index | sort; }
+before=$(counters | wc -l)
+sed -i 's/^pcrs:.*/pcrs: sha256:0/' "$dir/signer.yaml"
+seal_pin
+expect 0
+out_has "sealed the PIN to sha256:0 in"
+[ "$(counters | wc -l)" = "$before" ] || complain "counters: $before before, now $(counters)"
+[ ! -e "$sealed.fresh" ] && [ ! -e "$sealed.fresh.lock" ] || complain "something is left beside the PIN"
+sed -i 's/^pcrs:.*/pcrs: sha256:0,7/' "$dir/signer.yaml"
 seal_pin
 expect 0
 

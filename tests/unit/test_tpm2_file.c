@@ -47,7 +47,7 @@ sample(size_t n_keys)
     random_bytes(file->ak.public_part, file->ak.public_len);
     random_bytes(file->ak.private_part, file->ak.private_len);
     const struct secret pin = {(uint8_t *)(uintptr_t) "1234567890", 10};
-    assert_int_equal(tpm2_box_pin(file, &secrets.authority, &pin, NULL), ATTEST_OK);
+    assert_int_equal(tpm2_box_pin(file, &secrets.wrapping, &pin, NULL), ATTEST_OK);
     file->leased = true;
     file->lease = (struct keystore_lease){"an instance", "a host", 1763700000};
     for (size_t i = 0; i < n_keys; i++) {
@@ -136,7 +136,7 @@ keeps_a_pin(void **state)
     (void)state;
     AUTO(tpm2_file) struct tpm2_file *file = tpm2_file_new();
     struct secret back = {0};
-    assert_int_equal(tpm2_unbox_pin(file, &secrets.authority, &back, NULL), ATTEST_E_NOT_FOUND);
+    assert_int_equal(tpm2_unbox_pin(file, &secrets.wrapping, &back, NULL), ATTEST_E_NOT_FOUND);
     static const struct {
         size_t len;
         enum attest_rc rc;
@@ -144,26 +144,26 @@ keeps_a_pin(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO(secret) struct secret pin = secret_new(cases[i].len);
         random_bytes(pin.p, pin.len);
-        assert_int_equal(tpm2_box_pin(file, &secrets.authority, &pin, NULL), cases[i].rc);
+        assert_int_equal(tpm2_box_pin(file, &secrets.wrapping, &pin, NULL), cases[i].rc);
         if (cases[i].rc)
             continue;
-        assert_int_equal(tpm2_unbox_pin(file, &secrets.authority, &back, NULL), ATTEST_OK);
+        assert_int_equal(tpm2_unbox_pin(file, &secrets.wrapping, &back, NULL), ATTEST_OK);
         assert_true(secret_eq(back.p, back.len, pin.p, pin.len));
         secret_free(&back);
-        AUTO(secret) struct secret other = secret_new(TPM2_AUTHORITY_LEN);
-        memcpy(other.p, secrets.authority.p, other.len);
+        AUTO(secret) struct secret other = secret_copy(secrets.wrapping.p, secrets.wrapping.len);
         other.p[0] ^= 1;
         assert_int_equal(tpm2_unbox_pin(file, &other, &back, NULL), ATTEST_E_CORRUPT);
+        assert_int_equal(tpm2_unbox_pin(file, &secrets.authority, &back, NULL), ATTEST_E_CORRUPT);
         for (size_t at = 0; at < file->pin_box_len; at++) {
             file->pin_box[at] ^= 1;
-            assert_int_equal(tpm2_unbox_pin(file, &secrets.authority, &back, NULL),
+            assert_int_equal(tpm2_unbox_pin(file, &secrets.wrapping, &back, NULL),
                              ATTEST_E_CORRUPT);
             file->pin_box[at] ^= 1;
         }
         assert_null(back.p);
     }
     struct secret none = {0};
-    assert_int_equal(tpm2_box_pin(file, &secrets.authority, &none, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(tpm2_box_pin(file, &secrets.wrapping, &none, NULL), ATTEST_E_ARGUMENT);
 }
 
 static void
