@@ -267,6 +267,11 @@ verify_evidence(const struct cli_args *args)
         status = obtain(args->operand, &o.expected, &text);
     if (status != EXIT_DONE)
         return status;
+    /* A program goes by the exit status: what it installs must not be from before a revocation. */
+    if (save && !o.expected.fresh)
+        return cli_complain(EXIT_USAGE, cmd_verify_evidence.name,
+                            "--save-key-set wants --nonce, or the issuer's URL: nobody knows how "
+                            "old this evidence is");
     judge(&text, &o);
     if (args->json) {
         write_json(&o, &out);

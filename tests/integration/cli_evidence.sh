@@ -42,7 +42,10 @@ refused() {
     what_for=$1
     shift
     rm -f "$dir/saved"
-    ve --save-key-set "$dir/saved" "$@"
+    case " $* " in
+    *" --nonce "*) ve --save-key-set "$dir/saved" "$@" ;;
+    *) ve "$@" ;;
+    esac
     expect 1
     out_has "refused: .*$what_for"
     [ ! -e "$dir/saved" ] || complain "a key set was saved that is not vouched for"
@@ -51,6 +54,10 @@ refused() {
     out_has '"verified":false'
     case $(cat "$dir/out") in *key_set_sha256*) complain "it names a key set all the same" ;; esac
 }
+ve --save-key-set "$dir/saved" "$dir/evidence"
+expect 2
+err_has 'wants --nonce'
+[ ! -e "$dir/saved" ] || complain "a key set was saved of which nobody knows the age"
 refused "another nonce" --nonce AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA "$dir/evidence"
 printf '{"keys":[]}' >"$dir/other"
 document "$dir/other" >"$dir/forged"
