@@ -75,7 +75,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
  *
  * When a signed set names a next_root, that key may sign the sets that follow. The first one that
  * it does sign makes it pinned and drops the root that named it, for good: pinning that one again
- * is no error and changes nothing. This is remembered as long as keys
+ * is no error and changes nothing. It may be of the other type (Ed25519, P-256): who pins a root
+ * takes its word for that. This is remembered as long as keys
  * live, and no longer: a program that starts again needs the root of the day. Dropping a root by
  * hand is making new keys.
  *

@@ -66,7 +66,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 4) enum attest_rc
  *     attest_verifier_new_fetching(policy, NULL, NULL, NULL, &verifier, &err);
  *     attest_verifier_start_thread(verifier, &err);
  *
- * Also ATTEST_E_UNSUPPORTED: built without libcurl.
+ * Also ATTEST_E_UNSUPPORTED: built without libcurl; ATTEST_E_ARGUMENT: another verifier fetches
+ * into these keys; ATTEST_E_CONFIG: a URL that is not https, and a policy that does not allow that.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 5) enum attest_rc
     attest_verifier_new_fetching(struct attest_policy *policy, struct attest_keys *keys,

@@ -60,8 +60,9 @@ verify(EVP_PKEY *key, struct slice msg, const uint8_t *der, size_t der_len)
 bool
 es256_point_ok(const uint8_t point[ES256_POINT_LEN])
 {
+    ERR_set_mark(); /* the queue is the thread's, and not ours alone */
     AUTO(pkey) EVP_PKEY *key = key_of(point);
-    ERR_clear_error(); /* the queue is the thread's, and not ours alone */
+    ERR_pop_to_mark();
     return key != NULL;
 }
 
@@ -69,11 +70,12 @@ enum attest_rc
 es256_verify(const uint8_t point[ES256_POINT_LEN], struct slice msg,
              const uint8_t sig[ES256_SIG_LEN])
 {
+    ERR_set_mark();
     AUTO(pkey) EVP_PKEY *key = key_of(point);
     uint8_t *der = NULL;
     int der_len = key ? der_of(sig, &der) : -1;
     bool good = der_len > 0 && verify(key, msg, der, (size_t)der_len);
     OPENSSL_free(der);
-    ERR_clear_error();
+    ERR_pop_to_mark();
     return good ? ATTEST_OK : ATTEST_E_SIGNATURE;
 }

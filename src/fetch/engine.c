@@ -11,6 +11,7 @@
 #define CONNECTIONS_MAX 16L
 #define CONNECTIONS_KEPT 4L
 #define EVENTS_MAX 16
+#define BLIND_MS 50
 
 struct job {
     struct exchange *exchange;
@@ -23,6 +24,7 @@ struct fetch_engine {
     CURLM *multi;
     int epoll_fd;
     int64_t timer_ms; /* of the monotonic clock; -1: none */
+    bool blind;       /* a socket could not be watched: look at all of them now and then */
     struct job *jobs;
 };
 
@@ -40,9 +42,10 @@ on_socket(CURL *curl, curl_socket_t fd, int what, void *ctx, void *known)
         event.events |= EPOLLIN;
     if (what & CURL_POLL_OUT)
         event.events |= EPOLLOUT;
-    int op = known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    if (epoll_ctl(engine->epoll_fd, op, fd, &event) != 0)
-        return -1;
+    int op = known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, other = known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    if (epoll_ctl(engine->epoll_fd, op, fd, &event) != 0 &&
+        epoll_ctl(engine->epoll_fd, other, fd, &event) != 0)
+        engine->blind = true; /* an error from here would be the end of all exchanges, for good */
     curl_multi_assign(engine->multi, fd, engine); /* any pointer: it is known now */
     return 0;
 }
@@ -134,8 +137,10 @@ int
 fetch_engine_timeout_ms(const struct fetch_engine *engine)
 {
     if (engine->timer_ms < 0)
-        return -1;
+        return engine->blind ? BLIND_MS : -1;
     int64_t left = engine->timer_ms - clock_mono_ms();
+    if (engine->blind && left > BLIND_MS)
+        return BLIND_MS;
     return left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left;
 }
 
@@ -185,6 +190,11 @@ fetch_engine_step(struct fetch_engine *engine)
     if (fetch_engine_timeout_ms(engine) == 0) {
         engine->timer_ms = -1;
         act(engine, CURL_SOCKET_TIMEOUT, 0);
+    }
+    if (engine->blind) {
+        int running;
+        curl_multi_perform(engine->multi, &running);
+        engine->blind = running > 0;
     }
     CURLMsg *message;
     int left;

@@ -65,6 +65,8 @@ set_up(struct exchange *e, const struct fetch_request *r, bool https)
 #define SET(option, value) rc = rc ? rc : curl_easy_setopt(e->curl, option, value)
     SET(CURLOPT_PROTOCOLS_STR, scheme);
     SET(CURLOPT_NOSIGNAL, 1L);
+    /* Or the end of a transfer would wait for a name server that hangs. */
+    SET(CURLOPT_QUICK_EXIT, 1L);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_TIMEOUT_MS, r->timeout_ms);
     SET(CURLOPT_USERAGENT, PACKAGE_NAME "/" PACKAGE_VERSION);

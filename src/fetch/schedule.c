@@ -49,7 +49,7 @@ clamp(int64_t n, int64_t least, int64_t most)
     return n < least ? least : n > most ? most : n;
 }
 
-void
+bool
 schedule_succeeded(struct schedule *s, const struct schedule_limits *limits, int64_t now_ms,
                    int64_t ttl_ms, uint32_t chance)
 {
@@ -58,10 +58,15 @@ schedule_succeeded(struct schedule *s, const struct schedule_limits *limits, int
     /* At eight tenths of its time, or up to a tenth before. */
     int64_t ahead = ttl / 5 + (int64_t)((uint64_t)(ttl / 10) * (chance % 1024) / 1024);
     s->in_flight = false;
+    s->failures = 0;
+    if (s->outdated) {
+        s->outdated = false;
+        return false;
+    }
     s->fetched = true;
     s->fresh_until_ms = now_ms + ttl;
     s->refresh_ms = now_ms + ttl - ahead;
-    s->failures = 0;
+    return true;
 }
 
 /* Half to one and a half of it. */
@@ -75,7 +80,7 @@ void
 schedule_failed(struct schedule *s, const struct schedule_limits *limits, int64_t now_ms,
                 int64_t retry_after_ms, uint32_t chance)
 {
-    s->in_flight = false;
+    s->in_flight = s->outdated = false;
     if (s->failures < UINT32_MAX)
         s->failures++;
     int64_t wait = limits->retry_first_ms;
@@ -106,6 +111,7 @@ schedule_clear(struct schedule *s)
 {
     s->fetched = false;
     s->wanted = true;
+    s->outdated = s->in_flight;
 }
 
 void

@@ -45,6 +45,7 @@ struct schedule {
     int64_t refresh_ms;     /* when to fetch the next, should all be well */
     bool wanted;            /* asked for out of turn */
     bool in_flight;
+    bool outdated;      /* what is in flight was asked for before the set was cleared */
     bool asked_for_kid; /* an unknown kid has been the cause of a fetch before, namely at … */
     int64_t asked_ms;
     unsigned failures; /* since the last success */
@@ -59,10 +60,11 @@ int64_t schedule_due_ms(const struct schedule *s, const struct schedule_limits *
 void schedule_started(struct schedule *s);
 
 /*
- * A set came. ttl_ms: how long its answer or the set itself lets it be kept, negative when neither
- * says. chance: any number; moves the next fetch forward by up to a tenth of the time.
+ * A set came. False when it is not to be used, because it may be from before schedule_clear(): the
+ * next is due at once. ttl_ms: how long its answer or the set itself lets it be kept, negative when
+ * neither says. chance: any number; moves the next fetch forward by up to a tenth of the time.
  */
-void schedule_succeeded(struct schedule *s, const struct schedule_limits *limits, int64_t now_ms,
+bool schedule_succeeded(struct schedule *s, const struct schedule_limits *limits, int64_t now_ms,
                         int64_t ttl_ms, uint32_t chance);
 
 /* None came. retry_after_ms: what the server asks for, 0 for nothing; bounded by open_ms. */

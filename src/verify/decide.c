@@ -45,6 +45,12 @@ policy_mode(const struct attest_policy *policy)
     return policy->mode;
 }
 
+bool
+policy_loopback_http(const struct attest_policy *policy)
+{
+    return policy->loopback_http;
+}
+
 int64_t
 policy_skew_s(const struct attest_policy *policy)
 {

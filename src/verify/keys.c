@@ -122,7 +122,7 @@ keys_find(const struct attest_keys *keys, struct slice issuer, struct slice kid,
     enum attest_rc rc = ATTEST_OK;
     pthread_rwlock_rdlock(lock_of(keys));
     const struct issuer_keys *entry = find(keys, issuer);
-    if (entry && entry->usable_until_ms != INT64_MAX && clock_mono_ms() >= entry->usable_until_ms)
+    if (entry && entry->usable_until_ms != INT64_MAX && clock_boot_ms() >= entry->usable_until_ms)
         rc = error_set(err, ATTEST_E_KEY_FETCH, "no key set of this issuer that is fresh enough");
     else if (entry && entry->pinned)
         rc = check_signed(entry->signed_set, kid, now_s, skew_s, err);
@@ -162,12 +162,12 @@ attest_keys_count(const struct attest_keys *keys, const char *issuer)
 /* ---- changing ---- */
 
 void
-keys_set_usable_until(struct attest_keys *keys, const char *issuer, int64_t mono_ms)
+keys_set_usable_until(struct attest_keys *keys, const char *issuer, int64_t boot_ms)
 {
     pthread_rwlock_wrlock(&keys->lock);
     struct issuer_keys *entry = keys_entry(keys, issuer);
     if (entry)
-        entry->usable_until_ms = mono_ms;
+        entry->usable_until_ms = boot_ms;
     pthread_rwlock_unlock(&keys->lock);
 }
 
@@ -233,6 +233,7 @@ store(struct attest_keys *keys, const char *issuer, struct keyset **set, struct 
     pthread_rwlock_wrlock(&keys->lock);
     struct keyset *old = entry->set;
     entry->set = *set;
+    entry->usable_until_ms = INT64_MAX;
     pthread_rwlock_unlock(&keys->lock);
     *set = old;
     return ATTEST_OK;

@@ -20,7 +20,7 @@ struct issuer_keys {
     bool pinned;                      /* then from attest_keys_add_signed() alone */
     struct roots roots;               /* pinned */
     struct signed_keyset *signed_set; /* pinned: the last that was taken, or NULL */
-    int64_t usable_until_ms;          /* clock_mono_ms(); INT64_MAX: whoever added it knows */
+    int64_t usable_until_ms;          /* clock_boot_ms(); INT64_MAX: whoever added it knows */
 };
 
 /*
@@ -30,6 +30,7 @@ struct issuer_keys {
  */
 struct attest_keys {
     atomic_uint holders;
+    atomic_bool fetched; /* a verifier fetches them: one, or each would undo the other's bounds */
     pid_t pid;
     pthread_mutex_t changing;
     pthread_rwlock_t lock;
@@ -65,8 +66,11 @@ struct key_source {
 /* Whether the issuer has a key set, or is pinned and may get one at any time. */
 bool keys_has_issuer(const struct attest_keys *keys, struct slice issuer);
 
-/* No key of this issuer is found from this moment of clock_mono_ms() on. */
-void keys_set_usable_until(struct attest_keys *keys, const char *issuer, int64_t mono_ms);
+/*
+ * No key of this issuer is found from this moment of clock_boot_ms() on, until a set is added: a
+ * machine that sleeps does not keep a set fresh.
+ */
+void keys_set_usable_until(struct attest_keys *keys, const char *issuer, int64_t boot_ms);
 
 /* One more holder. */
 struct attest_keys *keys_hold(struct attest_keys *keys);

@@ -91,6 +91,7 @@ add_signed(struct attest_keys *keys, const char *issuer, const char *jwt, size_t
     pthread_rwlock_wrlock(&keys->lock);
     struct signed_keyset *old = entry->signed_set;
     entry->signed_set = set;
+    entry->usable_until_ms = INT64_MAX;
     entry->roots = roots;
     pthread_rwlock_unlock(&keys->lock);
     set = old; /* freed at the end of the scope: nobody holds it without the lock */

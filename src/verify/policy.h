@@ -36,6 +36,7 @@ enum required_claim {
 const struct issuer_policy *policy_issuer(const struct attest_policy *policy, struct slice issuer);
 bool policy_frozen(const struct attest_policy *policy);
 enum attest_mode policy_mode(const struct attest_policy *policy);
+bool policy_loopback_http(const struct attest_policy *policy);
 int64_t policy_skew_s(const struct attest_policy *policy);
 size_t policy_issuer_count(const struct attest_policy *policy);
 const struct issuer_policy *policy_issuer_at(const struct attest_policy *policy, size_t i);

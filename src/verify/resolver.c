@@ -11,6 +11,7 @@
 #include "base/clock.h"
 
 #define WAIT_SLICE_MS 20
+#define WAITING_MAX 64
 
 /* ---- life ---- */
 
@@ -36,10 +37,27 @@ add_sources(struct resolver *r, const struct attest_policy *policy)
     return ATTEST_OK;
 }
 
+/* http is for loopback, and only where the policy takes such issuers. */
+static enum attest_rc
+check_urls(const struct attest_policy *policy, const struct attest_fetch *options,
+           struct attest_error *err)
+{
+    for (size_t i = 0; options && i < options->n_urls; i++) {
+        if (strncmp(options->urls[i].url, "https:", 6) != 0 && !policy_loopback_http(policy))
+            return error_set(err, ATTEST_E_CONFIG,
+                             "fetch: %.100s is not https, and the policy does not allow that",
+                             options->urls[i].url);
+    }
+    return ATTEST_OK;
+}
+
 enum attest_rc
 resolver_new(const struct attest_policy *policy, struct attest_keys *keys,
              const struct attest_fetch *options, struct resolver **ret, struct attest_error *err)
 {
+    enum attest_rc rc = check_urls(policy, options, err);
+    if (rc != ATTEST_OK)
+        return rc;
     struct resolver *r = calloc(1, sizeof(*r));
     if (!r)
         return error_set(err, ATTEST_E_NOMEM, "resolver: out of memory");
@@ -50,7 +68,11 @@ resolver_new(const struct attest_policy *policy, struct attest_keys *keys,
     r->options = fetch_options_copy(options);
     r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    enum attest_rc rc = fetch_engine_new(&r->engine, err);
+    rc = fetch_engine_new(&r->engine, err);
+    if (rc == ATTEST_OK && atomic_exchange(&keys->fetched, true))
+        rc = error_set(err, ATTEST_E_ARGUMENT, "resolver: another verifier fetches these keys");
+    else if (rc == ATTEST_OK)
+        r->fetches = true;
     if (rc == ATTEST_OK &&
         (!r->options || r->epoll_fd < 0 || r->wake_fd < 0 || add_sources(r, policy) ||
          watch(r, r->wake_fd) || watch(r, fetch_engine_fd(r->engine))))
@@ -77,6 +99,8 @@ resolver_free(struct resolver *r)
         close(r->epoll_fd);
     if (r->wake_fd >= 0)
         close(r->wake_fd);
+    if (r->fetches)
+        atomic_store(&r->keys->fetched, false);
     attest_fetch_free(r->options);
     attest_keys_free(r->keys);
     pthread_mutex_destroy(&r->lock);
@@ -104,17 +128,18 @@ wake(const struct resolver *r)
 
 /* ---- stepping ---- */
 
-static void
+static bool
 start_if_due(struct source *s)
 {
     struct resolver *r = s->resolver;
     pthread_mutex_lock(&r->lock);
-    bool due = schedule_due_ms(&s->schedule, &r->options->limits) <= clock_mono_ms();
+    bool due = schedule_due_ms(&s->schedule, &r->options->limits) <= clock_boot_ms();
     if (due)
         schedule_started(&s->schedule);
     pthread_mutex_unlock(&r->lock);
     if (due)
         source_ask(s);
+    return due;
 }
 
 int
@@ -139,7 +164,7 @@ next_due_ms(struct resolver *r)
 int
 resolver_timeout_ms(struct resolver *r)
 {
-    int64_t due_ms = next_due_ms(r), now_ms = clock_mono_ms();
+    int64_t due_ms = next_due_ms(r), now_ms = clock_boot_ms();
     pthread_mutex_lock(&r->stepping);
     int engine_ms = fetch_engine_timeout_ms(r->engine);
     pthread_mutex_unlock(&r->stepping);
@@ -152,17 +177,26 @@ resolver_timeout_ms(struct resolver *r)
     return engine_ms >= 0 && engine_ms < due_in_ms ? engine_ms : due_in_ms;
 }
 
+/* Whether anything was started. */
+static bool
+step(struct resolver *r)
+{
+    bool started = false;
+    pthread_mutex_lock(&r->stepping);
+    for (size_t i = 0; i < r->n; i++)
+        started |= start_if_due(&r->sources[i]);
+    fetch_engine_step(r->engine);
+    pthread_mutex_unlock(&r->stepping);
+    return started;
+}
+
 void
 resolver_step(struct resolver *r)
 {
     uint64_t count;
-    pthread_mutex_lock(&r->stepping);
     ssize_t n = read(r->wake_fd, &count, sizeof(count));
     (void)n; /* nothing there is fine */
-    for (size_t i = 0; i < r->n; i++)
-        start_if_due(&r->sources[i]);
-    fetch_engine_step(r->engine);
-    pthread_mutex_unlock(&r->stepping);
+    step(r);
 }
 
 /* ---- who misses a key ---- */
@@ -203,48 +237,56 @@ static bool
 ask_for_kid(struct resolver *r, struct source *s, struct slice kid)
 {
     uint8_t digest[16];
-    int64_t now_ms = clock_mono_ms();
+    int64_t now_ms = clock_boot_ms();
     digest_of(r, kid, digest);
     pthread_mutex_lock(&r->lock);
-    bool coming = s->schedule.in_flight || s->schedule.wanted;
+    bool coming = s->schedule.in_flight || s->schedule.wanted, asked = false;
     if (!coming && !known_absent(s, digest, now_ms)) {
-        coming = schedule_unknown_kid(&s->schedule, &r->options->limits, now_ms);
-        if (coming)
+        coming = asked = schedule_unknown_kid(&s->schedule, &r->options->limits, now_ms);
+        if (asked)
             note_absent(s, digest, now_ms);
     }
     bool reachable = schedule_circuit(&s->schedule, &r->options->limits, now_ms) == CIRCUIT_CLOSED;
     pthread_mutex_unlock(&r->lock);
-    if (coming)
+    if (asked)
         wake(r);
     return coming && reachable;
 }
 
-static bool
-has_set(struct resolver *r, struct source *s)
+enum first_set { SET_THERE, SET_COMING, SET_REFUSED };
+
+static enum first_set
+first_set(struct resolver *r, struct source *s)
 {
     pthread_mutex_lock(&r->lock);
-    bool has = s->schedule.fetched;
+    enum first_set is = s->schedule.fetched    ? SET_THERE
+                        : s->schedule.failures ? SET_REFUSED
+                                               : SET_COMING;
     pthread_mutex_unlock(&r->lock);
-    return has;
+    return is;
 }
 
-/* Steps, or looks on while others do, until the first set is there or the time is over. */
+/*
+ * Steps, or looks on while others do, until the first set is there, or was not to be had, or the
+ * time is over. Whoever has the loop is told of what was started here: he would not know its
+ * timers. A few may wait; more would be all threads of a server.
+ */
 static bool
 wait_for_set(struct resolver *r, struct source *s)
 {
-    int64_t until_ms = clock_mono_ms() + r->options->wait_ms;
-    while (!has_set(r, s)) {
-        int64_t left_ms = until_ms - clock_mono_ms();
-        if (left_ms <= 0)
-            return false;
-        resolver_step(r);
-        struct pollfd fd = {.fd = r->epoll_fd, .events = POLLIN};
-        int due_ms = resolver_timeout_ms(r);
-        int slice_ms = left_ms < WAIT_SLICE_MS ? (int)left_ms : WAIT_SLICE_MS;
-        if (!has_set(r, s))
-            poll(&fd, 1, due_ms >= 0 && due_ms < slice_ms ? due_ms : slice_ms);
+    int64_t until_ms = clock_mono_ms() + r->options->wait_ms, left_ms;
+    if (atomic_fetch_add(&r->waiting, 1) < WAITING_MAX) {
+        while (first_set(r, s) == SET_COMING && (left_ms = until_ms - clock_mono_ms()) > 0) {
+            if (step(r))
+                wake(r);
+            struct pollfd fd = {.fd = fetch_engine_fd(r->engine), .events = POLLIN};
+            int slice_ms = left_ms < WAIT_SLICE_MS ? (int)left_ms : WAIT_SLICE_MS;
+            if (first_set(r, s) == SET_COMING)
+                poll(&fd, 1, slice_ms);
+        }
     }
-    return true;
+    atomic_fetch_sub(&r->waiting, 1);
+    return first_set(r, s) == SET_THERE;
 }
 
 static enum attest_rc
@@ -264,11 +306,13 @@ resolver_missing(struct resolver *r, struct slice issuer, struct slice kid, enum
     struct source *s = source_of(r, issuer);
     if (!s)
         return rc;
-    if (!has_set(r, s)) {
-        wake(r);
-        return r->options->wait_ms > 0 && wait_for_set(r, s) ? ATTEST_OK : not_yet(r, s, err);
+    enum first_set first = first_set(r, s);
+    if (first != SET_THERE) {
+        bool wait = first == SET_COMING && r->options->wait_ms > 0;
+        return wait && wait_for_set(r, s) ? ATTEST_OK : not_yet(r, s, err);
     }
-    if (rc == ATTEST_E_KEY_UNKNOWN && !ask_for_kid(r, s, kid))
+    /* The set may have ended before its time, too, and that is as good a reason to ask. */
+    if (!ask_for_kid(r, s, kid) && rc == ATTEST_E_KEY_UNKNOWN)
         return rc;
     return not_yet(r, s, err);
 }

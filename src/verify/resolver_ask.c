@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "token/subject.h"
 
 #define DOCUMENT_MAX ATTEST_JWKS_MAX
 
@@ -18,9 +19,11 @@ succeeded(struct source *s, int64_t ttl_ms)
     uint32_t chance;
     random_bytes(&chance, sizeof(chance));
     pthread_mutex_lock(&r->lock);
-    schedule_succeeded(&s->schedule, &r->options->limits, clock_mono_ms(), ttl_ms, chance);
+    bool used =
+        schedule_succeeded(&s->schedule, &r->options->limits, clock_boot_ms(), ttl_ms, chance);
     s->why[0] = '\0';
-    int64_t until_ms = schedule_usable_until_ms(&s->schedule, &r->options->limits);
+    int64_t until_ms =
+        used ? schedule_usable_until_ms(&s->schedule, &r->options->limits) : INT64_MIN;
     keys_set_usable_until(r->keys, s->issuer, until_ms);
     pthread_mutex_unlock(&r->lock);
 }
@@ -32,7 +35,7 @@ failed(struct source *s, int64_t retry_after_s, const char *why)
     uint32_t chance;
     random_bytes(&chance, sizeof(chance));
     pthread_mutex_lock(&r->lock);
-    schedule_failed(&s->schedule, &r->options->limits, clock_mono_ms(), retry_after_s * 1000,
+    schedule_failed(&s->schedule, &r->options->limits, clock_boot_ms(), retry_after_s * 1000,
                     chance);
     snprintf(s->why, sizeof(s->why), "%s", why);
     pthread_mutex_unlock(&r->lock);
@@ -128,11 +131,16 @@ judge_answer(struct source *s, const struct fetch_answer *answer, struct attest_
     if (answer->status != 200)
         return error_set(err, ATTEST_E_IO, "%.100s answers %ld%s", s->issuer, answer->status,
                          answer->status / 100 == 3 ? " (redirects are not followed)" : "");
+    if (body.len == 0)
+        return error_set(err, ATTEST_E_MALFORMED, "%.100s answers nothing", s->issuer);
     if (s->asking == ASKING_DISCOVERY) {
         enum attest_rc rc = read_discovery(s, body, err);
         return rc == ATTEST_OK ? ask(s, ASKING_DISCOVERED, err) : rc;
     }
-    enum attest_rc rc = take_set(s, body, err);
+    pthread_mutex_lock(&s->resolver->lock);
+    bool outdated = s->schedule.outdated;
+    pthread_mutex_unlock(&s->resolver->lock);
+    enum attest_rc rc = outdated ? ATTEST_OK : take_set(s, body, err);
     if (rc == ATTEST_OK)
         succeeded(s, ttl_of(s, answer));
     return rc;
@@ -150,11 +158,6 @@ answered(void *ctx, enum attest_rc rc, const struct fetch_answer *answer,
         why = *err;
     if (rc == ATTEST_OK)
         return;
-    /* What was found once may have moved. */
-    if (s->asking == ASKING_DISCOVERED) {
-        free(s->discovered);
-        s->discovered = NULL;
-    }
     failed(s, answer ? answer->retry_after_s : 0, why.text);
 }
 
@@ -172,7 +175,7 @@ ask(struct source *s, enum asking what, struct attest_error *err)
     else if (given)
         buf_str(&url, given);
     else
-        buf_printf(&url, "%s%s", s->issuer, asked->path);
+        buf_printf(&url, "%.*s%s", SLICE_ARG(issuer_base(slice_cstr(s->issuer))), asked->path);
     buf_char(&url, '\0');
     if (buf_rc(&url))
         return error_set(err, buf_rc(&url), "resolver: the URL is too long");
@@ -190,6 +193,7 @@ source_ask(struct source *s)
 {
     struct attest_error err = {0};
     s->pinned = attest_keys_pinned(s->resolver->keys, s->issuer);
-    if (ask(s, s->discovered ? ASKING_DISCOVERED : ASKING_SET, &err))
+    /* Never where a document sent us before: it may have been someone else's for a moment. */
+    if (ask(s, ASKING_SET, &err))
         failed(s, 0, err.text);
 }

@@ -22,7 +22,7 @@ enum asking { ASKING_SET, ASKING_DISCOVERY, ASKING_DISCOVERED };
 struct source {
     struct resolver *resolver;
     char *issuer;
-    char *discovered; /* the URL that the discovery document gave, or NULL */
+    char *discovered; /* the URL that the discovery document gave this time, or NULL */
     enum asking asking;
     bool pinned; /* what is on its way is a signed set */
     struct schedule schedule;
@@ -33,6 +33,8 @@ struct source {
 
 struct resolver {
     struct attest_keys *keys;
+    bool fetches; /* them, as the only one */
+    atomic_uint waiting;
     struct attest_fetch *options;
     uint8_t salt[16];
     int epoll_fd, wake_fd;

@@ -442,6 +442,91 @@ a_child_is_told(void **state)
     step_until(v, 0, ATTEST_OK); /* and the parent's thread lives */
 }
 
+/* What was asked for before the set was cleared may hold the very key that had to go. */
+static void
+clear_is_not_undone_by_what_is_on_its_way(void **state)
+{
+    (void)state;
+    AUTO(attest_verifier) struct attest_verifier *v = new_verifier();
+    http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
+    step_until_asked(v, 1); /* asked, and the answer not taken yet */
+    assert_int_equal(attest_verifier_clear(v, stub.origin, NULL), ATTEST_OK);
+    http_stub_say(&stub, "/.well-known/jwks.json", set_of(1));
+    step_until(v, 1, ATTEST_OK);
+    assert_int_not_equal(check(v, 0), ATTEST_OK);
+    assert_int_equal(http_stub_asked(&stub), 2);
+}
+
+/* A first set that is not to be had is waited for once, not by every caller. */
+static void
+nobody_waits_for_a_server_that_refused(void **state)
+{
+    (void)state;
+    struct attest_fetch *fetch = NULL;
+    assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
+    assert_int_equal(attest_fetch_set_wait_ms(fetch, 60000, NULL), ATTEST_OK);
+    AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, NULL, fetch);
+    attest_fetch_free(fetch);
+    http_stub_say(&stub, "/.well-known/jwks.json",
+                  "HTTP/1.1 500 Down\r\nContent-Length: 0\r\n\r\n");
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(check(v, 0), ATTEST_E_KEY_FETCH);
+    assert_int_equal(http_stub_asked(&stub), 1); /* who waits would have tried again */
+}
+
+/* A root that is pinned while it runs, and any other end of a set before its time. */
+static void
+a_set_that_ended_is_asked_for(void **state)
+{
+    (void)state;
+    AUTO(attest_keys) struct attest_keys *keys = NULL;
+    char *root AUTO(mem) = mint_jwk(&key[2]);
+    assert_int_equal(attest_keys_new(&keys, NULL), ATTEST_OK);
+    AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, keys, NULL);
+    http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
+    http_stub_say(&stub, "/.well-known/jwks.jwt", NULL);
+    step_until(v, 0, ATTEST_OK);
+    assert_int_equal(attest_keys_pin_root(keys, stub.origin, root, strlen(root), NULL), ATTEST_OK);
+    assert_int_equal(check(v, 0), ATTEST_E_KEY_FETCH);
+    step_until_asked(v, 2);
+}
+
+static void
+two_verifiers_do_not_fetch_into_one_collection(void **state)
+{
+    (void)state;
+    AUTO(attest_keys) struct attest_keys *keys = NULL;
+    struct attest_verifier *second = NULL;
+    AUTO(attest_policy) struct attest_policy *policy = policy_of(stub.origin);
+    assert_int_equal(attest_keys_new(&keys, NULL), ATTEST_OK);
+    struct attest_verifier *v = verifier_of(stub.origin, keys, NULL);
+    assert_int_equal(attest_verifier_new_fetching(policy, keys, NULL, NULL, &second, NULL),
+                     ATTEST_E_ARGUMENT);
+    assert_null(second);
+    attest_verifier_free(v);
+    assert_int_equal(attest_verifier_new_fetching(policy, keys, NULL, NULL, &second, NULL),
+                     ATTEST_OK);
+    attest_verifier_free(second);
+}
+
+static void
+http_takes_the_policys_word(void **state)
+{
+    (void)state;
+    struct attest_fetch *fetch = NULL;
+    struct attest_policy *p = NULL;
+    struct attest_verifier *v = NULL;
+    assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
+    assert_int_equal(attest_fetch_set_url(fetch, MINT_ISSUER, stub.origin, NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_new(&p, NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_add_audience(p, MINT_AUDIENCE, NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_add_issuer(p, MINT_ISSUER, ATTEST_TRUST_PROVIDER, NULL), 0);
+    assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
+    assert_int_equal(attest_verifier_new_fetching(p, NULL, NULL, fetch, &v, NULL), ATTEST_E_CONFIG);
+    attest_fetch_free(fetch);
+    attest_policy_free(p);
+}
+
 static void
 options_have_bounds(void **state)
 {
@@ -493,6 +578,11 @@ main(void)
         TEST(discovery_is_asked_when_the_usual_place_is_empty),
         TEST(a_pinned_issuer_is_asked_for_its_signed_set),
         TEST(a_child_is_told),
+        TEST(clear_is_not_undone_by_what_is_on_its_way),
+        TEST(nobody_waits_for_a_server_that_refused),
+        TEST(a_set_that_ended_is_asked_for),
+        TEST(two_verifiers_do_not_fetch_into_one_collection),
+        TEST(http_takes_the_policys_word),
         TEST(options_have_bounds),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
