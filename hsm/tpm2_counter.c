@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/ed25519.h"
+#include "hsm/tpm2_policy.h"
 
 /* Handles for the owner's use; those that many start with are left to others. */
 #define INDEX_FIRST 0x01a77e00U
@@ -42,12 +43,63 @@ close_index(struct tpm2_link *link, ESYS_TR *nv)
     (void)Esys_TR_Close(link->esys, nv);
 }
 
-static TSS2_RC
-open_index(struct tpm2_link *link, uint32_t index, const uint8_t *auth, ESYS_TR *nv)
+/* What the public area may be, beside handle, hash and size. */
+enum looks { OWN = 1, APPROVALS = 2, EMPTY = 4 /* either, without a value yet */ };
+
+static bool
+looks_like(uint32_t index, enum looks looks, const TPM2B_NAME *name)
 {
+    static const struct {
+        enum looks looks;
+        uint32_t attributes;
+    } ours[] = {
+        {OWN, TPM2_COUNTER_ATTRIBUTES},
+        {APPROVALS, TPM2_APPROVAL_COUNTER_ATTRIBUTES},
+        {EMPTY, TPM2_COUNTER_ATTRIBUTES & ~TPMA_NV_WRITTEN},
+        {EMPTY, TPM2_APPROVAL_COUNTER_ATTRIBUTES & ~TPMA_NV_WRITTEN},
+    };
+    uint8_t expected[TPM2_NAME_LEN];
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+        tpm2_counter_name(index, ours[i].attributes, expected);
+        if (looks & ours[i].looks && name->size == TPM2_NAME_LEN &&
+            !memcmp(name->name, expected, TPM2_NAME_LEN))
+            return true;
+    }
+    return false;
+}
+
+/* The name goes into the MAC of each command that follows, so it must not be anyone's word. */
+static TSS2_RC
+find_index(struct tpm2_link *link, uint32_t index, enum looks looks, ESYS_TR *nv)
+{
+    TPM2B_NAME *name = NULL;
     *nv = ESYS_TR_NONE;
-    TSS2_RC rv = TPM2_CALL(link, Esys_TR_FromTPMPublic(link->esys, index, ESYS_TR_NONE,
+    TSS2_RC rv = TPM2_CALL(link, Esys_TR_FromTPMPublic(link->esys, index, link->session,
                                                        ESYS_TR_NONE, ESYS_TR_NONE, nv));
+    if (rv != TSS2_RC_SUCCESS) {
+        *nv = ESYS_TR_NONE;
+        return rv;
+    }
+    rv = Esys_TR_GetName(link->esys, *nv, &name);
+    if (rv == TSS2_RC_SUCCESS && !looks_like(index, looks, name))
+        rv = TPM2_RC_HANDLE;
+    Esys_Free(name);
+    if (rv != TSS2_RC_SUCCESS)
+        (void)Esys_TR_Close(link->esys, nv);
+    return rv;
+}
+
+TSS2_RC
+tpm2_counter_open(struct tpm2_link *link, uint32_t index, ESYS_TR *nv)
+{
+    return find_index(link, index, APPROVALS, nv);
+}
+
+static TSS2_RC
+open_index(struct tpm2_link *link, uint32_t index, enum looks looks, const uint8_t *auth,
+           ESYS_TR *nv)
+{
+    TSS2_RC rv = find_index(link, index, looks, nv);
     if (rv == TSS2_RC_SUCCESS)
         rv = set_auth(link, *nv, auth, TPM2_AUTH_VALUE_LEN);
     return rv;
@@ -102,36 +154,54 @@ undefine(struct tpm2_link *link, ESYS_TR *nv)
     return rv;
 }
 
+static enum attest_rc
+raise_index(struct tpm2_link *link, uint32_t index, enum looks looks, const uint8_t *auth,
+            struct attest_error *err)
+{
+    ESYS_TR nv;
+    TSS2_RC rv = open_index(link, index, looks, auth, &nv);
+    if (rv == TSS2_RC_SUCCESS)
+        rv = TPM2_CALL(
+            link, Esys_NV_Increment(link->esys, nv, nv, link->session, ESYS_TR_NONE, ESYS_TR_NONE));
+    close_index(link, &nv);
+    return rv == TSS2_RC_SUCCESS ? ATTEST_OK : counter_error(err, "TPM2_NV_Increment", rv);
+}
+
 enum attest_rc
 tpm2_counter_create(struct tpm2_link *link, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
                     bool owner_reads, uint32_t *index, uint64_t *value, struct attest_error *err)
 {
     ESYS_TR nv = ESYS_TR_NONE;
+    uint32_t made;
     TSS2_RC rv = tpm2_link_owner(link);
     if (rv == TSS2_RC_SUCCESS)
-        rv = define_somewhere(link, auth, owner_reads ? TPMA_NV_OWNERREAD : 0, index, &nv);
+        rv = define_somewhere(link, auth, owner_reads ? TPMA_NV_OWNERREAD : 0, &made, &nv);
     tpm2_link_forget(link, link->session);
     close_index(link, &nv);
     if (rv != TSS2_RC_SUCCESS)
         return tpm2_error(err, "TPM2_NV_DefineSpace (owner hierarchy)", rv);
-    enum attest_rc rc = tpm2_counter_raise(link, *index, auth, err);
+    enum attest_rc rc = raise_index(link, made, EMPTY, auth, err);
     if (!rc)
-        rc = tpm2_counter_read(link, *index, auth, value, err);
+        rc = tpm2_counter_read(link, made, auth, value, err);
     if (rc)
-        tpm2_counter_remove(link, *index);
+        (void)tpm2_counter_remove(link, made, NULL);
+    else
+        *index = made;
     return rc;
 }
 
-void
-tpm2_counter_remove(struct tpm2_link *link, uint32_t index)
+enum attest_rc
+tpm2_counter_remove(struct tpm2_link *link, uint32_t index, struct attest_error *err)
 {
-    ESYS_TR nv = ESYS_TR_NONE;
-    TSS2_RC rv = TPM2_CALL(link, Esys_TR_FromTPMPublic(link->esys, index, ESYS_TR_NONE,
-                                                       ESYS_TR_NONE, ESYS_TR_NONE, &nv));
-    if (rv == TSS2_RC_SUCCESS && tpm2_link_owner(link) == TSS2_RC_SUCCESS)
-        (void)undefine(link, &nv);
+    ESYS_TR nv;
+    TSS2_RC rv = find_index(link, index, OWN | APPROVALS | EMPTY, &nv);
+    if (rv == TSS2_RC_SUCCESS)
+        rv = tpm2_link_owner(link);
+    if (rv == TSS2_RC_SUCCESS)
+        rv = undefine(link, &nv);
     tpm2_link_forget(link, link->session);
     close_index(link, &nv);
+    return rv == TSS2_RC_SUCCESS ? ATTEST_OK : counter_error(err, "TPM2_NV_UndefineSpace", rv);
 }
 
 static uint64_t
@@ -165,7 +235,7 @@ tpm2_counter_read(struct tpm2_link *link, uint32_t index, const uint8_t auth[TPM
                   uint64_t *value, struct attest_error *err)
 {
     ESYS_TR nv;
-    TSS2_RC rv = open_index(link, index, auth, &nv);
+    TSS2_RC rv = open_index(link, index, OWN | APPROVALS, auth, &nv);
     enum attest_rc rc = rv == TSS2_RC_SUCCESS ? read_index(link, nv, nv, value, err)
                                               : counter_error(err, "TPM2_NV_ReadPublic", rv);
     close_index(link, &nv);
@@ -176,9 +246,8 @@ enum attest_rc
 tpm2_counter_read_owner(struct tpm2_link *link, uint32_t index, uint64_t *value,
                         struct attest_error *err)
 {
-    ESYS_TR nv = ESYS_TR_NONE;
-    TSS2_RC rv = TPM2_CALL(link, Esys_TR_FromTPMPublic(link->esys, index, ESYS_TR_NONE,
-                                                       ESYS_TR_NONE, ESYS_TR_NONE, &nv));
+    ESYS_TR nv;
+    TSS2_RC rv = tpm2_counter_open(link, index, &nv);
     if (rv == TSS2_RC_SUCCESS)
         rv = tpm2_link_owner(link);
     enum attest_rc rc = rv == TSS2_RC_SUCCESS ? read_index(link, ESYS_TR_RH_OWNER, nv, value, err)
@@ -192,11 +261,5 @@ enum attest_rc
 tpm2_counter_raise(struct tpm2_link *link, uint32_t index, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
                    struct attest_error *err)
 {
-    ESYS_TR nv;
-    TSS2_RC rv = open_index(link, index, auth, &nv);
-    if (rv == TSS2_RC_SUCCESS)
-        rv = TPM2_CALL(
-            link, Esys_NV_Increment(link->esys, nv, nv, link->session, ESYS_TR_NONE, ESYS_TR_NONE));
-    close_index(link, &nv);
-    return rv == TSS2_RC_SUCCESS ? ATTEST_OK : counter_error(err, "TPM2_NV_Increment", rv);
+    return raise_index(link, index, OWN | APPROVALS, auth, err);
 }

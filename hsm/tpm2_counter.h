@@ -14,16 +14,24 @@
 #define TPM2_AUTH_VALUE_LEN 32 /* the last byte is never zero, which a TPM would strip */
 
 /*
+ * All of them look at the public area first, in a session, so that nobody between can make one up:
+ * handle, kind, attributes, size and hash have to be those of a counter of ours.
+ *
  * Makes one at a free handle and raises it once: before that it has no value. Needs the owner's
  * password where there is one. owner_reads: tpm2_counter_read_owner() too. *value is what it shows,
- * at least 1.
+ * at least 1. Both are set on
+ * success only.
  */
 enum attest_rc tpm2_counter_create(struct tpm2_link *link, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
                                    bool owner_reads, uint32_t *index, uint64_t *value,
                                    struct attest_error *err);
 
-/* For one that was made in vain. */
-void tpm2_counter_remove(struct tpm2_link *link, uint32_t index);
+/* For one that was made in vain, or whose keys are given up. Leaves alone what is none of ours. */
+enum attest_rc tpm2_counter_remove(struct tpm2_link *link, uint32_t index,
+                                   struct attest_error *err);
+
+/* Opens one that owner_reads, which has a value, for ESAPI; TPM2_RC_HANDLE when it is none. */
+TSS2_RC tpm2_counter_open(struct tpm2_link *link, uint32_t index, ESYS_TR *nv);
 
 /* ATTEST_E_DENIED: there is none at this handle, or it is another one. */
 enum attest_rc tpm2_counter_read(struct tpm2_link *link, uint32_t index,

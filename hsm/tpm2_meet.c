@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/ed25519.h"
+#include "hsm/tpm2_counter.h"
 
 TPML_PCR_SELECTION
 tpm2_pcrs_selection(uint32_t pcrs)
@@ -102,10 +103,9 @@ policy_nv(struct tpm2_link *link, uint32_t counter, uint64_t most, ESYS_TR sessi
     TPM2B_OPERAND operand = {.size = 8};
     be32_put(operand.buffer, (uint32_t)(most >> 32));
     be32_put(operand.buffer + 4, (uint32_t)most);
-    TSS2_RC rv = TPM2_CALL(link, Esys_TR_FromTPMPublic(link->esys, counter, ESYS_TR_NONE,
-                                                       ESYS_TR_NONE, ESYS_TR_NONE, &nv));
+    TSS2_RC rv = tpm2_counter_open(link, counter, &nv);
     if (rv != TSS2_RC_SUCCESS)
-        return rv;
+        return tpm2_rc_base(rv) == TPM2_RC_HANDLE ? TPM2_RC_POLICY_FAIL : rv;
     rv = tpm2_link_owner(link);
     if (rv == TSS2_RC_SUCCESS)
         rv = TPM2_CALL(link,

@@ -169,9 +169,9 @@ remove_counters(const struct tpm2_store_config *c, const struct tpm2_file *file)
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
     if (tpm2_link_open(&c->link, &link, NULL))
         return;
-    tpm2_counter_remove(link, file->counter);
+    (void)tpm2_counter_remove(link, file->counter, NULL);
     if (file->policy.approved)
-        tpm2_counter_remove(link, file->policy.approver.counter);
+        (void)tpm2_counter_remove(link, file->policy.approver.counter, NULL);
 }
 
 /* What was begun beside the file, now or in an earlier try. */

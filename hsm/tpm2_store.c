@@ -106,7 +106,7 @@ static void
 remove_approvals(struct tpm2_link *link, const struct tpm2_draft *d)
 {
     if (d->file->policy.approver.counter)
-        tpm2_counter_remove(link, d->file->policy.approver.counter);
+        (void)tpm2_counter_remove(link, d->file->policy.approver.counter, NULL);
 }
 
 enum attest_rc
@@ -133,7 +133,7 @@ tpm2_store_create(const struct tpm2_store_config *config, const char *pcrs,
     d.file->ek_checked = link->ek_checked;
     memcpy(d.file->ek_certificate, link->ek_certificate, SHA256_LEN);
     if ((rc = write_new(config, &d, err))) {
-        tpm2_counter_remove(link, d.file->counter);
+        (void)tpm2_counter_remove(link, d.file->counter, NULL);
         remove_approvals(link, &d);
     }
     return rc;
@@ -445,7 +445,7 @@ tpm2_store_reseal(struct tpm2_store *store, const char *pcrs, struct attest_erro
         (rc = tpm2_draft_commit(store, link, &d, err)))
         return rc;
     if (had && !store->file->policy.approved)
-        tpm2_counter_remove(link, counter);
+        (void)tpm2_counter_remove(link, counter, NULL);
     return ATTEST_OK;
 }
 

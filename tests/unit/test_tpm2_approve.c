@@ -468,6 +468,78 @@ an_approval_is_for_one_file(void **state)
     assert_int_equal(open_by_anothers(link, file, &a, file->policy.approver.ref, session), 0);
 }
 
+/* In place of the counter, one that the TPM's owner made, who chooses what it shows. */
+static void
+put_another_counter(uint32_t index)
+{
+    struct swtpm_direct d = swtpm_connect(&tpm);
+    const TPM2B_AUTH none = {0};
+    const TPM2B_NV_PUBLIC template = {
+        .nvPublic = {.nvIndex = index,
+                     .nameAlg = TPM2_ALG_SHA256,
+                     .attributes = TPMA_NV_AUTHREAD | TPMA_NV_AUTHWRITE | TPMA_NV_OWNERREAD |
+                                   TPMA_NV_OWNERWRITE | TPMA_NV_NO_DA |
+                                   (TPM2_NT_COUNTER << TPMA_NV_TPM2_NT_SHIFT),
+                     .dataSize = 8}};
+    ESYS_TR nv;
+    swtpm_counter(&tpm, index, false);
+    assert_int_equal(Esys_NV_DefineSpace(d.esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                         ESYS_TR_NONE, &none, &template, &nv),
+                     0);
+    assert_int_equal(
+        Esys_NV_Increment(d.esys, nv, nv, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE), 0);
+    swtpm_disconnect(&d);
+}
+
+static void
+another_counter_is_seen(void **state)
+{
+    (void)state;
+    begin();
+    AUTO(tpm2_file) struct tpm2_file *file = read_sealed();
+    const struct tpm2_link_config c = {.tcti = tpm.tcti};
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    struct attest_error err = {0};
+    uint64_t value = 0;
+    uint32_t index = file->policy.approver.counter;
+    put_another_counter(index);
+    assert_int_equal(tpm2_link_open(&c, &link, NULL), ATTEST_OK);
+    assert_int_equal(tpm2_counter_read_owner(link, index, &value, &err), ATTEST_E_DENIED);
+    assert_non_null(strstr(err.text, "another is in its place"));
+    /* It is somebody's: not ours to take away. */
+    assert_int_equal(tpm2_counter_remove(link, index, NULL), ATTEST_E_DENIED);
+    tpm2_link_close(STEAL(link));
+    assert_int_equal(open_now(NULL), ATTEST_E_DENIED);
+    swtpm_counter(&tpm, index, false);
+}
+
+/*
+ * What is said of a counter outside a session, whoever sits between may have said. ESAPI asks twice
+ * for each: first outside, for the name that goes into the MAC of the second, so that there a false
+ * one shows. This test and the cuts ask a few times more outside.
+ */
+static void
+counters_are_looked_at_in_sessions(void **state)
+{
+    (void)state;
+    static const uint8_t asks[] = {0, 0, 0x01, 0x69, 0x01, 0xa7, 0x7e}; /* TPM2_NV_ReadPublic */
+    char name[200];
+    AUTO(buf) struct buf log;
+    size_t in = 0, outside = 0;
+    buf_init(&log, (size_t)1 << 28);
+    snprintf(name, sizeof(name), "%s/bus.log", tpm.dir);
+    assert_int_equal(file_read(name, (size_t)1 << 28, &log, NULL), ATTEST_OK);
+    const uint8_t *p = (const uint8_t *)log.p, *end = p + log.len - sizeof(asks);
+    for (p += 6; p < end; p++) {
+        if (memcmp(p, asks, sizeof(asks)) != 0 || p[-6] != 0x80)
+            continue;
+        in += p[-5] == 0x02;
+        outside += p[-5] == 0x01;
+    }
+    assert_true(in > 10);
+    assert_in_range(in, outside - outside / 10, outside);
+}
+
 static enum attest_rc
 seal_anew(void)
 {
@@ -558,7 +630,9 @@ main(void)
         cmocka_unit_test(approvals_of_one_serial_stand_together),
         cmocka_unit_test(the_tpm_refuses_by_itself),
         cmocka_unit_test(an_approval_is_for_one_file),
+        cmocka_unit_test(another_counter_is_seen),
         cmocka_unit_test(a_cut_leaves_what_opens),
+        cmocka_unit_test(counters_are_looked_at_in_sessions),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     swtpm_stop(&tpm);
