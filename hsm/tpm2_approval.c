@@ -187,6 +187,8 @@ tpm2_approval_judge(const struct tpm2_approval *a, const struct tpm2_policy *pol
         return TPM2_APPROVAL_OTHER_TPM;
     if (!a->has_signature || es256_verify(policy->approver.point, signed_part, a->signature))
         return TPM2_APPROVAL_NOT_SIGNED;
+    if (policy->pcrs & ~a->pcrs)
+        return TPM2_APPROVAL_FEWER_PCRS;
     if (a->serial < shown)
         return TPM2_APPROVAL_REVOKED;
     if (a->serial - shown > TPM2_APPROVAL_JUMP_MAX)
@@ -205,6 +207,7 @@ tpm2_approval_verdict_text(enum tpm2_approval_verdict verdict)
         [TPM2_APPROVAL_TOO_FAR] = "its serial is too far ahead",
         [TPM2_APPROVAL_OTHER_TPM] = "for another TPM or other keys",
         [TPM2_APPROVAL_NOT_SIGNED] = "not signed by the approver",
+        [TPM2_APPROVAL_FEWER_PCRS] = "leaves out PCRs that the keys are sealed to",
         [TPM2_APPROVAL_UNREADABLE] = "no approval",
     };
     return (size_t)verdict < ARRAY_LEN(texts) ? texts[verdict] : "unknown";

@@ -53,6 +53,7 @@ enum tpm2_approval_verdict {
     TPM2_APPROVAL_TOO_FAR,     /* beyond TPM2_APPROVAL_JUMP_MAX */
     TPM2_APPROVAL_OTHER_TPM,   /* or another counter, or other keys */
     TPM2_APPROVAL_NOT_SIGNED,  /* by this approver */
+    TPM2_APPROVAL_FEWER_PCRS,  /* than the keys are sealed to: what it says is too little */
     TPM2_APPROVAL_UNREADABLE,
 };
 const char *tpm2_approval_verdict_text(enum tpm2_approval_verdict verdict);

@@ -3,10 +3,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 
@@ -92,6 +94,30 @@ tpm2_approvals_judge(struct tpm2_approvals *all, const struct tpm2_policy *polic
             best = &e->approval;
     }
     return best;
+}
+
+static enum attest_rc
+sync_path(const char *path, struct attest_error *err)
+{
+    AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return fd < 0 || fsync(fd) != 0 ? error_errno(err, ATTEST_E_IO, errno, "%s", path) : ATTEST_OK;
+}
+
+enum attest_rc
+tpm2_approvals_sync(const char *sealed_path, const struct tpm2_approvals *all,
+                    struct attest_error *err)
+{
+    char dir[PATH_MAX], path[PATH_MAX + TPM2_APPROVAL_NAME_MAX + 2];
+    enum attest_rc rc = dir_of(sealed_path, dir, err);
+    for (size_t i = 0; !rc && i < all->n; i++) {
+        if (!all->list[i].readable)
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", dir, all->list[i].name);
+        rc = sync_path(path, err);
+    }
+    if (!rc)
+        rc = sync_path(dir, err);
+    return rc ? rc : file_sync_dir_of(dir, err);
 }
 
 enum attest_rc

@@ -32,6 +32,10 @@ const struct tpm2_approval *tpm2_approvals_judge(struct tpm2_approvals *approval
                                                  const uint8_t tpm_name[TPM2_NAME_LEN],
                                                  uint64_t shown, const tpm2_pcr_values now);
 
+/* Has all that are readable on the disk, and the directory too. ATTEST_E_IO. */
+enum attest_rc tpm2_approvals_sync(const char *sealed_path, const struct tpm2_approvals *approvals,
+                                   struct attest_error *err);
+
 /* Makes the directory, for its owner alone, unless it is there. */
 enum attest_rc tpm2_approvals_mkdir(const char *sealed_path, struct attest_error *err);
 

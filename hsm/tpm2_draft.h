@@ -17,6 +17,7 @@
 struct tpm2_draft {
     struct tpm2_file *file;
     struct tpm2_secrets secrets;
+    uint64_t accepts; /* what the approval counter is to show once these are the keys; 0: nothing */
 };
 
 void tpm2_draft_free(struct tpm2_draft *d); /* what is in it; a zeroed one too */

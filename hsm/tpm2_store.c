@@ -52,7 +52,8 @@ seal_new_key(struct tpm2_link *link, const struct tpm2_store_config *config, str
 
 /*
  * What is configured, as the machine is now. An approval counter that is there already goes on: the
- * serials of approvals never start anew.
+ * serials of approvals never start anew. The one recorded is above what was used until now, which
+ * ends when the counter is raised to it.
  */
 static enum attest_rc
 policy_now(struct tpm2_link *link, const struct tpm2_store_config *config, uint32_t pcrs,
@@ -75,6 +76,7 @@ policy_now(struct tpm2_link *link, const struct tpm2_store_config *config, uint3
                          : tpm2_unlock_counter(link, &d->secrets.authority, policy, err);
     if (rc)
         return rc;
+    a->serial += before.approved;
     tpm2_approval_ref(link->primary_name, a->counter, a->line, a->ref);
     return tpm2_approvals_mkdir(config->path, err);
 }
@@ -178,7 +180,9 @@ unseal_file(struct tpm2_store *store, struct tpm2_link *link, struct slice bytes
                                    &d->file->sealed, &d->secrets.wrapping, err)) ||
         (rc = tpm2_box_open(d->file, bytes, &d->secrets, err)))
         return rc;
-    return tpm2_unlock_accept(link, d->file, &d->secrets.authority, &unlock, err);
+    d->accepts = tpm2_unlock_serial(&unlock, d->file);
+    /* Or a power cut could leave the others revoked and this one forgotten. */
+    return unlock.approval ? tpm2_approvals_sync(store->config.path, unlock.approvals, err) : rc;
 }
 
 /*
@@ -266,7 +270,8 @@ open_file(struct tpm2_store *store, struct attest_error *err)
     if ((rc = read_sealed(store->config.path, &bytes, &d, err)) ||
         (rc = connect_tpm(&store->config, d.file->primary_name, &link, err)) ||
         (rc = open_newest(store, link, buf_view(&bytes), &d, err)) ||
-        (rc = tpm2_expect(&store->config, d.file, &d.secrets.authority, err)))
+        (rc = tpm2_expect(&store->config, d.file, &d.secrets.authority, err)) ||
+        (rc = tpm2_unlock_accept(link, d.file, &d.secrets.authority, d.accepts, err)))
         return rc;
     memcpy(store->resident.primary_name, d.file->primary_name, TPM2_NAME_LEN);
     tpm2_draft_take(store, &d);
@@ -442,9 +447,16 @@ tpm2_store_reseal(struct tpm2_store *store, const char *pcrs, struct attest_erro
     uint32_t counter = d.file->policy.approver.counter;
     if ((rc = policy_now(link, &store->config, chosen, &d, err)) ||
         (rc = seal_new_key(link, &store->config, &d, err)) ||
-        (rc = tpm2_draft_commit(store, link, &d, err)))
+        (rc = tpm2_draft_commit(store, link, &d, err))) {
+        if (!had && d.file) /* else the draft is the store's, and will be what counts */
+            remove_approvals(link, &d);
         return rc;
-    if (had && !store->file->policy.approved)
+    }
+    const struct tpm2_policy *policy = &store->file->policy;
+    if (policy->approved)
+        return tpm2_unlock_accept(link, store->file, &store->authority, policy->approver.serial,
+                                  err);
+    if (had)
         (void)tpm2_counter_remove(link, counter, NULL);
     return ATTEST_OK;
 }

@@ -62,19 +62,30 @@ tpm2_unlock_error(const struct tpm2_unlock *u, struct attest_error *err)
                      names, approvals);
 }
 
+uint64_t
+tpm2_unlock_serial(const struct tpm2_unlock *u, const struct tpm2_file *file)
+{
+    if (!file->policy.approved)
+        return 0;
+    return u->approval ? u->approval->serial : file->policy.approver.serial;
+}
+
 enum attest_rc
 tpm2_unlock_accept(struct tpm2_link *link, const struct tpm2_file *file,
-                   const struct secret *authority, const struct tpm2_unlock *u,
-                   struct attest_error *err)
+                   const struct secret *authority, uint64_t serial, struct attest_error *err)
 {
     uint8_t auth[TPM2_AUTH_VALUE_LEN];
-    enum attest_rc rc = ATTEST_OK;
-    if (!u->approval || u->approval->serial <= u->shown)
+    uint64_t shown;
+    const uint32_t counter = file->policy.approver.counter;
+    if (!serial)
         return ATTEST_OK;
     if (!tpm2_auth_value(authority, AUTH_NAME, auth))
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
-    for (uint64_t n = u->shown; !rc && n < u->approval->serial; n++)
-        rc = tpm2_counter_raise(link, file->policy.approver.counter, auth, err);
+    enum attest_rc rc = tpm2_counter_read(link, counter, auth, &shown, err);
+    if (!rc && serial > shown && serial - shown > TPM2_APPROVAL_JUMP_MAX)
+        rc = error_set(err, ATTEST_E_DENIED, "the approval counter is too far behind");
+    for (; !rc && shown < serial; shown++)
+        rc = tpm2_counter_raise(link, counter, auth, err);
     secret_wipe(auth, sizeof(auth));
     return rc;
 }

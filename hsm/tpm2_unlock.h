@@ -35,12 +35,16 @@ enum attest_rc tpm2_unlock_look(struct tpm2_link *link, const struct tpm2_file *
 /* ATTEST_OK, or why not: ATTEST_E_DENIED, with the PCRs that moved. */
 enum attest_rc tpm2_unlock_error(const struct tpm2_unlock *u, struct attest_error *err);
 
+/* What the approval counter is to show after unsealing like this; 0 without an approver. */
+uint64_t tpm2_unlock_serial(const struct tpm2_unlock *u, const struct tpm2_file *file);
+
 /*
- * After unsealing by an approval: raises the counter to its serial, which revokes what has a lower
- * one. May be interrupted anywhere: the approval stays good, and the next start goes on.
+ * After unsealing, when it is known that this is the newest file: raises the approval counter to
+ * this serial, which revokes what has a lower one. Only upwards; 0 does nothing. May be interrupted
+ * anywhere: what opened stays good, and the next start goes on.
  */
 enum attest_rc tpm2_unlock_accept(struct tpm2_link *link, const struct tpm2_file *file,
-                                  const struct secret *authority, const struct tpm2_unlock *u,
+                                  const struct secret *authority, uint64_t serial,
                                   struct attest_error *err);
 
 /* A new approval counter, raised by who knows the authority, and a new line; into policy, with what

@@ -218,7 +218,7 @@ every_member_is_signed(void **state)
 {
     (void)state;
     struct tpm2_approval a = {.counter = 0x01a77e10, .serial = 5, .pcrs = 0x880};
-    struct tpm2_policy policy = {.approved = true, .approver.counter = a.counter};
+    struct tpm2_policy policy = {.approved = true, .pcrs = a.pcrs, .approver.counter = a.counter};
     memcpy(policy.approver.point, approver, sizeof(approver));
     sign(&a, ours);
     assert_int_equal(tpm2_approval_judge(&a, &policy, a.tpm, 5, a.values), TPM2_APPROVAL_FITS);
@@ -250,6 +250,11 @@ every_member_is_signed(void **state)
     assert_int_equal(tpm2_approval_judge(&b, &policy, a.tpm, 5, a.values),
                      TPM2_APPROVAL_NOT_SIGNED);
     policy.approver.counter = a.counter;
+    policy.pcrs |= 1;
+    assert_int_equal(tpm2_approval_judge(&a, &policy, a.tpm, 5, a.values),
+                     TPM2_APPROVAL_FEWER_PCRS);
+    policy.pcrs = 0x80;
+    assert_int_equal(tpm2_approval_judge(&a, &policy, a.tpm, 5, a.values), TPM2_APPROVAL_FITS);
     a.serial = 5 + TPM2_APPROVAL_JUMP_MAX + 1;
     sign(&a, ours);
     assert_int_equal(tpm2_approval_judge(&a, &policy, a.tpm, 5, a.values), TPM2_APPROVAL_TOO_FAR);
@@ -468,6 +473,82 @@ an_approval_is_for_one_file(void **state)
     assert_int_equal(open_by_anothers(link, file, &a, file->policy.approver.ref, session), 0);
 }
 
+/* A copy from before is refused, and that it was tried with an approval revokes nothing. */
+static void
+what_is_refused_accepts_nothing(void **state)
+{
+    (void)state;
+    struct tpm2_store store;
+    const struct tpm2_store_config c = config();
+    AUTO(buf) struct buf old, new;
+    uint8_t id[KEYSTORE_ID_LEN];
+    begin();
+    uint64_t before = shown();
+    buf_init(&old, TPM2_FILE_MAX);
+    buf_init(&new, TPM2_FILE_MAX);
+    assert_int_equal(file_read(path, TPM2_FILE_MAX, &old, NULL), ATTEST_OK);
+    random_bytes(id, sizeof(id));
+    struct key_ref second;
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    assert_int_equal(tpm2_store_add(&store, id, "log", "another", &second, NULL), ATTEST_OK);
+    tpm2_store_close(&store);
+    assert_int_equal(file_read(path, TPM2_FILE_MAX, &new, NULL), ATTEST_OK);
+    AUTO(tpm2_file) struct tpm2_file *file = read_sealed();
+    swtpm_extend(&tpm, 11);
+    struct tpm2_approval a = request(file, before + 2);
+    sign(&a, ours);
+    put(&a, "update");
+    assert_int_equal(file_replace(path, 0600, buf_view(&old), NULL), ATTEST_OK);
+    struct attest_error err = {0};
+    assert_int_equal(open_now(&err), ATTEST_E_DENIED);
+    assert_non_null(strstr(err.text, "put the newest back"));
+    assert_int_equal(shown(), before);
+    assert_int_equal(file_replace(path, 0600, buf_view(&new), NULL), ATTEST_OK);
+    assert_int_equal(open_now(NULL), ATTEST_OK);
+    assert_int_equal(shown(), before + 2);
+    drop("update");
+}
+
+static enum attest_rc
+seal_anew(void)
+{
+    struct tpm2_store store;
+    const struct tpm2_store_config c = config();
+    enum attest_rc rc = tpm2_store_open(&store, &c, NULL);
+    if (!rc)
+        rc = tpm2_store_reseal(&store, NULL, NULL);
+    tpm2_store_close(&store);
+    return rc;
+}
+
+/* In the TPM: what was approved for the time until then opens the keys no more. */
+static void
+sealing_anew_ends_what_was_approved(void **state)
+{
+    (void)state;
+    begin();
+    uint64_t serial = shown() + 2;
+    swtpm_extend(&tpm, 11);
+    AUTO(tpm2_file) struct tpm2_file *file = read_sealed(), *anew = NULL;
+    struct tpm2_approval a = request(file, serial);
+    sign(&a, ours);
+    put(&a, "update");
+    assert_int_equal(open_now(NULL), ATTEST_OK);
+    assert_int_equal(unseal_by(file, &a, NULL), ATTEST_OK);
+    assert_int_equal(seal_anew(), ATTEST_OK);
+    assert_int_equal(shown(), serial + 1);
+    anew = read_sealed();
+    assert_int_equal(anew->policy.approver.serial, serial + 1);
+    assert_int_equal(unseal_by(anew, &a, NULL), ATTEST_E_DENIED);
+    assert_int_equal(unseal_by(file, &a, NULL), ATTEST_E_DENIED);
+    drop("update");
+    assert_int_equal(open_now(NULL), ATTEST_OK);
+    /* The next that is asked for is still one that nobody has used. */
+    a = request(anew, serial + 2);
+    sign(&a, ours);
+    assert_int_equal(unseal_by(anew, &a, NULL), ATTEST_OK);
+}
+
 /* In place of the counter, one that the TPM's owner made, who chooses what it shows. */
 static void
 put_another_counter(uint32_t index)
@@ -538,18 +619,6 @@ counters_are_looked_at_in_sessions(void **state)
     }
     assert_true(in > 10);
     assert_in_range(in, outside - outside / 10, outside);
-}
-
-static enum attest_rc
-seal_anew(void)
-{
-    struct tpm2_store store;
-    const struct tpm2_store_config c = config();
-    enum attest_rc rc = tpm2_store_open(&store, &c, NULL);
-    if (!rc)
-        rc = tpm2_store_reseal(&store, NULL, NULL);
-    tpm2_store_close(&store);
-    return rc;
 }
 
 static enum attest_rc
@@ -630,6 +699,8 @@ main(void)
         cmocka_unit_test(approvals_of_one_serial_stand_together),
         cmocka_unit_test(the_tpm_refuses_by_itself),
         cmocka_unit_test(an_approval_is_for_one_file),
+        cmocka_unit_test(what_is_refused_accepts_nothing),
+        cmocka_unit_test(sealing_anew_ends_what_was_approved),
         cmocka_unit_test(another_counter_is_seen),
         cmocka_unit_test(a_cut_leaves_what_opens),
         cmocka_unit_test(counters_are_looked_at_in_sessions),
