@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -37,6 +38,22 @@ by_name(const void *a, const void *b)
                   ((const struct tpm2_approvals_entry *)b)->name);
 }
 
+/* A pipe of that name must not hold up a start. */
+static enum attest_rc
+read_text(const char *path, struct buf *text)
+{
+    struct stat st;
+    char bytes[TPM2_APPROVAL_MAX + 1];
+    AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return ATTEST_E_IO;
+    ssize_t n = read(fd, bytes, sizeof(bytes));
+    if (n < 0 || (size_t)n == sizeof(bytes))
+        return ATTEST_E_IO;
+    buf_append(text, bytes, (size_t)n);
+    return buf_rc(text);
+}
+
 static void
 read_one(const char *dir, const char *name, struct tpm2_approvals_entry *ret)
 {
@@ -45,8 +62,8 @@ read_one(const char *dir, const char *name, struct tpm2_approvals_entry *ret)
     buf_init(&text, TPM2_APPROVAL_MAX);
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     snprintf(ret->name, sizeof(ret->name), "%s", name);
-    ret->readable = !file_read(path, TPM2_APPROVAL_MAX, &text, NULL) &&
-                    !tpm2_approval_read(buf_view(&text), &ret->approval, NULL);
+    ret->readable =
+        !read_text(path, &text) && !tpm2_approval_read(buf_view(&text), &ret->approval, NULL);
 }
 
 enum attest_rc

@@ -36,7 +36,8 @@ request_from_file(const struct options *o, struct tpm2_approval *ret)
 }
 
 static enum exit_status
-request_from_here(const struct options *o, struct tpm2_approval *ret)
+request_from_here(const struct options *o, struct tpm2_approval *ret,
+                  uint8_t approver[ES256_POINT_LEN])
 {
     AUTO(sealed) struct sealed keys = {0};
     struct seal_status s;
@@ -51,6 +52,9 @@ request_from_here(const struct options *o, struct tpm2_approval *ret)
     if (!s.policy.approved)
         return refuse(o, "the keys are sealed without an approver; set approver in the signer's "
                          "configuration and seal them anew (hsm reseal)");
+    if (!s.same_tpm)
+        return refuse(o, "this is not the TPM that sealed the keys: there is nothing to approve");
+    memcpy(approver, s.policy.approver.point, ES256_POINT_LEN);
     *ret = s.request;
     return EXIT_DONE;
 }
@@ -64,6 +68,10 @@ take_serial(const struct options *o, struct tpm2_approval *a)
     unsigned long long n = strtoull(o->serial, &end, 10);
     if (*end || o->serial[0] < '1' || o->serial[0] > '9' || n > INT64_MAX)
         return complain(EXIT_USAGE, "--serial wants a number from 1 on");
+    if (n >= a->serial + TPM2_APPROVAL_JUMP_MAX)
+        return complain(EXIT_USAGE, "--serial: at most %llu, %d beyond what was used",
+                        (unsigned long long)a->serial - 1 + TPM2_APPROVAL_JUMP_MAX,
+                        TPM2_APPROVAL_JUMP_MAX);
     a->serial = n;
     return EXIT_DONE;
 }
@@ -100,16 +108,19 @@ cmd_hsm_approve_pcrs(const struct options *o, char **args, int n_args)
     (void)n_args;
     struct tpm2_approval a;
     struct attest_error err = {0};
-    uint8_t message[TPM2_APPROVAL_MESSAGE_LEN], point[ES256_POINT_LEN];
+    uint8_t message[TPM2_APPROVAL_MESSAGE_LEN], point[ES256_POINT_LEN], approver[ES256_POINT_LEN];
     if (!o->key)
         return complain(EXIT_USAGE, "which key approves? --key FILE, a P-256 key in PEM");
-    enum exit_status status = o->values ? request_from_file(o, &a) : request_from_here(o, &a);
+    enum exit_status status =
+        o->values ? request_from_file(o, &a) : request_from_here(o, &a, approver);
     if (status || (status = take_serial(o, &a)))
         return status;
     tpm2_approval_message(&a, message);
     const struct slice msg = {(const char *)message, sizeof(message)};
     if (approver_key_sign(o->key, msg, a.signature, point, &err))
         return report(o, &err, NULL);
+    if (!o->values && memcmp(point, approver, sizeof(point)) != 0)
+        return refuse(o, "this is not the key of the approver that the keys are sealed with");
     a.has_signature = true;
     return write_out(o, &a);
 }

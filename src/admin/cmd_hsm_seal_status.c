@@ -110,7 +110,7 @@ print_as_json(const struct sealed *keys, const struct seal_status *s, const char
         return print_json(object);
     }
     json_object_set_new(object, "same_tpm", json_boolean(s->same_tpm));
-    if (s->policy.approved && !add_approvals(object, s))
+    if (s->policy.approved && s->same_tpm && !add_approvals(object, s))
         return complain(EXIT_FAILED, "out of memory");
     json_object_set_new(object, "lockout",
                         json_pack("{s:b, s:I, s:I, s:I}", "locked", s->locked, "failed",

@@ -124,6 +124,13 @@ out_has "approved sha256:0,7,11 with serial"
 run "$top_builddir/attestctl" hsm approve-pcrs --key "$dir/half.pem" --values "$dir/status.json"
 expect 3
 err_has "no PEM file of a P-256 private key"
+(umask 077 && openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$dir/else.pem" 2>/dev/null)
+ctl approve-pcrs --key "$dir/else.pem"
+expect 1
+out_has "not the key of the approver"
+ctl approve-pcrs --key "$dir/approver.pem" --serial 999
+expect 2
+err_has "beyond what was used"
 sed 's/"serial":[0-9]*,/"serial":9,/' "$dir/ok.json" >"$dir/bad.json"
 mv "$dir/bad.json" "$keys.approvals/a.json"
 sed 's/"7":"0/"7":"1/' "$dir/ok.json" >"$keys.approvals/b.json"

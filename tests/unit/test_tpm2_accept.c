@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -74,6 +75,28 @@ sealing_anew_ends_what_was_approved(void **state)
     a = request(anew, serial + 2);
     sign(&a, ours);
     assert_int_equal(unseal_by(anew, &a, NULL), ATTEST_OK);
+}
+
+/* What lies beside the keys and is no approval, while none is needed. */
+static void
+rubbish_among_approvals_is_no_obstacle(void **state)
+{
+    (void)state;
+    char name[300];
+    begin();
+    snprintf(name, sizeof(name), "%s.approvals/pipe.json", path);
+    assert_int_equal(mkfifo(name, 0600), 0);
+    assert_int_equal(open_now(NULL), ATTEST_OK);
+    for (unsigned i = 0; i <= TPM2_APPROVALS_MAX; i++) {
+        snprintf(name, sizeof(name), "%s.approvals/%u.json", path, i);
+        assert_int_equal(file_create(name, 0600, (struct slice){"x", 1}, NULL), ATTEST_OK);
+    }
+    assert_int_equal(open_now(NULL), ATTEST_OK);
+    for (unsigned i = 0; i <= TPM2_APPROVALS_MAX; i++) {
+        snprintf(name, sizeof(name), "%s.approvals/%u.json", path, i);
+        assert_int_equal(unlink(name), 0);
+    }
+    drop("pipe");
 }
 
 /* In place of the counter, one that the TPM's owner made, who chooses what it shows. */
@@ -214,6 +237,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_refused_accepts_nothing),
         cmocka_unit_test(sealing_anew_ends_what_was_approved),
+        cmocka_unit_test(rubbish_among_approvals_is_no_obstacle),
         cmocka_unit_test(another_counter_is_seen),
         cmocka_unit_test(a_cut_leaves_what_opens),
         cmocka_unit_test(counters_are_looked_at_in_sessions),
