@@ -16,8 +16,8 @@ struct sealed {
     struct keystore_config config; /* borrows from the others */
 };
 
-/* Anything but EXIT_DONE has been said to the user already. With the owner's password, without
-   the PIN. */
+/* Core dumps and tracers are kept out from here on, as of the daemons. Anything but EXIT_DONE has
+   been said to the user already. With the owner's password, without the PIN. */
 enum exit_status sealed_open(const struct options *o, struct sealed *ret);
 void sealed_done(struct sealed *s); /* a zeroed one too */
 

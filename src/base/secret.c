@@ -18,6 +18,15 @@ secret_new(size_t len)
     return s;
 }
 
+bool
+secret_lockable(size_t len)
+{
+    struct secret s = secret_new(len);
+    bool locked = sodium_mlock(s.p, s.len) == 0;
+    secret_free(&s);
+    return locked;
+}
+
 struct secret
 secret_copy(const void *p, size_t len)
 {

@@ -27,6 +27,12 @@ void secret_free(struct secret *s);
  * nothing.
  */
 void secret_wipe_freed(void);
+
+/*
+ * Whether so many bytes of secrets can be kept from the swap: secret_new() goes on without when the
+ * limit of locked memory (RLIMIT_MEMLOCK) is too low. For the start of a program, once.
+ */
+bool secret_lockable(size_t len);
 /* Wipes ordinary memory in a way that the compiler keeps. */
 void secret_wipe(void *p, size_t len);
 /*

@@ -36,6 +36,22 @@ struct arguments {
     struct signer_options options;
 };
 
+/* For the PIN and 256 seeds, each in pages of its own while it is worked with. */
+#define LOCKED_MIN (256 * 1024)
+
+static enum attest_rc
+check_memory(const struct signer_config *config, struct attest_error *err)
+{
+    if (secret_lockable(LOCKED_MIN))
+        return ATTEST_OK;
+    if (!config->development)
+        return error_set(err, ATTEST_E_CONFIG,
+                         "secrets could get into the swap: raise the limit of locked memory "
+                         "(LimitMEMLOCK=64M in the unit, ulimit -l)");
+    log_event(LOG_LEVEL_WARNING, "memory_not_locked", "note=\"secrets could get into the swap\"");
+    return ATTEST_OK;
+}
+
 /* -1: go on; else the exit status. */
 static int
 read_arguments(int argc, char **argv, struct arguments *a)
@@ -119,7 +135,9 @@ main(int argc, char **argv)
         umask(077);
         jsondoc_init();
         log_init("attest-signer", (enum log_level)config.log_level);
-        status = service_harden(&err) ? EXIT_CANNOT : signer_run(&config, &a.options);
+        status = service_harden(&err) || check_memory(&config, &err)
+                     ? EXIT_CANNOT
+                     : signer_run(&config, &a.options);
         if (err.rc)
             log_event(LOG_LEVEL_ERROR, "start_failed", "why=%s", LOG_QUOTED(slice_cstr(err.text)));
     }

@@ -4,6 +4,7 @@ set -u
 dir=$(mktemp -d) || exit 1
 . "$top_srcdir/tests/support/expect.sh"
 . "$top_srcdir/tests/support/softhsm.sh"
+. "$top_srcdir/tests/support/signer.sh"
 . "$top_srcdir/tests/support/swtpm.sh"
 trap 'swtpm_kill; rm -rf "$dir"' EXIT
 
@@ -189,6 +190,32 @@ ctl reseal
 [ $status -ne 0 ] || complain "an id of two digits"
 err_has "sealed_id: 64 hex digits"
 config sha256:0,7
+
+# Secrets are kept from core dumps and from the swap, or it is said. Root would need no limit.
+unlocked() {
+    if [ "$(id -u)" = 0 ]; then
+        sh -c 'ulimit -l 0; exec setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock "$@"' - "$@"
+    else
+        sh -c 'ulimit -l 0; exec "$@"' - "$@"
+    fi
+}
+if command -v setpriv >/dev/null && ! under_sanitizer; then
+    run unlocked timeout 60 "$top_builddir/attestctl" hsm seal-status --config "$dir/signer.yaml"
+    expect 0
+    err_has "warning: no locked memory"
+    run unlocked timeout 60 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
+    [ $status -ne 0 ] && [ $status -ne 124 ] || complain "it started without locked memory"
+    err_has "raise the limit of locked memory"
+fi
+ctl seal-status
+[ ! -s "$dir/err" ] || complain "with locked memory: $(cat "$dir/err")"
+kill -STOP "$swtpm_pid"
+"$top_builddir/attestctl" hsm seal-status --config "$dir/signer.yaml" >"$dir/held" 2>&1 &
+held=$!
+hardened() { grep -q '^Max core file size  *0  *0 ' "/proc/$held/limits"; }
+until_true hardened || complain "attestctl could leave a core dump"
+kill -CONT "$swtpm_pid"
+wait $held || complain "seal-status: $(cat "$dir/held")"
 
 # A TPM whose owner hierarchy has a password.
 swtpm_secret owner "$dir/owner"
