@@ -69,13 +69,25 @@ cmd_hsm_seal(const struct options *o, char **args, int n_args)
                         "; it holds no key yet");
 }
 
+/* Not for an older copy, nor for another TPM: of those the error itself says what to do. */
+static bool
+state_moved(const struct sealed *keys)
+{
+    struct seal_status now;
+    struct attest_error err = {0};
+    return sealing_status(&keys->config, &now, &err) == ATTEST_OK && !now.tpm_rc && now.same_tpm &&
+           !now.opens;
+}
+
 static const char *
-reseal_advice(enum attest_rc rc)
+reseal_advice(const struct sealed *keys, enum attest_rc rc)
 {
     switch (rc) {
     case ATTEST_E_BUSY:
         return "stop the signer first";
     case ATTEST_E_DENIED:
+        if (!state_moved(keys))
+            return NULL;
         return "the keys have to be sealed anew while what they are sealed to is still so, before "
                "an update; attestctl hsm seal-status says what moved";
     default:
@@ -96,7 +108,7 @@ cmd_hsm_reseal(const struct options *o, char **args, int n_args)
         return status;
     if (sealing_reseal(&keys.config, o->force || !keys.holds_keys, &err) ||
         sealing_status(&keys.config, &now, &err))
-        return report(o, &err, reseal_advice(err.rc));
+        return report(o, &err, reseal_advice(&keys, err.rc));
     /* Where the configuration names none they stay what they were. */
     char pcrs[TPM2_PCRS_TEXT_MAX];
     tpm2_pcrs_text(now.policy.pcrs, pcrs);

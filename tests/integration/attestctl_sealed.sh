@@ -217,6 +217,18 @@ until_true hardened || complain "attestctl could leave a core dump"
 kill -CONT "$swtpm_pid"
 wait $held || complain "seal-status: $(cat "$dir/held")"
 
+# Of an older copy it is not said that a PCR moved.
+cp "$keys" "$dir/older"
+ctl reseal
+expect 0
+cp "$keys" "$dir/newest"
+cp "$dir/older" "$keys"
+ctl reseal
+expect 1
+out_has "put the newest back"
+if grep -q "sealed anew while" "$dir/out"; then complain "advice for a PCR that moved"; fi
+cp "$dir/newest" "$keys"
+
 # A TPM whose owner hierarchy has a password.
 swtpm_secret owner "$dir/owner"
 tpm2_changeauth -T "$TCTI_PLAIN" -c owner landlord || complain "the owner hierarchy takes no password"
