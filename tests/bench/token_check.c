@@ -30,21 +30,26 @@ token_check_keys(struct token_check *c, char *text, size_t len, struct attest_er
     struct slice name;
     for (const struct json_node *v = NULL; json_each(&j, list, &name, &v);) {
         struct slice kid = string_member(&j, v, "kid");
-        if (!slice_is(string_member(&j, v, "crv"), "Ed25519") || kid.len == 0 ||
+        struct pubkey *key = &c->keys[c->n].key;
+        bool p256 = slice_is(string_member(&j, v, "crv"), "P-256");
+        if ((!p256 && !slice_is(string_member(&j, v, "crv"), "Ed25519")) || kid.len == 0 ||
             kid.len >= sizeof(c->keys[0].kid) || c->n == TOKEN_CHECK_KEYS_MAX)
             continue;
-        if (!b64u_decode_exact(c->keys[c->n].public_key, ED25519_PUBLIC_LEN,
-                               string_member(&j, v, "x")))
-            return error_set(err, ATTEST_E_MALFORMED, "key %.*s: bad `x`", SLICE_ARG(kid));
+        key->type = p256 ? PUBKEY_P256 : PUBKEY_ED25519;
+        if (!b64u_decode_exact(key->bytes, PUBKEY_COORD_LEN, string_member(&j, v, "x")) ||
+            (p256 && !b64u_decode_exact(key->bytes + PUBKEY_COORD_LEN, PUBKEY_COORD_LEN,
+                                        string_member(&j, v, "y"))))
+            return error_set(err, ATTEST_E_MALFORMED, "key %.*s: bad `x` or `y`", SLICE_ARG(kid));
         memcpy(c->keys[c->n].kid, kid.p, kid.len);
         c->keys[c->n].kid[kid.len] = '\0';
         c->n++;
     }
     return c->n ? ATTEST_OK
-                : error_set(err, ATTEST_E_KEY_UNKNOWN, "the key set holds no Ed25519 key");
+                : error_set(err, ATTEST_E_KEY_UNKNOWN,
+                            "the key set holds no key that is known here");
 }
 
-static const uint8_t *
+static const struct pubkey *
 find_key(const struct token_check *c, struct slice header, struct attest_error *err)
 {
     char text[512];
@@ -55,7 +60,7 @@ find_key(const struct token_check *c, struct slice header, struct attest_error *
     struct slice kid = string_member(&j, json_root(&j), "kid");
     for (size_t i = 0; i < c->n; i++)
         if (slice_is(kid, c->keys[i].kid))
-            return c->keys[i].public_key;
+            return &c->keys[i].key;
     return NULL;
 }
 
@@ -70,10 +75,10 @@ check_token(const struct token_check *c, struct slice token, struct attest_error
     struct slice sig_text = {last + 1, token.len - (size_t)(last + 1 - token.p)};
     if (!b64u_decode_exact(sig, sizeof(sig), sig_text))
         return error_set(err, ATTEST_E_MALFORMED, "the token's signature is not 64 bytes");
-    const uint8_t *key = find_key(c, (struct slice){token.p, (size_t)(dot - token.p)}, err);
+    const struct pubkey *key = find_key(c, (struct slice){token.p, (size_t)(dot - token.p)}, err);
     if (!key)
         return error_set(err, ATTEST_E_KEY_UNKNOWN, "the token's key is not in the key set");
-    if (!ed25519_verify(sig, token.p, (size_t)(last - token.p), key))
+    if (!pubkey_verify(key, (struct slice){token.p, (size_t)(last - token.p)}, sig))
         return error_set(err, ATTEST_E_SIGNATURE, "the token's signature does not verify");
     return ATTEST_OK;
 }

@@ -3,7 +3,7 @@
 #define BENCH_TOKEN_CHECK_H
 
 #include "base/bytes.h"
-#include "base/ed25519.h"
+#include "base/pubkey.h"
 
 /*
  * Checks that what a mint answered holds a token signed by one of the published keys. It shares
@@ -14,12 +14,12 @@
 struct token_check {
     struct {
         char kid[128];
-        uint8_t public_key[ED25519_PUBLIC_LEN];
+        struct pubkey key;
     } keys[TOKEN_CHECK_KEYS_MAX];
     size_t n;
 };
 
-/* Takes the Ed25519 keys of a key set. text is changed. */
+/* Takes the Ed25519 and P-256 keys of a key set. text is changed. */
 enum attest_rc token_check_keys(struct token_check *c, char *text, size_t len,
                                 struct attest_error *err);
 
