@@ -18,6 +18,7 @@
  */
 #define HTTP_STUB_ROUTES 8
 #define HTTP_STUB_HELD 64
+#define HTTP_STUB_ANSWER_MAX 8192
 
 struct http_stub {
     int fd;
@@ -26,7 +27,8 @@ struct http_stub {
     pthread_mutex_t lock;
     struct {
         const char *path; /* NULL: any */
-        const char *says; /* NULL: nothing, ever */
+        bool silent;      /* nothing, ever */
+        char says[HTTP_STUB_ANSWER_MAX];
         unsigned asked;
     } route[HTTP_STUB_ROUTES];
     size_t n;
@@ -35,7 +37,7 @@ struct http_stub {
     pthread_t thread;
 };
 
-/* The answer for a path, in a buffer of the stub's own that stays. */
+/* The answer for a path, copied; NULL: none ever comes. */
 static inline void
 http_stub_say(struct http_stub *s, const char *path, const char *says)
 {
@@ -45,7 +47,8 @@ http_stub_say(struct http_stub *s, const char *path, const char *says)
         i++;
     if (i < HTTP_STUB_ROUTES) {
         s->route[i].path = path;
-        s->route[i].says = says;
+        s->route[i].silent = !says;
+        snprintf(s->route[i].says, sizeof(s->route[i].says), "%s", says ? says : "");
         if (i == s->n)
             s->n++;
     }
@@ -66,8 +69,9 @@ http_stub_asked(struct http_stub *s)
 static inline void
 http_stub_answer(struct http_stub *s, int fd, const char *head)
 {
-    static const char unknown[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
-    const char *path = strchr(head, ' '), *says = unknown;
+    char says[HTTP_STUB_ANSWER_MAX] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    bool silent = false;
+    const char *path = strchr(head, ' ');
     size_t len = path ? strcspn(path + 1, " ") : 0;
     pthread_mutex_lock(&s->lock);
     for (size_t i = 0; i < s->n; i++) {
@@ -75,15 +79,16 @@ http_stub_answer(struct http_stub *s, int fd, const char *head)
             (strlen(s->route[i].path) != len || strncmp(s->route[i].path, path + 1, len) != 0))
             continue;
         s->route[i].asked++;
-        says = s->route[i].says;
+        silent = s->route[i].silent;
+        memcpy(says, s->route[i].says, sizeof(says));
         break;
     }
     pthread_mutex_unlock(&s->lock);
-    if (!says && s->n_held < HTTP_STUB_HELD) {
+    if (silent && s->n_held < HTTP_STUB_HELD) {
         s->held[s->n_held++] = fd;
         return;
     }
-    if (says && write(fd, says, strlen(says)) < 0)
+    if (!silent && write(fd, says, strlen(says)) < 0)
         perror("http stub");
     close(fd);
 }
