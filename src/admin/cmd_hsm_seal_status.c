@@ -196,5 +196,7 @@ cmd_hsm_seal_status(const struct options *o, char **args, int n_args)
            next            ? next
            : s.by_approval ? ", by an approval"
                            : "");
+    if (!next)
+        printf("whether this file is the newest is seen only once it is unsealed\n");
     return status;
 }
