@@ -11,15 +11,10 @@
 #include "signer/lease.h"
 #include "signer/requests.h"
 
-/*
- * From the end of one to the next, whoever asks: a second, and on a slow TPM, which signatures by
- * its own keys have to share, four times as long as the last one took.
- */
-enum { QUOTE_PAUSE_MS = 1000, QUOTE_PAUSE_TIMES = 4 };
+enum { QUOTE_PAUSE_MS = 1000 }; /* from the end of one to the next, whoever asks */
 
 struct quote_op {
     struct op op;
-    int64_t asked_ms;
     uint8_t nonce[EVIDENCE_NONCE_LEN];
     struct buf key_set;
     struct keystore_quote quote;
@@ -96,8 +91,7 @@ quote_done(struct signer *s, struct op *op)
     struct quote_op *q = (struct quote_op *)op;
     s->ops_pending--;
     s->quotes.running = false;
-    int64_t now_ms = clock_mono_ms(), pause_ms = QUOTE_PAUSE_TIMES * (now_ms - q->asked_ms);
-    s->quotes.not_before_ms = now_ms + (pause_ms > QUOTE_PAUSE_MS ? pause_ms : QUOTE_PAUSE_MS);
+    s->quotes.not_before_ms = clock_mono_ms() + QUOTE_PAUSE_MS;
     if (op->rc)
         log_event(LOG_LEVEL_WARNING, "quote_failed", "why=%s",
                   LOG_QUOTED(slice_cstr(op->err.text)));
@@ -134,7 +128,6 @@ start(struct signer *s, struct server_conn *conn, const struct frame_request *r,
         quote_op_free(&q->op);
         return rc;
     }
-    q->asked_ms = clock_mono_ms();
     q->op.run = run_quote;
     q->op.done = quote_done;
     q->op.release = quote_op_free;

@@ -73,7 +73,7 @@ for pin in "$dir/ak" "$dir/ak.pub"; do
     run "$attest" verify-evidence --ak "$pin" --expect-pcrs "$dir/pcrs" --nonce "$nonce" "$dir/evidence"
     expect 0
 done
-sleep 1
+sleep 2
 run "$attest" verify-evidence --ak "$dir/ak" --expect-pcrs "$dir/pcrs" --save-key-set "$dir/saved" "$url"
 expect 0
 cmp -s "$dir/saved" "$dir/key_set" || complain "another key set was saved"
@@ -88,7 +88,7 @@ ask 429 "$path?nonce=$nonce"
 head_has '^retry-after: 1'
 head_has '^content-type: application/problem+json'
 # The signer keeps to it by itself, whatever attestd does.
-sleep 1.2
+sleep 2
 call() { run "$top_builddir/tests/support/signer_ask" "$signer_socket" call quote "\"nonce\":\"$nonce\""; }
 call
 expect 0
@@ -96,7 +96,7 @@ call
 expect 8
 run "$top_builddir/tests/support/signer_ask" "$signer_socket" call quote "\"nonce\":\"AAAA\""
 expect 8
-sleep 1.2
+sleep 2
 run "$top_builddir/tests/support/signer_ask" "$signer_socket" call quote "\"nonce\":\"AAAA\""
 expect 3
 run "$top_builddir/tests/support/signer_ask" "$signer_socket" call quote ""
@@ -112,12 +112,12 @@ ask 405 -X POST -d x "$path?nonce=$nonce"
 
 # ---- a machine that is in another state, and another machine ----
 tpm2_pcrextend -T "$TCTI" 7:sha256=$(printf x | sha256sum | cut -c1-64)
-sleep 1.2
+sleep 2
 run "$attest" verify-evidence --ak "$dir/ak" --expect-pcrs "$dir/pcrs" "$url"
 expect 1
 out_has "PCR 7 has another value"
 swtpm_off
-sleep 1.2
+sleep 2
 ask 503 "$path?nonce=$nonce"
 head_has '^retry-after:'
 run "$attest" verify-evidence --ak "$dir/ak" --expect-pcrs "$dir/pcrs" "$url"
@@ -143,7 +143,7 @@ done
 # ---- the same key after a restart, another once the keys are sealed anew ----
 signer_stop
 [ "$status" = 0 ] || complain "the signer did not stop well: $status"
-sleep 1.2
+sleep 2
 ask 503 "$path?nonce=$nonce"
 signer_start || exit 1
 wait_for 20 sh -c 'sleep 1; "$0" verify-evidence --ak "$1/ak" --expect-pcrs "$1/pcrs" "$2"' "$attest" "$dir" "$url" ||

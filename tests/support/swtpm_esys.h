@@ -49,7 +49,8 @@ static inline unsigned
 swtpm_loaded(const struct swtpm *t)
 {
     struct swtpm_direct d = swtpm_connect(t);
-    unsigned n = swtpm_count(&d, TPM2_TRANSIENT_FIRST) + swtpm_count(&d, TPM2_LOADED_SESSION_FIRST);
+    /* The library's names for these shift into the sign of an int. */
+    unsigned n = swtpm_count(&d, 0x80000000U) + swtpm_count(&d, 0x02000000U);
     swtpm_disconnect(&d);
     return n;
 }
