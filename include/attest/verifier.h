@@ -74,6 +74,16 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 5) enum attest_rc
                                  struct attest_replay *replay, const struct attest_fetch *fetch,
                                  struct attest_verifier **ret, struct attest_error *err);
 
+/*
+ * Another clock than the system's, for tests of what a server does as time goes by: now_s returns
+ * seconds since the Unix epoch, from any thread. What it says is held to as any clock is: it does
+ * not go back by more than the skew. To be set before the verifier is shared between threads.
+ */
+typedef int64_t attest_clock_fn(void *ctx);
+ATTEST_EXPORT ATTEST_NONNULL(1, 2) void attest_verifier_set_clock(struct attest_verifier *verifier,
+                                                                  attest_clock_fn *now_s,
+                                                                  void *ctx);
+
 /* Ends its thread; no other call of it may run or follow. NULL is fine. */
 ATTEST_EXPORT void attest_verifier_free(struct attest_verifier *verifier);
 

@@ -165,7 +165,7 @@ attest_verifier_on_event(struct attest_verifier *verifier, attest_event_fn *fn, 
 }
 
 void
-verifier_set_clock(struct attest_verifier *verifier, int64_t (*now_s)(void *ctx), void *ctx)
+attest_verifier_set_clock(struct attest_verifier *verifier, attest_clock_fn *now_s, void *ctx)
 {
     verifier->clock = now_s;
     verifier->clock_ctx = ctx;

@@ -19,7 +19,7 @@ struct attest_verifier {
     bool threaded;             /* that is what steps it */
     pthread_t thread;
     int stop_fd;
-    int64_t (*clock)(void *ctx);
+    attest_clock_fn *clock;
     void *clock_ctx;
     _Atomic int64_t latest_s;
     attest_event_fn *on_event;
@@ -40,9 +40,6 @@ struct attest_result {
     struct attest_claims *claims; /* when rc is ATTEST_OK */
     struct attest_error error;
 };
-
-/* Another clock than clock_wall_s(), for tests; before the verifier is shared. */
-void verifier_set_clock(struct attest_verifier *verifier, int64_t (*now_s)(void *ctx), void *ctx);
 
 /* The JSON-RPC column of the verdict table, 0 for ATTEST_OK and for what is no verdict. */
 int verdict_rpc_code(enum attest_rc rc);

@@ -59,7 +59,7 @@ make_verifier(struct attest_policy *policy, struct attest_replay *replay)
     if (!policy_frozen(p))
         assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
     assert_int_equal(attest_verifier_new(p, keys, replay, &v, NULL), ATTEST_OK);
-    verifier_set_clock(v, test_clock, NULL);
+    attest_verifier_set_clock(v, test_clock, NULL);
     return v;
 }
 
