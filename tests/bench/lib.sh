@@ -47,10 +47,11 @@ median() { sort -n | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)
 # field NAME: a number of the one-line JSON object on standard input.
 field() { sed -n "s/.*\"$1\": *\\([-0-9.]*\\).*/\\1/p" | head -1; }
 
-# Below the range that the kernel hands out, and not listened on now.
+. "$top_srcdir/tests/support/port.sh"
+# One that is not listened on now.
 free_port() {
     while :; do
-        port=$(od -An -N2 -tu2 /dev/urandom | awk '{ print 20000 + $1 % 12000 }')
+        port=$(random_port)
         hex=$(printf ':%04X ' "$port")
         grep -qs "$hex" /proc/net/tcp /proc/net/tcp6 || break
     done

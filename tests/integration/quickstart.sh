@@ -3,6 +3,7 @@
 # stops a run that serves, a port that is taken is said.
 set -u
 . "$top_srcdir/tests/support/softhsm.sh"
+. "$top_srcdir/tests/support/port.sh"
 command -v curl >/dev/null || { echo "no curl: apt-get install curl"; exit 77; }
 command -v bash >/dev/null || { echo "no bash"; exit 77; }
 dir=$(mktemp -d) || exit 1
@@ -25,7 +26,7 @@ give_up() {
 # Runs it on random ports until one is free: 3 says that a step did not hold.
 once() {
     for _ in 1 2 3 4 5; do
-        port=$(($(od -An -N2 -tu2 /dev/urandom) % 20000 + 20000))
+        port=$(random_port)
         quickstart --port $port "$@" >"$dir/out" 2>&1 && return 0
         grep -q "Port $port is taken" "$dir/out" || return 1
     done
@@ -59,7 +60,7 @@ grep -rqF "$pin" "$run/log" && complain "the PIN is in a log"
 [ -z "$(find "$run" ! -type s -perm /077 | head -n 1)" ] || complain "a file is open to others: $(find "$run" ! -type s -perm /077 | head -n 3)"
 
 # Serving, a second start takes over; --stop ends it.
-port=$(($(od -An -N2 -tu2 /dev/urandom) % 20000 + 20000))
+port=$(random_port)
 quickstart --port $port >"$dir/served" 2>&1 </dev/null &
 server=$!
 for _ in $(seq 600); do

@@ -2,6 +2,7 @@
 # The quickstart on a software TPM with the programs of this build: each step holds, a second run
 # unseals the keys of the first, nothing is left running, a token of SoftHSM can stand beside.
 set -u
+. "$top_srcdir/tests/support/port.sh"
 for program in curl bash swtpm; do
     command -v $program >/dev/null || { echo "no $program"; exit 77; }
 done
@@ -19,7 +20,7 @@ complain() {
 # Runs it on random ports until one is free.
 once() {
     for _ in 1 2 3 4 5; do
-        port=$(($(od -An -N2 -tu2 /dev/urandom) % 20000 + 20000))
+        port=$(random_port)
         quickstart --port $port --once "$@" >"$dir/out" 2>&1 && return 0
         grep -q "Port $port is taken" "$dir/out" || break
     done
@@ -45,7 +46,7 @@ grep -q 'the ones from before' "$dir/out" || complain "the second run made new k
 cp "$run/state-tpm/sealed.keys" "$dir/sealed"
 
 # Serving, and stopped by another.
-port=$(($(od -An -N2 -tu2 /dev/urandom) % 20000 + 20000))
+port=$(random_port)
 quickstart --tpm --port $port >"$dir/served" 2>&1 </dev/null &
 server=$!
 for _ in $(seq 600); do

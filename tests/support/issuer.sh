@@ -11,6 +11,7 @@
 # EXTRA_SIGNER and EXTRA_ATTESTD are added to the configuration files. Logs: $dir/signer.log,
 # $dir/attestd.log. Without SoftHSM or curl the test ends with 77.
 . "$top_srcdir/tests/support/softhsm.sh"
+. "$top_srcdir/tests/support/port.sh"
 
 SIGNER_PID= ATTESTD_PID=
 
@@ -97,7 +98,7 @@ make_token() {
 # attestd takes the first of some random ports that it can have.
 find_port() {
     for _ in 1 2 3 4 5 6 7 8 9 10; do
-        ISSUER_PORT=$(($(od -An -N2 -tu2 /dev/urandom) % 20000 + 20000))
+        ISSUER_PORT=$(random_port)
         ISSUER=http://127.0.0.1:$ISSUER_PORT
         write_attestd_yaml
         start_attestd "$@" && return

@@ -122,7 +122,8 @@ swtpm_start(struct swtpm *t)
         abort();
     srandom((unsigned)getpid() ^ (unsigned)time(NULL));
     for (int i = 0; i < 50; i++) {
-        t->port = (unsigned short)(20000 + random() % 20000);
+        /* As tests/support/port.sh: what starts again finds its port free. */
+        t->port = (unsigned short)(20000 + random() % 6000 * 2);
         if (!swtpm_listening(t->port) && !swtpm_listening((unsigned short)(t->port + 1)) &&
             swtpm_on(t)) {
             snprintf(t->plain, sizeof(t->plain), "swtpm:host=127.0.0.1,port=%u", t->port);

@@ -6,6 +6,7 @@
 # By TCTI each byte to and from it goes into $dir/bus.log (tests/support/tcti_log.c). When the TPM
 # ends, what the test told swtpm_secret, and $dir/pin, must not stand there, or the test ends with 1.
 # TCTI_PLAIN is for what the test itself does to the TPM with passwords.
+. "$top_srcdir/tests/support/port.sh"
 
 swtpm_pid= swtpm_port=
 
@@ -15,7 +16,7 @@ swtpm_start() {
     done
     mkdir -p "$dir/tpm"
     for _ in 1 2 3 4 5 6 7 8 9 10; do
-        swtpm_port=$(($(od -An -N2 -tu2 /dev/urandom) % 20000 + 20000))
+        swtpm_port=$(random_port)
         TCTI_PLAIN=swtpm:host=127.0.0.1,port=$swtpm_port
         TCTI=$top_builddir/tests/support/.libs/tcti_log.so:$dir/bus.log,$TCTI_PLAIN
         swtpm_on && return
