@@ -8,6 +8,7 @@
 #include <attest/fetch.h>
 #include <attest/keys.h>
 #include <attest/policy.h>
+#include <attest/replay.h>
 #include <attest/verifier.h>
 #include <attest/verify.h>
 #include <attest/version.h>

@@ -3,6 +3,7 @@
 #define ATTEST_VERIFIER_H
 
 #include <attest/fetch.h>
+#include <attest/replay.h>
 #include <attest/verify.h>
 
 /*
@@ -13,37 +14,10 @@
 struct attest_verifier;
 /* The verdict on one token, immutable. */
 struct attest_result;
-/* A memory of what was seen. Thread-safe. */
-struct attest_replay;
-
-/* Tokens remembered at once, without another number; some 40 bytes each, as they come. */
-#define ATTEST_REPLAY_DEFAULT 262144
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/*
- * Remembers up to entries_max tokens in this process (0: ATTEST_REPLAY_DEFAULT), each until it can
- * no longer be accepted. When it is full it refuses (1014) rather than forget: size it for the
- * tokens of twenty minutes. ATTEST_E_NOMEM, ATTEST_E_ARGUMENT (more than 2^28).
- */
-ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(2) enum attest_rc
-    attest_replay_new_memory(size_t entries_max, struct attest_replay **ret,
-                             struct attest_error *err);
-
-/*
- * Remembers in Redis or Valkey, shared by all servers that name the same one:
- * redis://[[user]:password@]host[:port][/database] or unix:///path. An answer that does not come
- * within timeout_ms (0: 1,000) is 1014. ATTEST_E_ARGUMENT (not such a URL), ATTEST_E_UNSUPPORTED
- * (built without it), ATTEST_E_IO (no connection now).
- */
-ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 3) enum attest_rc
-    attest_replay_new_redis(const char *url, unsigned timeout_ms, struct attest_replay **ret,
-                            struct attest_error *err);
-
-/* Gives up the caller's hold; a verifier made with it keeps its own. NULL is fine. */
-ATTEST_EXPORT void attest_replay_free(struct attest_replay *replay);
 
 /*
  * Makes a verifier. It holds policy, keys and replay for itself: the caller may free them at once.

@@ -197,13 +197,14 @@ digest_of(const struct memory *m, struct slice scope, struct slice id, uint8_t o
 }
 
 static enum attest_rc
-memory_consume(struct replay_store *store, struct slice scope, struct slice id,
-               int64_t keep_until_s, int64_t now_s, struct attest_error *err)
+memory_consume(struct replay_store *store, const struct replay_item *item, int64_t now_s,
+               struct attest_error *err)
 {
     struct memory *m = (struct memory *)store;
+    int64_t keep_until_s = item->keep_until_s;
     uint8_t digest[SHA256_LEN];
     if (now_s < 0 || keep_until_s < now_s || keep_until_s - now_s > REPLAY_KEEP_MAX_S ||
-        !digest_of(m, scope, id, digest))
+        !digest_of(m, item->scope, item->id, digest))
         return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: entry outside its bounds");
     struct shard *shard = &m->shards[digest[SHA256_LEN - 1] % m->n_shards];
     enum attest_rc rc = ATTEST_E_BUSY;
@@ -238,7 +239,13 @@ memory_free(struct replay_store *store)
     free(m);
 }
 
-static const struct replay_kind memory_kind = {memory_consume, memory_free};
+static void
+memory_stats(const struct replay_store *store, struct replay_stats *stats)
+{
+    stats->entries = replay_memory_count(store);
+}
+
+static const struct replay_kind memory_kind = {memory_consume, memory_stats, memory_free};
 
 static bool
 shard_init(struct shard *shard, uint32_t capacity)

@@ -136,13 +136,14 @@ set_once(struct redis *r, const char *key, int64_t keep_ms)
 }
 
 static enum attest_rc
-redis_consume(struct replay_store *store, struct slice scope, struct slice id, int64_t keep_until_s,
-              int64_t now_s, struct attest_error *err)
+redis_consume(struct replay_store *store, const struct replay_item *item, int64_t now_s,
+              struct attest_error *err)
 {
     struct redis *r = (struct redis *)store;
+    int64_t keep_until_s = item->keep_until_s;
     char key[KEY_SIZE];
     if (now_s < 0 || keep_until_s < now_s || keep_until_s - now_s > REPLAY_KEEP_MAX_S ||
-        !key_of(scope, id, key))
+        !key_of(item->scope, item->id, key))
         return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: entry outside its bounds");
     struct held_pipe held;
     hold_pipe(&held);
@@ -152,6 +153,10 @@ redis_consume(struct replay_store *store, struct slice scope, struct slice id, i
     enum attest_rc rc = set_once(r, key, (REPLAY_KEEP_MAX_S + INT64_C(1)) * 1000);
     pthread_mutex_unlock(&r->lock);
     release_pipe(&held);
+    if (rc == ATTEST_E_REPLAY_STORE)
+        replay_set_state(store, REPLAY_UNHEALTHY, "no answer from Redis");
+    else
+        replay_set_state(store, REPLAY_HEALTHY, "Redis answers");
     if (rc == ATTEST_E_REPLAY)
         return error_set(err, rc, "seen before");
     return rc ? error_set(err, rc, "replay store: no answer from Redis") : ATTEST_OK;
@@ -167,7 +172,7 @@ redis_free(struct replay_store *store)
     free(r);
 }
 
-static const struct replay_kind redis_kind = {redis_consume, redis_free};
+static const struct replay_kind redis_kind = {redis_consume, NULL, redis_free};
 
 enum attest_rc
 replay_redis_new(const char *url, unsigned timeout_ms, struct replay_store **ret,

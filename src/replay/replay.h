@@ -2,6 +2,8 @@
 #ifndef REPLAY_REPLAY_H
 #define REPLAY_REPLAY_H
 
+#include <stdatomic.h>
+
 #include "base/bytes.h"
 
 /*
@@ -10,30 +12,82 @@
  */
 struct replay_store;
 
-/* What stands behind a store; one row an implementation. */
-struct replay_kind {
-    enum attest_rc (*consume)(struct replay_store *store, struct slice scope, struct slice id,
-                              int64_t keep_until_s, int64_t now_s, struct attest_error *err);
-    void (*free)(struct replay_store *store);
+enum replay_state {
+    REPLAY_HEALTHY,
+    REPLAY_DEGRADED,  /* it answers, and promises less than it was made for */
+    REPLAY_UNHEALTHY, /* it does not answer: all that is new is refused */
 };
 
-/* The first member of every implementation's own struct. */
-struct replay_store {
-    const struct replay_kind *kind;
+/* One thing that may be used once. */
+struct replay_item {
+    struct slice scope, id;
+    int64_t since_s;      /* the first second, Unix time, at which anyone could have accepted it */
+    int64_t keep_until_s; /* the last one; at most REPLAY_KEEP_MAX_S ahead of now_s */
+};
+
+/* Counted since the store was made. */
+struct replay_stats {
+    enum replay_state state;
+    uint64_t changes;      /* of state */
+    uint64_t consumed;     /* ATTEST_OK */
+    uint64_t replayed;     /* ATTEST_E_REPLAY */
+    uint64_t unavailable;  /* ATTEST_E_REPLAY_STORE */
+    uint64_t fallback;     /* of those consumed: by this process's memory in the place of Redis */
+    uint64_t unremembered; /* of those consumed: let through by a full store that was told to */
+    uint64_t losses;       /* times that Redis was found to have lost its memory */
+    int64_t lost_s;        /* Unix time before which nothing is known; 0: everything is */
+    uint64_t entries;      /* remembered in this process now, 0 for Redis alone */
+    uint64_t connects, connect_failures;
+    uint64_t connections; /* to Redis, open now */
 };
 
 /*
- * Atomically: remembers (scope, id) and returns ATTEST_OK, or ATTEST_E_REPLAY when it is
- * remembered already, or ATTEST_E_REPLAY_STORE when nothing can be said; the caller then refuses.
- *
- * keep_until_s   the last second, Unix time, at which it could still be accepted; at most
- *                REPLAY_KEEP_MAX_S ahead of now_s
- * now_s          the caller's clock; entries whose time is over may be forgotten
+ * Told of a change of state, from the thread whose replay_consume() found it, with no lock held.
+ * Two threads may tell at once, so changes can come in another order than they happened:
+ * replay_state() is what is true now. why is a sentence in printable ASCII, valid during the call.
  */
-enum attest_rc replay_consume(struct replay_store *store, struct slice scope, struct slice id,
-                              int64_t keep_until_s, int64_t now_s, struct attest_error *err);
+typedef void replay_change_fn(void *ctx, enum replay_state before, enum replay_state now,
+                              const char *why);
+
+/* What stands behind a store; one row an implementation. */
+struct replay_kind {
+    enum attest_rc (*consume)(struct replay_store *store, const struct replay_item *item,
+                              int64_t now_s, struct attest_error *err);
+    /* Adds what only it knows; NULL: nothing. */
+    void (*stats)(const struct replay_store *store, struct replay_stats *stats);
+    void (*free)(struct replay_store *store);
+};
+
+/* The first member of every implementation's own struct; zeroed but for kind. */
+struct replay_store {
+    const struct replay_kind *kind;
+    replay_change_fn *on_change;
+    void *change_ctx;
+    _Atomic int state;
+    _Atomic uint64_t changes, consumed, replayed, unavailable;
+};
+
+/*
+ * Atomically: remembers the item and returns ATTEST_OK, or ATTEST_E_REPLAY when it is remembered
+ * already, or ATTEST_E_REPLAY_STORE when nothing can be said; the caller then refuses.
+ *
+ * now_s   the caller's clock; entries whose time is over may be forgotten
+ */
+enum attest_rc replay_consume(struct replay_store *store, const struct replay_item *item,
+                              int64_t now_s, struct attest_error *err);
 void replay_free(struct replay_store *store);
 DEFINE_AUTO(replay_store, struct replay_store *, replay_free);
+
+/* Who is told; before the store is shared between threads. NULL: nobody. */
+void replay_on_change(struct replay_store *store, replay_change_fn *fn, void *ctx);
+enum replay_state replay_state(const struct replay_store *store);
+/* Cheap enough for every scrape; the numbers are each true, but not of one moment. */
+void replay_stats(const struct replay_store *store, struct replay_stats *ret);
+/* "healthy", "degraded", "unhealthy". */
+const char *replay_state_name(enum replay_state state);
+
+/* For implementations, without a lock of theirs held. */
+void replay_set_state(struct replay_store *store, enum replay_state state, const char *why);
 
 #define REPLAY_KEEP_MAX_S 2047
 

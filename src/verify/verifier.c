@@ -5,64 +5,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "replay/replay.h"
 #include "verify/claims.h"
 #include "verify/keys.h"
 #include "verify/policy.h"
 #include "verify/proof.h"
-
-struct attest_replay {
-    atomic_uint holders;
-    pid_t pid; /* a store does not survive fork() either: children would not know of each other */
-    struct replay_store *store;
-};
-
-/* ---- replay stores ---- */
-
-static enum attest_rc
-wrap_store(struct replay_store *store, struct attest_replay **ret, struct attest_error *err)
-{
-    struct attest_replay *replay = calloc(1, sizeof(*replay));
-    if (!replay) {
-        replay_free(store);
-        return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
-    }
-    atomic_init(&replay->holders, 1);
-    replay->pid = getpid();
-    replay->store = store;
-    *ret = replay;
-    return ATTEST_OK;
-}
-
-enum attest_rc
-attest_replay_new_memory(size_t entries_max, struct attest_replay **ret, struct attest_error *err)
-{
-    struct replay_store *store = NULL;
-    enum attest_rc rc = crypto_init(err);
-    if (rc == ATTEST_OK)
-        rc = replay_memory_new(entries_max ? entries_max : ATTEST_REPLAY_DEFAULT, &store, err);
-    return rc == ATTEST_OK ? wrap_store(store, ret, err) : rc;
-}
-
-enum attest_rc
-attest_replay_new_redis(const char *url, unsigned timeout_ms, struct attest_replay **ret,
-                        struct attest_error *err)
-{
-    struct replay_store *store = NULL;
-    enum attest_rc rc = crypto_init(err);
-    if (rc == ATTEST_OK)
-        rc = replay_redis_new(url, timeout_ms ? timeout_ms : 1000, &store, err);
-    return rc == ATTEST_OK ? wrap_store(store, ret, err) : rc;
-}
-
-void
-attest_replay_free(struct attest_replay *replay)
-{
-    if (!replay || atomic_fetch_sub(&replay->holders, 1) != 1)
-        return;
-    replay_free(replay->store);
-    free(replay);
-}
 
 /* ---- life ---- */
 
@@ -98,8 +44,7 @@ new_verifier(struct attest_policy *policy, struct attest_keys *keys, struct atte
     if (!v)
         return error_set(err, ATTEST_E_NOMEM, "verifier: out of memory");
     if (replay) {
-        atomic_fetch_add(&replay->holders, 1);
-        v->replay = replay;
+        v->replay = replay_hold(replay);
     } else {
         enum attest_rc rc = attest_replay_new_memory(0, &v->replay, err);
         if (rc != ATTEST_OK)
@@ -196,13 +141,25 @@ now_s(struct attest_verifier *v)
  */
 enum { KEEP_BEHIND_S = 2 * ATTEST_SKEW_MAX_S };
 
+/*
+ * A store that lost its memory must know what it could have known. Twice the skew: that by which an
+ * issuer's clock may be ahead, and the same for another verifier's.
+ */
+static int64_t
+before(const struct attest_verifier *v, int64_t first_s)
+{
+    return first_s - 2 * policy_skew_s(v->policy);
+}
+
 /* The last thing before "verified": from here on nobody else gets through with the same. */
 static enum attest_rc
 consume_token(struct attest_verifier *v, const struct attest_claims *claims, int64_t now,
               struct attest_error *err)
 {
-    return replay_consume(v->replay->store, slice_cstr(claims->iss), slice_cstr(claims->jti),
-                          claims->exp + KEEP_BEHIND_S, now, err);
+    int64_t first_s = claims->nbf > claims->iat ? claims->nbf : claims->iat;
+    const struct replay_item item = {slice_cstr(claims->iss), slice_cstr(claims->jti),
+                                     before(v, first_s), claims->exp + KEEP_BEHIND_S};
+    return replay_consume(v->replay->store, &item, now, err);
 }
 
 static enum attest_rc
@@ -217,8 +174,10 @@ consume_proof(struct attest_verifier *v, const struct attest_claims *claims, str
         return rc;
     const struct pubkey key = pubkey_ed25519(claims->cnf_key);
     jwk_thumbprint(thumbprint, &key);
-    return replay_consume(v->replay->store, slice_cstr(thumbprint), slice_cstr(found.jti),
-                          found.exp + KEEP_BEHIND_S, now, err);
+    const struct replay_item item = {slice_cstr(thumbprint), slice_cstr(found.jti),
+                                     before(v, found.exp - PROOF_LIFETIME_MAX_S),
+                                     found.exp + KEEP_BEHIND_S};
+    return replay_consume(v->replay->store, &item, now, err);
 }
 
 static enum attest_rc

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "verify/keys.h"
+#include "verify/replay_api.h"
 #include "verify/resolver.h"
 
 /* The inside of <attest/verifier.h>. */
@@ -50,6 +51,5 @@ bool verdict_is(enum attest_rc rc);
 
 DEFINE_AUTO(attest_verifier, struct attest_verifier *, attest_verifier_free);
 DEFINE_AUTO(attest_result, struct attest_result *, attest_result_free);
-DEFINE_AUTO(attest_replay, struct attest_replay *, attest_replay_free);
 
 #endif

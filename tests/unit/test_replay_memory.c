@@ -26,7 +26,8 @@ new_store(size_t entries_max)
 static enum attest_rc
 consume(struct replay_store *store, const char *scope, const char *id, int64_t until, int64_t now)
 {
-    return replay_consume(store, slice_cstr(scope), slice_cstr(id), until, now, NULL);
+    const struct replay_item item = {slice_cstr(scope), slice_cstr(id), now, until};
+    return replay_consume(store, &item, now, NULL);
 }
 
 static void

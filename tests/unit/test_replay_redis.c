@@ -66,7 +66,8 @@ static enum attest_rc
 consume(struct replay_store *s, const char *scope, const char *id, int64_t keep_s)
 {
     int64_t now = clock_wall_s();
-    return replay_consume(s, slice_cstr(scope), slice_cstr(id), now + keep_s, now, NULL);
+    const struct replay_item item = {slice_cstr(scope), slice_cstr(id), now, now + keep_s};
+    return replay_consume(s, &item, now, NULL);
 }
 
 static void

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ATTEST_REPLAY_H
+#define ATTEST_REPLAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <attest/error.h>
+
+/*
+ * A memory of the tokens and proofs that were seen, so that each is accepted once. Thread-safe;
+ * verifiers may share one. It does not survive fork(): each child makes its own.
+ */
+struct attest_replay;
+
+/* Tokens remembered at once, without another number; some 40 bytes each, as they come. */
+#define ATTEST_REPLAY_DEFAULT 262144
+
+enum attest_replay_state {
+    ATTEST_REPLAY_HEALTHY,
+    ATTEST_REPLAY_DEGRADED,  /* it answers, and promises less than it was made for */
+    ATTEST_REPLAY_UNHEALTHY, /* it does not answer: whatever is new gets 1014 */
+};
+
+/* What attest_replay_count() can be asked for; more may come. */
+enum attest_replay_counter {
+    ATTEST_REPLAY_CONSUMED,     /* accepted, once each */
+    ATTEST_REPLAY_REPLAYED,     /* 1006 */
+    ATTEST_REPLAY_UNAVAILABLE,  /* 1014 */
+    ATTEST_REPLAY_FALLBACK,     /* of those consumed: by this process's memory instead of Redis */
+    ATTEST_REPLAY_UNREMEMBERED, /* of those consumed: let through by a full memory */
+    ATTEST_REPLAY_LOSSES,       /* times that Redis was found to have lost its memory */
+    ATTEST_REPLAY_CHANGES,      /* of state */
+    ATTEST_REPLAY_ENTRIES,      /* remembered in this process now */
+    ATTEST_REPLAY_CONNECTIONS,  /* to Redis, open now */
+    ATTEST_REPLAY_CONNECTS,     /* made to Redis */
+    ATTEST_REPLAY_CONNECT_FAILURES,
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Remembers up to entries_max tokens in this process (0: ATTEST_REPLAY_DEFAULT), each until it can
+ * no longer be accepted. When it is full it refuses (1014) rather than forget: size it for the
+ * tokens of twenty minutes. ATTEST_E_NOMEM, ATTEST_E_ARGUMENT (more than 2^28).
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(2) enum attest_rc
+    attest_replay_new_memory(size_t entries_max, struct attest_replay **ret,
+                             struct attest_error *err);
+
+/*
+ * Remembers in Redis or Valkey, shared by all servers that name the same one:
+ * redis://[[user]:password@]host[:port][/database] or unix:///path. An answer that does not come
+ * within timeout_ms (0: 1,000) is 1014. ATTEST_E_ARGUMENT (not such a URL), ATTEST_E_UNSUPPORTED
+ * (built without it), ATTEST_E_IO (no connection now).
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 3) enum attest_rc
+    attest_replay_new_redis(const char *url, unsigned timeout_ms, struct attest_replay **ret,
+                            struct attest_error *err);
+
+/* Gives up the caller's hold; a verifier made with it keeps its own. NULL is fine. */
+ATTEST_EXPORT void attest_replay_free(struct attest_replay *replay);
+
+/* What the last call found. Never waits. */
+ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_replay_state
+    attest_replay_state(const struct attest_replay *replay);
+/* "healthy", "degraded", "unhealthy"; "unknown" for any other number. Static. */
+ATTEST_EXPORT const char *attest_replay_state_name(enum attest_replay_state state);
+
+/* A number since it was made; 0 for a counter that this library does not know. Never waits. */
+ATTEST_EXPORT ATTEST_NONNULL(1) uint64_t
+    attest_replay_count(const struct attest_replay *replay, enum attest_replay_counter counter);
+/*
+ * The second, Unix time, at which a Redis was last found without its memory: tokens that could have
+ * been accepted before get 1014. 0: nothing was ever lost.
+ */
+ATTEST_EXPORT
+ATTEST_NONNULL(1) int64_t attest_replay_lost_at_s(const struct attest_replay *replay);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
