@@ -8,12 +8,17 @@
 struct ours {
     struct attest_keys *keys;
     struct attest_policy *policy;
+    struct attest_verifier *verifier;
 };
+
+#define OTHER_ISSUER "https://agents.example.org"
+#define REMEMBERED ((size_t)1 << 20)
 
 static void
 attest_close(void *state)
 {
     struct ours *ours = state;
+    attest_verifier_free(ours->verifier);
     attest_keys_free(ours->keys);
     attest_policy_free(ours->policy);
     free(ours);
@@ -23,7 +28,7 @@ attest_close(void *state)
 static enum attest_rc
 make_policy(struct ours *ours, struct attest_error *err)
 {
-    static const char *const issuers[] = {"https://agents.example.org", CONTEST_ISSUER};
+    static const char *const issuers[] = {OTHER_ISSUER, CONTEST_ISSUER};
     enum attest_rc rc = attest_policy_new(&ours->policy, err);
     if (!rc)
         rc = attest_policy_add_audience(ours->policy, "https://mcp.example.com", err);
@@ -76,5 +81,46 @@ const struct contestant contestant_attest = {
     .does = "the whole token, judged",
     .open = attest_open,
     .verify = attest_verifies,
+    .close = attest_close,
+};
+
+/* And what servers call: with a memory of the tokens seen, from the wall clock to the result. */
+static void *
+check_open(const struct contest *c)
+{
+    struct attest_error err;
+    struct attest_replay *replay = NULL;
+    struct ours *ours = attest_open(c);
+    if (!ours)
+        return NULL;
+    enum attest_rc rc = attest_replay_new_memory(REMEMBERED, &replay, &err);
+    if (!rc)
+        rc = attest_keys_add_jwks(ours->keys, OTHER_ISSUER, c->jwks, strlen(c->jwks), &err);
+    if (!rc)
+        rc = attest_verifier_new(ours->policy, ours->keys, replay, &ours->verifier, &err);
+    attest_replay_free(replay);
+    if (!rc)
+        return ours;
+    fprintf(stderr, "verify: %s\n", err.text);
+    attest_close(ours);
+    return NULL;
+}
+
+static bool
+checks(void *state, const struct contest *c, size_t i)
+{
+    const struct ours *ours = state;
+    struct attest_result *result = NULL;
+    enum attest_rc rc =
+        attest_verifier_check(ours->verifier, c->token[i], c->token_len[i], NULL, 0, &result);
+    attest_result_free(result);
+    return rc == ATTEST_OK;
+}
+
+const struct contestant contestant_check = {
+    .name = "attest_verifier_check()",
+    .does = "judged and remembered",
+    .open = check_open,
+    .verify = checks,
     .close = attest_close,
 };

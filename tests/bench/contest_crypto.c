@@ -36,8 +36,7 @@ const struct contestant contestant_sodium = {
 static void *
 openssl_open(const struct contest *c)
 {
-    return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, c->public_key,
-                                       sizeof(c->public_key));
+    return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, c->public_key, ED25519_PUBLIC_LEN);
 }
 
 static bool

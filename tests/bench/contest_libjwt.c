@@ -12,7 +12,7 @@ static void *
 libjwt_open(const struct contest *c)
 {
     EVP_PKEY *key =
-        EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, c->public_key, sizeof(c->public_key));
+        EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, c->public_key, ED25519_PUBLIC_LEN);
     BIO *bio = BIO_new(BIO_s_mem());
     char *text;
     char *pem = NULL;

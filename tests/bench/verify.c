@@ -3,121 +3,99 @@
 /*
  * verify: what a whole token costs beside its bare signature, and beside what others take.
  *
- *     verify [--seconds S] [--only NAME]
+ *     verify [--seconds S] [--only NAME] [--peer NAME=COMMAND]…
  *
  * All contestants verify the same tokens in turns of a few milliseconds, for an odd number of
  * rounds; each round is compared with itself, and the median of those ratios counts. What is
- * measured is the CPU time of this thread, so that others on the machine matter little.
+ * measured is the CPU time of this thread, of a peer that of its whole process, so that others on
+ * the machine matter little.
  */
 #include <getopt.h>
 #include <string.h>
 
-#include "base/b64u.h"
 #include "base/clock.h"
 #include "tests/bench/contest.h"
+#include "tests/bench/peer.h"
 
 #define ROUNDS 11
-#define GATE 0.90
-#define AIM 0.95
+#define PEERS_MAX 8
+#define PEER_GATE 0.95
+/* Compilers that compile as they run need a while to reach their speed. */
+#define PEER_WARM_LAPS 60
 
-static const struct contestant *const all[] = {
-    &contestant_attest,   &contestant_sodium, &contestant_openssl,
-    &contestant_rhonabwy, &contestant_libjwt, &contestant_cjose,
+static const struct contestant *const built_in[] = {
+    &contestant_attest, &contestant_check,    &contestant_sodium, &contestant_openssl,
+    &contestant_libjwt, &contestant_rhonabwy, &contestant_cjose,
 };
-#define N_ALL ARRAY_LEN(all)
-#define US 0
-#define CEILING 1
+#define N_BUILT_IN ARRAY_LEN(built_in)
+#define N_MAX (N_BUILT_IN + PEERS_MAX)
+enum { US, CHECK, CEILING, BARE, OTHERS };
 
-/* A token with everything in it that an agent of a provider puts there. */
-static const char payload_format[] =
-    "{\"iss\":\"" CONTEST_ISSUER "\",\"sub\":\"spiffe://attest.example.com/model/claude-sonnet-4\","
-    "\"aud\":\"" CONTEST_AUDIENCE "\",\"iat\":%lld,\"nbf\":%lld,\"exp\":%lld,\"jti\":\"%s\","
-    "\"agent_identity\":{\"model_family\":\"claude-4\",\"model_version\":\"claude-sonnet-4\","
-    "\"provider\":\"anthropic\",\"deployment_id\":\"prod-eu-west-1-blue\"},"
-    "\"agent_integrity\":{"
-    "\"config_hash\":\"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\","
-    "\"system_prompt_hash\":"
-    "\"sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae\"},"
-    "\"attestation_metadata\":{\"attestation_version\":\"0.1.0\",\"attestation_type\":\"provider\","
-    "\"safety_level\":\"standard\",\"capabilities_declared\":[\"tools\",\"code\",\"browse\"]}}";
+static const struct {
+    double gate, aim;
+} ours[] = {[US] = {0.90, 0.95}, [CHECK] = {0.85, 0.90}};
+
+struct entrant {
+    const struct contestant *who;
+    void *state; /* NULL: does not take part */
+    struct peer *peer;
+    double us[ROUNDS]; /* CPU microseconds of one verification */
+};
+
+static struct contestant peer_contestants[PEERS_MAX];
 
 static bool
-make_token(struct contest *c, size_t i, const struct secret *seed)
+verifies(const struct entrant *e, const struct contest *c, size_t i)
 {
-    AUTO(buf) struct buf token;
-    AUTO(buf) struct buf text;
-    char jti[37];
-    buf_init(&token, 8192);
-    buf_init(&text, 8192);
-    random_uuid(jti);
-    buf_printf(&text, "{\"alg\":\"EdDSA\",\"typ\":\"JWT\",\"kid\":\"%s\"}", c->kid);
-    b64u_append(&token, text.p, text.len);
-    buf_reset(&text);
-    buf_printf(&text, payload_format, (long long)c->now_s - 10, (long long)c->now_s - 10,
-               (long long)c->now_s + 290, jti);
-    buf_char(&token, '.');
-    b64u_append(&token, text.p, text.len);
-    c->signed_len[i] = token.len;
-    ed25519_sign(c->sig[i], token.p, token.len, seed);
-    buf_char(&token, '.');
-    b64u_append(&token, c->sig[i], ED25519_SIG_LEN);
-    if (!buf_terminate(&token) || buf_rc(&text) != ATTEST_OK)
-        return false;
-    c->token_len[i] = token.len;
-    c->token[i] = slice_dup(buf_view(&token));
-    return c->token[i] != NULL;
+    return e->peer ? peer_check(e->peer, c->token[i]) : e->who->verify(e->state, c, i);
+}
+
+static void
+leave(struct entrant *e)
+{
+    if (e->peer)
+        peer_close(e->peer);
+    else if (e->state)
+        e->who->close(e->state);
+    e->state = e->peer = NULL;
 }
 
 static bool
-make_contest(struct contest *c)
+refuses_what_was_tampered_with(const struct entrant *e, struct contest *c)
 {
-    AUTO(secret) struct secret seed = secret_new(ED25519_SEED_LEN);
-    uint8_t thumbprint[SHA256_LEN];
-    char x[64] = "", text[256];
-    random_bytes(seed.p, seed.len);
-    ed25519_public_from_seed(c->public_key, &seed);
-    b64u_encode(x, c->public_key, sizeof(c->public_key));
-    /* RFC 7638: the required members in lexical order. */
-    snprintf(text, sizeof(text), "{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"%s\"}", x);
-    sha256(thumbprint, text, strlen(text));
-    b64u_encode(c->kid, thumbprint, sizeof(thumbprint));
-    snprintf(c->jwk, sizeof(c->jwk),
-             "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"%s\",\"x\":\"%s\","
-             "\"use\":\"sig\",\"alg\":\"EdDSA\"}",
-             c->kid, x);
-    snprintf(c->jwks, sizeof(c->jwks), "{\"keys\":[%s]}", c->jwk);
-    c->now_s = clock_wall_s();
-    for (size_t i = 0; i < CONTEST_TOKENS; i++)
-        if (!make_token(c, i, &seed))
-            return false;
-    return true;
-}
-
-/* Opens it and lets it verify each token, and refuse one that was tampered with. */
-static void *
-open_and_prove(const struct contestant *who, struct contest *c)
-{
-    void *state = who->absent ? NULL : who->open(c);
-    if (!state)
-        return NULL;
-    bool good = true;
-    for (size_t i = 0; i < CONTEST_TOKENS; i++)
-        good = good && who->verify(state, c, i);
     char *in_payload = c->token[0] + c->signed_len[0] - 8;
     char *in_sig = c->token[0] + c->token_len[0] - 8;
     char payload_was = *in_payload, sig_was = *in_sig;
     *in_payload = payload_was == 'A' ? 'B' : 'A';
-    good = good && !who->verify(state, c, 0);
+    bool good = !verifies(e, c, 0);
     *in_payload = payload_was;
     *in_sig = sig_was == 'A' ? 'B' : 'A';
     c->sig[0][60] ^= 1;
-    good = good && !who->verify(state, c, 0);
+    good = good && !verifies(e, c, 0);
     *in_sig = sig_was;
     c->sig[0][60] ^= 1;
-    if (good)
-        return state;
-    who->close(state);
-    return NULL;
+    return good;
+}
+
+/* Opens it and lets it verify each token, and refuse one that was tampered with. */
+static bool
+enter(struct entrant *e, struct contest *c)
+{
+    if (e->who->absent)
+        return false;
+    if (e->who->command)
+        e->state = e->peer = peer_open(e->who->command, c);
+    else
+        e->state = e->who->open(c);
+    bool good = e->state && refuses_what_was_tampered_with(e, c);
+    for (size_t i = 0; i < CONTEST_TOKENS; i++)
+        good = good && verifies(e, c, i);
+    good = good && (!e->peer || peer_take(e->peer, c));
+    for (int i = 0; i < PEER_WARM_LAPS && e->peer; i++)
+        good = good && peer_lap_ns(e->peer) > 0;
+    if (!good && e->state)
+        leave(e);
+    return good;
 }
 
 /*
@@ -126,39 +104,49 @@ open_and_prove(const struct contestant *who, struct contest *c)
  * that does this all day.
  */
 static int64_t
-one_lap(const struct contestant *who, void *state, const struct contest *c)
+one_lap(const struct entrant *e, const struct contest *c)
 {
-    for (size_t i = 0; i < CONTEST_TOKENS / 4; i++)
-        if (!who->verify(state, c, i))
+    if (e->peer)
+        return peer_lap_ns(e->peer);
+    for (size_t i = 0; i < CONTEST_WARM; i++)
+        if (!e->who->verify(e->state, c, i))
             return 0;
     int64_t start_ns = clock_thread_cpu_ns();
-    for (size_t i = 0; i < CONTEST_TOKENS; i++)
-        if (!who->verify(state, c, i))
+    for (size_t i = CONTEST_WARM; i < CONTEST_TOKENS; i++)
+        if (!e->who->verify(e->state, c, i))
             return 0;
     return clock_thread_cpu_ns() - start_ns;
 }
 
 /*
  * Laps of a few milliseconds in turn until the time is over, so that what slows the machine slows
- * all of them. us gets CPU microseconds of one verification. False when a good token was refused.
+ * all of them, each time with new tokens, since no token is accepted twice. (Peers, which remember
+ * nothing, get new ones each round.) False when a good token was refused.
  */
 static bool
-one_round(void *const *state, const struct contest *c, int64_t duration_us, double (*us)[ROUNDS],
-          size_t round)
+one_round(struct entrant *e, size_t n, struct contest *c, int64_t duration_us, size_t round)
 {
-    int64_t spent_ns[N_ALL] = {0}, all_ns = 0;
+    int64_t spent_ns[N_MAX] = {0}, all_ns = 0;
     unsigned laps = 0;
     for (; all_ns < duration_us * 1000; laps++) {
-        for (size_t k = 0; k < N_ALL; k++) {
-            int64_t ns = state[k] ? one_lap(all[k], state[k], c) : 0;
-            if (state[k] && ns <= 0)
+        if (!contest_renew(c))
+            return false;
+        for (size_t k = 0; k < n; k++) {
+            if (!e[k].state)
+                continue;
+            if (laps == 0 && e[k].peer && !peer_take(e[k].peer, c))
                 return false;
+            int64_t ns = one_lap(&e[k], c);
+            if (ns <= 0) {
+                fprintf(stderr, "verify: %s refused a good token\n", e[k].who->name);
+                return false;
+            }
             spent_ns[k] += ns;
             all_ns += ns;
         }
     }
-    for (size_t k = 0; k < N_ALL; k++)
-        us[k][round] = (double)spent_ns[k] / 1000 / CONTEST_TOKENS / laps;
+    for (size_t k = 0; k < n; k++)
+        e[k].us[round] = (double)spent_ns[k] / 1000 / CONTEST_COUNTED / laps;
     return true;
 }
 
@@ -178,50 +166,91 @@ median(const double *values)
     return sorted[ROUNDS / 2];
 }
 
-/* A row of the table that tests/bench/run.sh prints: figure, beside it, ratio, gate, verdict. */
-static void
-print_row(const struct contestant *who, const double *us, const double *ceiling_us, bool gated)
+/* How many times as fast as the other, in the middle of the rounds. */
+static double
+faster_than(const struct entrant *e, const struct entrant *other)
 {
     double ratio[ROUNDS];
     for (size_t r = 0; r < ROUNDS; r++)
-        ratio[r] = ceiling_us[r] / us[r];
-    double m = median(ratio);
-    printf("row\tverify a token: %s (%s)\t%.1f us\tlibsodium %.1f us\t%.3f\t", who->name, who->does,
-           median(us), median(ceiling_us), m);
-    if (gated)
-        printf(">= %.2f (aim %.2f)\t%s\n", GATE, AIM, m >= GATE ? "met" : "MISSED");
+        ratio[r] = other->us[r] / e->us[r];
+    return median(ratio);
+}
+
+/* Rows of the table that tests/bench/run.sh prints: figure, beside it, ratio, gate, verdict. */
+static void
+print_beside_ceiling(const struct entrant *all, size_t k)
+{
+    const struct entrant *e = &all[k];
+    double m = faster_than(e, &all[CEILING]);
+    printf("row\tverify a token: %s (%s)\t%.1f us\tlibsodium %.1f us\t%.3f\t", e->who->name,
+           e->who->does, median(e->us), median(all[CEILING].us), m);
+    if (k < ARRAY_LEN(ours))
+        printf(">= %.2f (aim %.2f)\t%s\n", ours[k].gate, ours[k].aim,
+               m >= ours[k].gate ? "met" : "MISSED");
     else
         printf("-\t-\n");
 }
 
 static void
+print_beside_us(const struct entrant *all, const struct entrant *e)
+{
+    double m = faster_than(&all[US], e);
+    char version[80] = "";
+    if (e->peer)
+        snprintf(version, sizeof(version), " %s", peer_version(e->peer));
+    printf("row\tverify a token: attest_verify() beside %s%s (%s)\t%.1f us\t%.1f us\t%.3f\t>= "
+           "%.2f\t%s\n",
+           e->who->name, version, e->who->does, median(all[US].us), median(e->us), m, PEER_GATE,
+           m >= PEER_GATE ? "met" : "MISSED");
+}
+
+static void
 print_absent(const struct contestant *who)
 {
-    printf("row\tverify a token: %s\t%s\t-\t-\t-\t-\n", who->name,
-           who->absent ? "absent at build time" : "cannot verify EdDSA");
+    printf("row\tverify a token: beside %s\t%s\t-\t-\t-\tnot measured\n", who->name,
+           who->absent    ? "absent at build time"
+           : who->command ? "does not run here"
+                          : "cannot verify EdDSA");
 }
 
 static bool
-run(struct contest *c, int64_t duration_us, const char *only)
+run(struct contest *c, size_t n_peers, int64_t duration_us, const char *only)
 {
-    void *state[N_ALL];
-    static double us[N_ALL][ROUNDS];
-    for (size_t k = 0; k < N_ALL; k++) {
-        bool wanted = !only || k == CEILING || strcmp(only, all[k]->name) == 0;
-        state[k] = wanted ? open_and_prove(all[k], c) : NULL;
+    static struct entrant all[N_MAX];
+    size_t n = N_BUILT_IN + n_peers;
+    for (size_t k = 0; k < n; k++) {
+        all[k].who = k < N_BUILT_IN ? built_in[k] : &peer_contestants[k - N_BUILT_IN];
+        bool wanted = !only || k == US || k == CEILING || strcmp(only, all[k].who->name) == 0;
+        /* What it accepted while it was tried it would refuse from now on. */
+        if (wanted && (!enter(&all[k], c) || !contest_renew(c)) && k < OTHERS)
+            return false;
     }
-    bool good = state[US] && state[CEILING];
+    bool good = true;
     for (size_t r = 0; r < ROUNDS && good; r++)
-        good = one_round(state, c, duration_us, us, r);
-    for (size_t k = 0; k < N_ALL; k++) {
-        if (state[k] && k != CEILING && good)
-            print_row(all[k], us[k], us[CEILING], k == US);
-        else if (!state[k] && !only)
-            print_absent(all[k]);
-        if (state[k])
-            all[k]->close(state[k]);
+        good = one_round(all, n, c, duration_us, r);
+    for (size_t k = 0; k < n; k++) {
+        if (!all[k].state && !only)
+            print_absent(all[k].who);
+        else if (all[k].state && k != CEILING && good && k < OTHERS)
+            print_beside_ceiling(all, k);
+        else if (all[k].state && k != CEILING && good)
+            print_beside_us(all, &all[k]);
+        leave(&all[k]);
     }
     return good;
+}
+
+/* "NAME=COMMAND" */
+static bool
+add_peer(struct contestant *peer, char *text)
+{
+    char *command = strchr(text, '=');
+    if (!command)
+        return false;
+    *command++ = '\0';
+    *peer =
+        (struct contestant){.name = text, .does = "signature, iss, aud, times", .command = command};
+    return true;
 }
 
 int
@@ -229,28 +258,32 @@ main(int argc, char **argv)
 {
     static const struct option options[] = {{"seconds", required_argument, NULL, 's'},
                                             {"only", required_argument, NULL, 'o'},
+                                            {"peer", required_argument, NULL, 'p'},
                                             {NULL, 0, NULL, 0}};
     double seconds = 5;
     const char *only = NULL;
+    size_t n_peers = 0;
+    bool usable = true;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (o == 's')
             seconds = strtod(optarg, NULL);
         else if (o == 'o')
             only = optarg;
+        else if (o == 'p' && n_peers < PEERS_MAX)
+            usable = usable && add_peer(&peer_contestants[n_peers++], optarg);
         else
-            return 2;
+            usable = false;
     }
-    if (seconds <= 0 || seconds > 3600 || optind != argc) {
-        fputs("usage: verify [--seconds S] [--only NAME]\n", stderr);
+    if (!usable || seconds <= 0 || seconds > 600 || optind != argc) {
+        fputs("usage: verify [--seconds S] [--only NAME] [--peer NAME=COMMAND]...\n", stderr);
         return 2;
     }
     static struct contest c;
-    if (crypto_init(NULL) != ATTEST_OK || !make_contest(&c))
+    if (crypto_init(NULL) != ATTEST_OK || !contest_init(&c))
         return 3;
     printf("token of %zu bytes, medians of %d interleaved rounds, CPU time of one thread\n",
            c.token_len[0], ROUNDS);
-    bool good = run(&c, (int64_t)(seconds * 1e6) / ROUNDS, only);
-    for (size_t i = 0; i < CONTEST_TOKENS; i++)
-        free(c.token[i]);
+    bool good = run(&c, n_peers, (int64_t)(seconds * 1e6) / ROUNDS, only);
+    contest_done(&c);
     return good ? 0 : 1;
 }
