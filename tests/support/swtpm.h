@@ -77,7 +77,7 @@ swtpm_on(struct swtpm *t)
         int status;
         if (waitpid(t->pid, &status, WNOHANG) == t->pid)
             t->pid = 0;
-        else if (swtpm_listening((unsigned short)(t->port + 1)))
+        else if (swtpm_listening(t->port)) /* the second one that it opens */
             return true;
         nanosleep(&(struct timespec){0, 20000000}, NULL);
     }
