@@ -21,6 +21,7 @@
 #define MODULE BUILD_DIR "/tests/support/.libs/p11_fault.so"
 #define URI "pkcs11:token=attestd%20fault"
 #define PATIENCE_MS 20000 /* for what must happen, however slow the machine */
+#define HANGS_MS 3000     /* far more than a call takes that does not hang */
 
 static char dir[TEMPDIR_SIZE];
 static const char message[] = "a message to sign";

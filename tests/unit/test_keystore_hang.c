@@ -65,7 +65,7 @@ test_one_worker_hangs(void **state)
     (void)state;
     struct answers a = {0};
     rules("");
-    struct keystore *ks = open_ks((struct options){.workers = 2, .call_timeout_ms = 300});
+    struct keystore *ks = open_ks((struct options){.workers = 2, .call_timeout_ms = HANGS_MS});
     struct key_ref key = generate(ks);
     rules("C_Sign hang 1");
     assert_int_equal(sign_async(ks, &key, PATIENCE_MS, &a), ATTEST_OK);
@@ -93,7 +93,7 @@ test_all_workers_hang(void **state)
     (void)state;
     struct answers a = {0};
     rules("");
-    struct keystore *ks = open_ks((struct options){.workers = 2, .call_timeout_ms = 300});
+    struct keystore *ks = open_ks((struct options){.workers = 2, .call_timeout_ms = HANGS_MS});
     struct key_ref key = generate(ks);
     rules("C_Sign hang");
     for (int i = 0; i < 6; i++)
@@ -116,7 +116,7 @@ test_operation_hangs(void **state)
     struct attest_error err = {0};
     struct key_ref key, other;
     rules("");
-    struct keystore *ks = open_ks((struct options){.workers = 2, .call_timeout_ms = 300});
+    struct keystore *ks = open_ks((struct options){.workers = 2, .call_timeout_ms = HANGS_MS});
     key = generate(ks);
     rules("C_GenerateKeyPair hang");
     assert_int_equal(keystore_generate(ks, some_id(), "token", "x", &other, &err),
@@ -139,13 +139,13 @@ test_connection_hangs(void **state)
     struct attest_error err = {0};
     struct keystore *ks = NULL;
     rules("C_Login hang");
-    assert_int_equal(open_with((struct options){.call_timeout_ms = 300}, &ks, &err),
+    assert_int_equal(open_with((struct options){.call_timeout_ms = HANGS_MS}, &ks, &err),
                      ATTEST_E_KEY_OUT_OF_REACH);
     assert_null(ks);
     assert_int_equal(told.n, 0);
     rules("drop module");
     /* Whoever still hung ends on its own now; the module is free again. */
-    WAIT_FOR(open_with((struct options){.call_timeout_ms = 300}, &ks, &err) == ATTEST_OK);
+    WAIT_FOR(open_with((struct options){.call_timeout_ms = HANGS_MS}, &ks, &err) == ATTEST_OK);
     struct key_ref key = generate(ks);
     assert_int_equal(sign(ks, &key), ATTEST_OK);
     rules("drop sessions\nC_OpenSession hang");

@@ -19,6 +19,7 @@
 /* Keys that stay in the TPM. The policy is PCRs alone, so that a power cut counts for nothing. */
 
 #define PATIENCE_MS 60000
+#define HANGS_MS 4000 /* far more than a call takes that does not */
 
 static struct swtpm tpm;
 static char uri[600], path[192];
@@ -237,7 +238,7 @@ static void
 a_tpm_that_hangs_holds_nobody_for_ever(void **state)
 {
     (void)state;
-    config.call_timeout_ms = 500;
+    config.call_timeout_ms = HANGS_MS;
     struct keystore *ks = open_ks();
     struct key_ref key = generate(ks, "token", true), sealed = generate(ks, "token", false);
     assert_int_equal(sign(ks, &key, "x"), ATTEST_OK);
@@ -258,7 +259,7 @@ static void
 closing_does_not_wait_for_a_tpm_that_hangs(void **state)
 {
     (void)state;
-    config.call_timeout_ms = 500;
+    config.call_timeout_ms = HANGS_MS;
     struct keystore *ks = open_ks();
     struct key_ref key = generate(ks, "token", true);
     assert_int_equal(sign(ks, &key, "x"), ATTEST_OK);
