@@ -13,7 +13,7 @@
  */
 struct attest_replay;
 
-/* Tokens remembered at once, without another number; some 40 bytes each, as they come. */
+/* Tokens remembered at once, without another number; some 40 bytes each. */
 #define ATTEST_REPLAY_DEFAULT 262144
 
 enum attest_replay_state {

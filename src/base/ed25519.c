@@ -59,6 +59,13 @@ ed25519_sign_pair(uint8_t sig[ED25519_SIG_LEN], const void *msg, size_t msg_len,
 }
 
 void
+keyed_hash(uint8_t out[KEYED_HASH_LEN], const void *p, size_t len,
+           const uint8_t key[KEYED_HASH_KEY_LEN])
+{
+    crypto_shorthash_siphashx24(out, p, len, key);
+}
+
+void
 sha256(uint8_t out[SHA256_LEN], const void *p, size_t len)
 {
     crypto_hash_sha256(out, p, len);

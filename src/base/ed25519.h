@@ -43,6 +43,15 @@ void ed25519_sign(uint8_t sig[ED25519_SIG_LEN], const void *msg, size_t msg_len,
 void ed25519_sign_pair(uint8_t sig[ED25519_SIG_LEN], const void *msg, size_t msg_len,
                        const uint8_t pair[ED25519_PAIR_LEN]);
 
+/*
+ * SipHash-2-4 with 128 bits (Aumasson, Bernstein 2012): for tables whose places nobody without the
+ * key may foresee. Not for anything that leaves the process.
+ */
+#define KEYED_HASH_LEN 16
+#define KEYED_HASH_KEY_LEN 16
+void keyed_hash(uint8_t out[KEYED_HASH_LEN], const void *p, size_t len,
+                const uint8_t key[KEYED_HASH_KEY_LEN]);
+
 void sha256(uint8_t out[SHA256_LEN], const void *p, size_t len);
 void random_bytes(void *p, size_t len);
 /* UUID version 4 (RFC 9562) as 36 characters and NUL. */

@@ -1,128 +1,104 @@
 /* SPDX-License-Identifier: MIT */
-#include "replay/replay.h"
-
 #include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/ed25519.h"
+#include "replay/replay.h"
 
 /*
- * Each shard is a hash table and, through the same entries, a wheel: one list for each second at
- * which entries end. Moving on by a second drops one list, so nothing is ever searched for what has
- * expired. An entry of either list is named by its index plus one, so that zeroed memory is empty;
- * the kernel lends pages only as they are touched.
+ * A table of small buckets. An entry has two of them to be in, goes into the emptier one, and lies
+ * over one whose time is over: so nothing is ever swept, no entry ever moves, and no call looks at
+ * more than two buckets. With two choices buckets fill so evenly that a third more slots than
+ * entries would do; there are three fifths more. How many are alive is known without looking at
+ * them: each second has a count of the entries that end with it.
  */
+#define WAYS 16
+#define SLOTS_TOUCHED_MAX 64
 #define WHEEL_SLOTS 2048 /* more than REPLAY_KEEP_MAX_S, a power of two */
-#define DIGEST_LEN 16
-#define SALT_LEN 16
+#define DIGEST_LEN KEYED_HASH_LEN
 #define SHARDS_MAX 16
 #define SHARD_ENTRIES_MIN 4096
 #define SCOPE_MAX 1024
 #define ID_MAX 256
 
-struct entry {
-    uint8_t digest[DIGEST_LEN];
-    uint32_t hash_next;
-    uint32_t wheel_next;
+_Static_assert(2 * WAYS <= SLOTS_TOUCHED_MAX, "one call looks at two buckets");
+
+struct bucket {
+    uint8_t digest[WAYS][DIGEST_LEN];
+    int64_t until_s[WAYS]; /* 0 in memory that was never used: long over */
 };
 
 struct shard {
     pthread_mutex_t lock;
     bool ready;
-    struct entry *entries;
-    uint32_t *heads;
-    uint32_t capacity, used; /* entries ever handed out */
-    uint32_t unused;         /* list of those that came back, through wheel_next */
-    uint32_t mask;           /* of heads */
-    int64_t swept_s;         /* lists of seconds before this one are gone */
-    uint32_t wheel[WHEEL_SLOTS];
+    struct bucket *buckets;
+    uint32_t n_buckets;
+    int64_t over_s; /* what ends before this second has ended; never goes back */
+    uint32_t ending[WHEEL_SLOTS];
 };
 
 struct memory {
     struct replay_store store;
-    uint8_t salt[SALT_LEN];
+    uint8_t key[KEYED_HASH_KEY_LEN];
     size_t entries_max;
+    enum replay_full full;
     _Atomic size_t count;
+    _Atomic uint64_t unremembered;
     uint32_t n_shards;
     struct shard shards[SHARDS_MAX];
 };
 
+/* An evenly spread number below n out of four bytes of a digest. */
 static uint32_t
-power_of_two_from(size_t n)
-{
-    uint32_t p = 1;
-    while (p < n)
-        p *= 2;
-    return p;
-}
-
-static uint32_t *
-head_of(struct shard *shard, const uint8_t digest[DIGEST_LEN])
+spread(const uint8_t *p, uint32_t n)
 {
     uint32_t hash;
-    memcpy(&hash, digest, sizeof(hash));
-    return &shard->heads[hash & shard->mask];
+    memcpy(&hash, p, sizeof(hash));
+    return (uint32_t)((uint64_t)hash * n >> 32);
+}
+
+/* Moves on to now_s; how many ended. A clock that went back ends nothing. */
+static size_t
+move_on(struct shard *shard, int64_t now_s)
+{
+    size_t n = 0;
+    if (now_s - shard->over_s > WHEEL_SLOTS)
+        shard->over_s = now_s - WHEEL_SLOTS;
+    for (; shard->over_s < now_s; shard->over_s++) {
+        uint32_t *ending = &shard->ending[(uint64_t)shard->over_s % WHEEL_SLOTS];
+        n += *ending;
+        *ending = 0;
+    }
+    return n;
 }
 
 static void
-unlink_hash(struct shard *shard, uint32_t number)
+move_on_counted(struct memory *m, struct shard *shard, int64_t now_s)
 {
-    struct entry *entry = &shard->entries[number - 1];
-    uint32_t *at = head_of(shard, entry->digest);
-    while (*at != number)
-        at = &shard->entries[*at - 1].hash_next;
-    *at = entry->hash_next;
+    size_t gone = move_on(shard, now_s);
+    if (gone)
+        atomic_fetch_sub_explicit(&m->count, gone, memory_order_relaxed);
 }
 
-static size_t
-drop_second(struct shard *shard, int64_t second)
+/* What one bucket says: whether the digest is in it, else a slot that is free and how many are. */
+struct look {
+    bool seen;
+    unsigned free, slot;
+};
+
+static struct look
+look_into(const struct bucket *bucket, const uint8_t digest[DIGEST_LEN], int64_t over_s)
 {
-    size_t n = 0;
-    uint32_t *list = &shard->wheel[(uint64_t)second % WHEEL_SLOTS];
-    while (*list) {
-        uint32_t number = *list;
-        struct entry *entry = &shard->entries[number - 1];
-        unlink_hash(shard, number);
-        *list = entry->wheel_next;
-        entry->wheel_next = shard->unused;
-        shard->unused = number;
-        n++;
+    struct look look = {0};
+    for (unsigned i = 0; i < WAYS; i++) {
+        if (bucket->until_s[i] < over_s) {
+            look.free++;
+            look.slot = i;
+        } else if (memcmp(bucket->digest[i], digest, DIGEST_LEN) == 0) {
+            look.seen = true;
+        }
     }
-    return n;
-}
-
-/* Forgets what ended before now_s. A clock that went back forgets nothing. */
-static size_t
-sweep(struct shard *shard, int64_t now_s)
-{
-    size_t n = 0;
-    if (now_s - shard->swept_s > WHEEL_SLOTS)
-        shard->swept_s = now_s - WHEEL_SLOTS;
-    for (; shard->swept_s < now_s; shard->swept_s++)
-        n += drop_second(shard, shard->swept_s);
-    return n;
-}
-
-static bool
-seen(struct shard *shard, const uint8_t digest[DIGEST_LEN])
-{
-    for (uint32_t i = *head_of(shard, digest); i; i = shard->entries[i - 1].hash_next) {
-        if (memcmp(shard->entries[i - 1].digest, digest, DIGEST_LEN) == 0)
-            return true;
-    }
-    return false;
-}
-
-static uint32_t
-take_entry(struct shard *shard)
-{
-    uint32_t number = shard->unused;
-    if (number)
-        shard->unused = shard->entries[number - 1].wheel_next;
-    else if (shard->used < shard->capacity)
-        number = ++shard->used;
-    return number;
+    return look;
 }
 
 /* One more if that stays within the limit. */
@@ -138,15 +114,14 @@ count_up(struct memory *m)
     return true;
 }
 
-/* Gives back what has ended elsewhere: a quiet shard must not keep the others from working. */
+/* A quiet shard must not keep the others from working. */
 static void
-sweep_all(struct memory *m, int64_t now_s)
+move_all_on(struct memory *m, int64_t now_s)
 {
     for (uint32_t i = 0; i < m->n_shards; i++) {
         pthread_mutex_lock(&m->shards[i].lock);
-        size_t gone = sweep(&m->shards[i], now_s);
+        move_on_counted(m, &m->shards[i], now_s);
         pthread_mutex_unlock(&m->shards[i].lock);
-        atomic_fetch_sub_explicit(&m->count, gone, memory_order_relaxed);
     }
 }
 
@@ -154,46 +129,65 @@ static enum attest_rc
 consume_locked(struct memory *m, struct shard *shard, const uint8_t digest[DIGEST_LEN],
                int64_t keep_until_s, int64_t now_s)
 {
-    atomic_fetch_sub_explicit(&m->count, sweep(shard, now_s), memory_order_relaxed);
-    if (seen(shard, digest))
+    move_on_counted(m, shard, now_s);
+    struct bucket *one = &shard->buckets[spread(digest, shard->n_buckets)];
+    struct bucket *other = &shard->buckets[spread(digest + 4, shard->n_buckets)];
+    struct look in_one = look_into(one, digest, shard->over_s);
+    struct look in_other = look_into(other, digest, shard->over_s);
+    if (in_one.seen || in_other.seen)
         return ATTEST_E_REPLAY;
-    /* Its second is gone already, or would share a list with another one. */
-    if (keep_until_s < shard->swept_s || keep_until_s - shard->swept_s >= WHEEL_SLOTS)
+    /* Its second is over already, or would share a count with another one. */
+    if (keep_until_s < shard->over_s || keep_until_s - shard->over_s >= WHEEL_SLOTS)
         return ATTEST_E_ARGUMENT;
-    if (!count_up(m))
+    bool first = in_one.free >= in_other.free;
+    if ((in_one.free == 0 && in_other.free == 0) || !count_up(m))
         return ATTEST_E_BUSY;
-    uint32_t number = take_entry(shard);
-    if (!number) {
-        atomic_fetch_sub_explicit(&m->count, 1, memory_order_relaxed);
-        return ATTEST_E_BUSY;
-    }
-    struct entry *entry = &shard->entries[number - 1];
-    uint32_t *head = head_of(shard, digest);
-    uint32_t *list = &shard->wheel[(uint64_t)keep_until_s % WHEEL_SLOTS];
-    memcpy(entry->digest, digest, DIGEST_LEN);
-    entry->hash_next = *head;
-    *head = number;
-    entry->wheel_next = *list;
-    *list = number;
+    struct bucket *bucket = first ? one : other;
+    unsigned slot = first ? in_one.slot : in_other.slot;
+    memcpy(bucket->digest[slot], digest, DIGEST_LEN);
+    bucket->until_s[slot] = keep_until_s;
+    shard->ending[(uint64_t)keep_until_s % WHEEL_SLOTS]++;
     return ATTEST_OK;
 }
 
 /*
- * Salted, so that who chooses identifiers cannot choose where they land. 128 bits: two that collide
- * by chance would make the second one a replay, never the other way round.
+ * Under a key of this store's own: who chooses identifiers cannot choose where they land. 128 bits:
+ * two that collide by chance would make the second one a replay, never the other way round.
  */
 static bool
-digest_of(const struct memory *m, struct slice scope, struct slice id, uint8_t out[SHA256_LEN])
+digest_of(const struct memory *m, struct slice scope, struct slice id, uint8_t out[DIGEST_LEN])
 {
-    uint8_t text[SALT_LEN + 4 + SCOPE_MAX + ID_MAX];
+    uint8_t text[4 + SCOPE_MAX + ID_MAX];
     if (scope.len > SCOPE_MAX || id.len > ID_MAX)
         return false;
-    memcpy(text, m->salt, SALT_LEN);
-    be32_put(text + SALT_LEN, (uint32_t)scope.len);
-    memcpy(text + SALT_LEN + 4, scope.p, scope.len);
-    memcpy(text + SALT_LEN + 4 + scope.len, id.p, id.len);
-    sha256(out, text, SALT_LEN + 4 + scope.len + id.len);
+    be32_put(text, (uint32_t)scope.len);
+    memcpy(text + 4, scope.p, scope.len);
+    memcpy(text + 4 + scope.len, id.p, id.len);
+    keyed_hash(out, text, 4 + scope.len + id.len, m->key);
     return true;
+}
+
+static enum attest_rc
+say_full(struct memory *m, struct attest_error *err)
+{
+    if (m->full == REPLAY_FULL_ACCEPT) {
+        atomic_fetch_add_explicit(&m->unremembered, 1, memory_order_relaxed);
+        replay_set_state(&m->store, REPLAY_DEGRADED, "memory full: what is new is not remembered");
+        return ATTEST_OK;
+    }
+    replay_set_state(&m->store, REPLAY_UNHEALTHY, "memory full: what is new is refused");
+    return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: full with %zu live entries",
+                     m->entries_max);
+}
+
+/* Not at each entry that ends: an eighth has to be free before a full store is said to be well. */
+static void
+say_room(struct memory *m)
+{
+    if (replay_state(&m->store) != REPLAY_HEALTHY &&
+        atomic_load_explicit(&m->count, memory_order_relaxed) <=
+            m->entries_max - m->entries_max / 8)
+        replay_set_state(&m->store, REPLAY_HEALTHY, "memory has room again");
 }
 
 static enum attest_rc
@@ -202,15 +196,15 @@ memory_consume(struct replay_store *store, const struct replay_item *item, int64
 {
     struct memory *m = (struct memory *)store;
     int64_t keep_until_s = item->keep_until_s;
-    uint8_t digest[SHA256_LEN];
-    if (now_s < 0 || keep_until_s < now_s || keep_until_s - now_s > REPLAY_KEEP_MAX_S ||
+    uint8_t digest[DIGEST_LEN];
+    if (now_s < 1 || keep_until_s < now_s || keep_until_s - now_s > REPLAY_KEEP_MAX_S ||
         !digest_of(m, item->scope, item->id, digest))
         return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: entry outside its bounds");
-    struct shard *shard = &m->shards[digest[SHA256_LEN - 1] % m->n_shards];
+    struct shard *shard = &m->shards[spread(digest + 8, m->n_shards)];
     enum attest_rc rc = ATTEST_E_BUSY;
     for (int attempt = 0; attempt < 2 && rc == ATTEST_E_BUSY; attempt++) {
         if (attempt)
-            sweep_all(m, now_s);
+            move_all_on(m, now_s);
         pthread_mutex_lock(&shard->lock);
         rc = consume_locked(m, shard, digest, keep_until_s, now_s);
         pthread_mutex_unlock(&shard->lock);
@@ -218,10 +212,10 @@ memory_consume(struct replay_store *store, const struct replay_item *item, int64
     if (rc == ATTEST_E_REPLAY)
         return error_set(err, rc, "seen before");
     if (rc == ATTEST_E_BUSY)
-        return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: full with %zu live entries",
-                         m->entries_max);
+        return say_full(m, err);
     if (rc != ATTEST_OK)
         return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: entry outside its bounds");
+    say_room(m);
     return ATTEST_OK;
 }
 
@@ -230,11 +224,9 @@ memory_free(struct replay_store *store)
 {
     struct memory *m = (struct memory *)store;
     for (uint32_t i = 0; i < m->n_shards; i++) {
-        struct shard *shard = &m->shards[i];
-        if (shard->ready)
-            pthread_mutex_destroy(&shard->lock);
-        free(shard->entries);
-        free(shard->heads);
+        if (m->shards[i].ready)
+            pthread_mutex_destroy(&m->shards[i].lock);
+        free(m->shards[i].buckets);
     }
     free(m);
 }
@@ -242,25 +234,26 @@ memory_free(struct replay_store *store)
 static void
 memory_stats(const struct replay_store *store, struct replay_stats *stats)
 {
+    const struct memory *m = (const struct memory *)store;
     stats->entries = replay_memory_count(store);
+    stats->unremembered = atomic_load_explicit(&m->unremembered, memory_order_relaxed);
 }
 
 static const struct replay_kind memory_kind = {memory_consume, memory_stats, memory_free};
 
 static bool
-shard_init(struct shard *shard, uint32_t capacity)
+shard_init(struct shard *shard, size_t entries)
 {
-    uint32_t heads = power_of_two_from(capacity);
-    shard->capacity = capacity;
-    shard->mask = heads - 1;
-    shard->entries = calloc(capacity, sizeof(*shard->entries));
-    shard->heads = calloc(heads, sizeof(*shard->heads));
+    size_t slots = entries + entries / 5 * 3 + 3;
+    shard->n_buckets = (uint32_t)((slots + WAYS - 1) / WAYS);
+    shard->buckets = calloc(shard->n_buckets, sizeof(*shard->buckets));
     shard->ready = pthread_mutex_init(&shard->lock, NULL) == 0;
-    return shard->entries && shard->heads && shard->ready;
+    return shard->buckets && shard->ready;
 }
 
 enum attest_rc
-replay_memory_new(size_t entries_max, struct replay_store **ret, struct attest_error *err)
+replay_memory_new(size_t entries_max, enum replay_full full, struct replay_store **ret,
+                  struct attest_error *err)
 {
     if (entries_max == 0 || entries_max > REPLAY_MEMORY_MAX)
         return error_set(err, ATTEST_E_ARGUMENT, "replay store: 1 to %zu entries",
@@ -271,17 +264,15 @@ replay_memory_new(size_t entries_max, struct replay_store **ret, struct attest_e
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
     store = &m->store;
     store->kind = &memory_kind;
-    random_bytes(m->salt, sizeof(m->salt));
+    random_bytes(m->key, sizeof(m->key));
     m->entries_max = entries_max;
+    m->full = full;
     while (m->n_shards < SHARDS_MAX && (m->n_shards + 1) * SHARD_ENTRIES_MIN <= entries_max)
         m->n_shards++;
     if (m->n_shards == 0)
         m->n_shards = 1;
-    /* Chance does not spread evenly: an eighth more room each; the count keeps the limit. */
-    size_t even = entries_max / m->n_shards + 1;
-    uint32_t capacity = (uint32_t)(m->n_shards == 1 ? entries_max : even + even / 8);
     for (uint32_t i = 0; i < m->n_shards; i++) {
-        if (!shard_init(&m->shards[i], capacity))
+        if (!shard_init(&m->shards[i], entries_max / m->n_shards + 1))
             return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
     }
     *ret = STEAL(store);

@@ -91,16 +91,22 @@ void replay_set_state(struct replay_store *store, enum replay_state state, const
 
 #define REPLAY_KEEP_MAX_S 2047
 
+/* What a full memory does with what it has not seen. It never forgets what is alive. */
+enum replay_full {
+    REPLAY_FULL_REFUSE,
+    REPLAY_FULL_ACCEPT, /* lets it through unremembered, degraded and counted: it may come again */
+};
+
 /*
- * A store in this process for up to entries_max entries (1 to REPLAY_MEMORY_MAX). A full one
- * refuses: forgetting a live entry would accept a token twice. Memory is used as entries come, some
- * 40 bytes each, and not given back. ATTEST_E_NOMEM, ATTEST_E_ARGUMENT.
+ * A store in this process for up to entries_max entries (1 to REPLAY_MEMORY_MAX), some 40 bytes
+ * each, which the kernel lends as they are touched. No call looks at more than 64 entries.
+ * ATTEST_E_NOMEM, ATTEST_E_ARGUMENT.
  */
 #define REPLAY_MEMORY_MAX ((size_t)1 << 28)
-enum attest_rc replay_memory_new(size_t entries_max, struct replay_store **ret,
-                                 struct attest_error *err);
+enum attest_rc replay_memory_new(size_t entries_max, enum replay_full full,
+                                 struct replay_store **ret, struct attest_error *err);
 
-/* Entries that are remembered now, expired ones that nobody swept yet included. */
+/* Entries that are remembered now, and some that ended since the last call. */
 size_t replay_memory_count(const struct replay_store *store);
 
 /*

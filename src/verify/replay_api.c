@@ -28,7 +28,8 @@ attest_replay_new_memory(size_t entries_max, struct attest_replay **ret, struct 
     struct replay_store *store = NULL;
     enum attest_rc rc = crypto_init(err);
     if (rc == ATTEST_OK)
-        rc = replay_memory_new(entries_max ? entries_max : ATTEST_REPLAY_DEFAULT, &store, err);
+        rc = replay_memory_new(entries_max ? entries_max : ATTEST_REPLAY_DEFAULT,
+                               REPLAY_FULL_REFUSE, &store, err);
     return rc == ATTEST_OK ? wrap_store(store, ret, err) : rc;
 }
 

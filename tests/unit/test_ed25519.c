@@ -164,6 +164,24 @@ test_sha256(void **state)
     }
 }
 
+/* The authors' own vectors: key 00 to 0f, message 00, 01 and so on. */
+static void
+test_keyed_hash(void **state)
+{
+    (void)state;
+    static const char *const expected[] = {"a3817f04ba25a8e66df67214c7550293",
+                                           "da87c1d86b99af44347659119b22fc45"};
+    uint8_t bytes[16], out[KEYED_HASH_LEN];
+    char hex[2 * KEYED_HASH_LEN + 1];
+    for (uint8_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = i;
+    for (size_t len = 0; len < ARRAY_LEN(expected); len++) {
+        keyed_hash(out, bytes, len, bytes);
+        hex_encode(hex, out, sizeof(out));
+        assert_string_equal(hex, expected[len]);
+    }
+}
+
 static void
 test_uuid(void **state)
 {
@@ -198,7 +216,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rfc8032),     cmocka_unit_test(test_refused),
         cmocka_unit_test(test_mixed_order), cmocka_unit_test(test_every_bit_counts),
-        cmocka_unit_test(test_sha256),      cmocka_unit_test(test_uuid),
+        cmocka_unit_test(test_sha256),      cmocka_unit_test(test_keyed_hash),
+        cmocka_unit_test(test_uuid),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

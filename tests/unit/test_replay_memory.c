@@ -19,7 +19,7 @@ static struct replay_store *
 new_store(size_t entries_max)
 {
     struct replay_store *store = NULL;
-    assert_int_equal(replay_memory_new(entries_max, &store, NULL), ATTEST_OK);
+    assert_int_equal(replay_memory_new(entries_max, REPLAY_FULL_REFUSE, &store, NULL), ATTEST_OK);
     return store;
 }
 
@@ -113,8 +113,9 @@ test_bounds(void **state)
 {
     (void)state;
     struct replay_store *none = NULL;
-    assert_int_equal(replay_memory_new(0, &none, NULL), ATTEST_E_ARGUMENT);
-    assert_int_equal(replay_memory_new(REPLAY_MEMORY_MAX + 1, &none, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(replay_memory_new(0, REPLAY_FULL_REFUSE, &none, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(replay_memory_new(REPLAY_MEMORY_MAX + 1, REPLAY_FULL_REFUSE, &none, NULL),
+                     ATTEST_E_ARGUMENT);
     assert_null(none);
     AUTO(replay_store) struct replay_store *s = new_store(10);
     char scope[1026];
@@ -152,6 +153,103 @@ test_against_a_plain_table(void **state)
         assert_int_equal(consume(s, "scope", id, keep, now), expected);
         if (expected == ATTEST_OK)
             until[which] = keep;
+    }
+}
+
+/* Tells of each change of state, the last one in watched. */
+struct watched {
+    unsigned changes;
+    enum replay_state before, now;
+};
+
+static void
+watch(void *ctx, enum replay_state before, enum replay_state now, const char *why)
+{
+    struct watched *w = ctx;
+    assert_non_null(why);
+    *w = (struct watched){w->changes + 1, before, now};
+}
+
+/* Full is told once, and over only when there is room for more than one. */
+static void
+test_full_is_told(void **state)
+{
+    (void)state;
+    struct watched w = {0};
+    struct replay_stats stats;
+    AUTO(replay_store) struct replay_store *s = new_store(16);
+    replay_on_change(s, watch, &w);
+    char id[8];
+    for (int i = 0; i < 16; i++) {
+        snprintf(id, sizeof(id), "%d", i);
+        assert_int_equal(consume(s, "i", id, T0 + 10 + i, T0), ATTEST_OK);
+    }
+    assert_int_equal(w.changes, 0);
+    assert_int_equal(consume(s, "i", "a", T0 + 50, T0), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume(s, "i", "b", T0 + 50, T0), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(w.changes, 1);
+    assert_int_equal(w.now, REPLAY_UNHEALTHY);
+    assert_int_equal(consume(s, "i", "c", T0 + 50, T0 + 11), ATTEST_OK);
+    assert_int_equal(w.changes, 1);
+    assert_int_equal(consume(s, "i", "d", T0 + 50, T0 + 20), ATTEST_OK);
+    assert_int_equal(w.changes, 2);
+    assert_int_equal(w.before, REPLAY_UNHEALTHY);
+    assert_int_equal(w.now, REPLAY_HEALTHY);
+    assert_int_equal(consume(s, "i", "d", T0 + 50, T0 + 20), ATTEST_E_REPLAY);
+    replay_stats(s, &stats);
+    assert_int_equal(stats.state, REPLAY_HEALTHY);
+    assert_int_equal(stats.changes, 2);
+    assert_int_equal(stats.consumed, 18);
+    assert_int_equal(stats.replayed, 1);
+    assert_int_equal(stats.unavailable, 2);
+    assert_int_equal(stats.unremembered, 0);
+}
+
+/* Told to let pass what it cannot remember, it still refuses what it does. */
+static void
+test_full_may_accept(void **state)
+{
+    (void)state;
+    struct watched w = {0};
+    struct replay_stats stats;
+    AUTO(replay_store) struct replay_store *s = NULL;
+    assert_int_equal(replay_memory_new(2, REPLAY_FULL_ACCEPT, &s, NULL), ATTEST_OK);
+    replay_on_change(s, watch, &w);
+    assert_int_equal(consume(s, "i", "a", T0 + 10, T0), ATTEST_OK);
+    assert_int_equal(consume(s, "i", "b", T0 + 10, T0), ATTEST_OK);
+    assert_int_equal(w.changes, 0);
+    assert_int_equal(consume(s, "i", "c", T0 + 10, T0), ATTEST_OK);
+    assert_int_equal(w.now, REPLAY_DEGRADED);
+    assert_int_equal(consume(s, "i", "c", T0 + 10, T0), ATTEST_OK);
+    assert_int_equal(consume(s, "i", "a", T0 + 10, T0), ATTEST_E_REPLAY);
+    replay_stats(s, &stats);
+    assert_int_equal(stats.unremembered, 2);
+    assert_int_equal(stats.entries, 2);
+    assert_int_equal(w.changes, 1);
+}
+
+/*
+ * Filled to the last entry its buckets still have room, whatever chance does; and again when the
+ * places are taken by what is over.
+ */
+static void
+test_fills_to_the_last(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 2, 15, 16, 17, 100, 1000, 5000, 200000};
+    for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
+        AUTO(replay_store) struct replay_store *s = new_store(sizes[k]);
+        for (int round = 0; round < 3; round++) {
+            int64_t now = T0 + 1000 * round;
+            for (size_t i = 0; i < sizes[k]; i++) {
+                struct slice id = {(const char *)&i, sizeof(i)};
+                const struct replay_item item = {slice_cstr("i"), id, now,
+                                                 now + 300 + (int64_t)i % 60};
+                if (replay_consume(s, &item, now, NULL) != ATTEST_OK)
+                    fail_msg("%zu of %zu, round %d", i, sizes[k], round);
+            }
+            assert_int_equal(replay_memory_count(s), sizes[k]);
+        }
     }
 }
 
@@ -204,6 +302,9 @@ main(void)
         cmocka_unit_test(test_clock_that_goes_back_forgets_nothing),
         cmocka_unit_test(test_full_refuses_and_keeps),
         cmocka_unit_test(test_full_across_shards),
+        cmocka_unit_test(test_full_is_told),
+        cmocka_unit_test(test_full_may_accept),
+        cmocka_unit_test(test_fills_to_the_last),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_against_a_plain_table),
         cmocka_unit_test(test_threads_accept_once),
