@@ -2,8 +2,10 @@
 #ifndef ATTEST_VERIFIER_H
 #define ATTEST_VERIFIER_H
 
+#include <attest/events.h>
 #include <attest/fetch.h>
 #include <attest/replay.h>
+#include <attest/trace.h>
 #include <attest/verify.h>
 
 /*
@@ -89,18 +91,6 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_verifier_clear(struct attest_verifier *verifier, const char *issuer,
                           struct attest_error *err);
-
-/*
- * Told of what an operator may want to know, from the thread that checks, without a lock held.
- * event    "allowed_unverified": mode preferred let a caller through; result says why it is a
- *          warning. More names may come: ignore those that you do not know.
- * result   valid during the call
- */
-typedef void attest_event_fn(void *ctx, const char *event, const struct attest_result *result);
-
-/* To be set before the verifier is shared between threads. */
-ATTEST_EXPORT ATTEST_NONNULL(1) void attest_verifier_on_event(struct attest_verifier *verifier,
-                                                              attest_event_fn *fn, void *ctx);
 
 /*
  * Judges the token that a caller shows and consumes it.

@@ -18,11 +18,23 @@ clock_wall_s(void)
     return read_clock(CLOCK_REALTIME).tv_sec;
 }
 
+static int64_t
+read_us(clockid_t id)
+{
+    struct timespec t = read_clock(id);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 int64_t
 clock_mono_us(void)
 {
-    struct timespec t = read_clock(CLOCK_MONOTONIC);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+    return read_us(CLOCK_MONOTONIC);
+}
+
+int64_t
+clock_wall_us(void)
+{
+    return read_us(CLOCK_REALTIME);
 }
 
 int64_t

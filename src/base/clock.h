@@ -12,8 +12,9 @@ int64_t clock_mono_us(void);
 /* Milliseconds since the machine started, its sleep included; what the wall clock is held against.
  */
 int64_t clock_boot_ms(void);
-/* The wall clock in milliseconds. */
+/* The wall clock in milliseconds and microseconds. */
 int64_t clock_wall_ms(void);
+int64_t clock_wall_us(void);
 /* CPU time of the calling thread in nanoseconds. */
 int64_t clock_thread_cpu_ns(void);
 

@@ -58,6 +58,8 @@ enum attest_rc keys_find(const struct attest_keys *keys, struct slice issuer, st
  * that; another code, which err explains, instead.
  */
 struct key_source {
+    unsigned hits, misses; /* keys that were found, and that were not */
+    /* NULL: nobody */
     enum attest_rc (*missing)(void *ctx, struct slice issuer, struct slice kid, enum attest_rc rc,
                               struct attest_error *err);
     void *ctx;

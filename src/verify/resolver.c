@@ -126,6 +126,69 @@ wake(const struct resolver *r)
     (void)n; /* full: it is readable already */
 }
 
+/* ---- telling ---- */
+
+void
+resolver_tell(struct resolver *r, resolver_told_fn *told, void *ctx)
+{
+    r->told = told;
+    r->told_ctx = ctx;
+}
+
+/* Whether the circuit is another than was last told. */
+static bool
+circuit_changed(struct source *s)
+{
+    enum schedule_circuit was = s->circuit;
+    s->circuit = schedule_circuit(&s->schedule, &s->resolver->options->limits, clock_boot_ms());
+    return s->circuit != was;
+}
+
+void
+source_ended(struct source *s, enum attest_rc rc, const char *why)
+{
+    struct resolver_news *news = &s->news;
+    s->resolver->has_news = true;
+    news->ended = true;
+    news->rc = rc;
+    news->dropped = false;
+    snprintf(news->text, sizeof(news->text), "%s", why);
+    news->duration_us = clock_mono_us() - s->started_us;
+    news->circuit_changed = circuit_changed(s);
+    news->circuit = s->circuit;
+}
+
+const char *
+resolver_circuit(struct resolver *r, size_t i, enum schedule_circuit *ret)
+{
+    if (i >= r->n)
+        return NULL;
+    pthread_mutex_lock(&r->lock);
+    *ret = schedule_circuit(&r->sources[i].schedule, &r->options->limits, clock_boot_ms());
+    pthread_mutex_unlock(&r->lock);
+    return r->sources[i].issuer;
+}
+
+/* Ends a step and tells of it. In a function of its own for the room that it takes. */
+static __attribute__((noinline)) void
+unlock_and_tell(struct resolver *r)
+{
+    struct resolver_news news[KEYS_ISSUERS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        struct source *s = &r->sources[i];
+        if (s->news.tried || s->news.ended) {
+            news[n] = s->news;
+            news[n++].issuer = s->issuer;
+        }
+        s->news.tried = s->news.ended = false;
+    }
+    r->has_news = false;
+    pthread_mutex_unlock(&r->stepping);
+    for (size_t i = 0; r->told && i < n; i++)
+        r->told(r->told_ctx, &news[i]);
+}
+
 /* ---- stepping ---- */
 
 static bool
@@ -134,8 +197,12 @@ start_if_due(struct source *s)
     struct resolver *r = s->resolver;
     pthread_mutex_lock(&r->lock);
     bool due = schedule_due_ms(&s->schedule, &r->options->limits) <= clock_boot_ms();
-    if (due)
+    if (due) {
         schedule_started(&s->schedule);
+        s->started_us = clock_mono_us();
+        s->news.tried = circuit_changed(s);
+        r->has_news |= s->news.tried;
+    }
     pthread_mutex_unlock(&r->lock);
     if (due)
         source_ask(s);
@@ -186,7 +253,10 @@ step(struct resolver *r)
     for (size_t i = 0; i < r->n; i++)
         started |= start_if_due(&r->sources[i]);
     fetch_engine_step(r->engine);
-    pthread_mutex_unlock(&r->stepping);
+    if (r->has_news)
+        unlock_and_tell(r);
+    else
+        pthread_mutex_unlock(&r->stepping);
     return started;
 }
 

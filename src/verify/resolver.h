@@ -2,6 +2,7 @@
 #ifndef VERIFY_RESOLVER_H
 #define VERIFY_RESOLVER_H
 
+#include "fetch/schedule.h"
 #include "verify/fetch_options.h"
 #include "verify/keys.h"
 #include "verify/policy.h"
@@ -20,6 +21,26 @@ enum attest_rc resolver_new(const struct attest_policy *policy, struct attest_ke
 /* No call of it may run or follow. NULL is fine. */
 void resolver_free(struct resolver *r);
 DEFINE_AUTO(resolver, struct resolver *, resolver_free);
+
+/* What happened to one issuer in a step. */
+struct resolver_news {
+    const char *issuer;
+    bool tried;        /* the circuit is half-open: a fetch was started to try */
+    bool ended;        /* a fetch came to an end, which is what the rest is about */
+    enum attest_rc rc; /* ATTEST_OK: it brought a set */
+    bool dropped;      /* which is not used: it was asked for before the last clear */
+    char text[160];    /* why not */
+    int64_t duration_us;
+    bool circuit_changed; /* to this */
+    enum schedule_circuit circuit;
+};
+typedef void resolver_told_fn(void *ctx, const struct resolver_news *news);
+
+/* Whom to tell, from a step and without a lock; before the first step. */
+void resolver_tell(struct resolver *r, resolver_told_fn *told, void *ctx);
+
+/* The circuit of the i-th issuer, whose name lives as long as r; NULL behind the last. */
+const char *resolver_circuit(struct resolver *r, size_t i, enum schedule_circuit *ret);
 
 /* For poll(): readable when there is something to do, and a step is due in so many ms (-1: none).
  */

@@ -25,11 +25,13 @@ succeeded(struct source *s, int64_t ttl_ms)
     int64_t until_ms =
         used ? schedule_usable_until_ms(&s->schedule, &r->options->limits) : INT64_MIN;
     keys_set_usable_until(r->keys, s->issuer, until_ms);
+    source_ended(s, ATTEST_OK, "");
+    s->news.dropped = !used;
     pthread_mutex_unlock(&r->lock);
 }
 
 static void
-failed(struct source *s, int64_t retry_after_s, const char *why)
+failed(struct source *s, int64_t retry_after_s, const struct attest_error *why)
 {
     struct resolver *r = s->resolver;
     uint32_t chance;
@@ -37,7 +39,8 @@ failed(struct source *s, int64_t retry_after_s, const char *why)
     pthread_mutex_lock(&r->lock);
     schedule_failed(&s->schedule, &r->options->limits, clock_boot_ms(), retry_after_s * 1000,
                     chance);
-    snprintf(s->why, sizeof(s->why), "%s", why);
+    snprintf(s->why, sizeof(s->why), "%s", why->text);
+    source_ended(s, why->rc, why->text);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -158,7 +161,7 @@ answered(void *ctx, enum attest_rc rc, const struct fetch_answer *answer,
         why = *err;
     if (rc == ATTEST_OK)
         return;
-    failed(s, answer ? answer->retry_after_s : 0, why.text);
+    failed(s, answer ? answer->retry_after_s : 0, &why);
 }
 
 static enum attest_rc
@@ -195,5 +198,5 @@ source_ask(struct source *s)
     s->pinned = attest_keys_pinned(s->resolver->keys, s->issuer);
     /* Never where a document sent us before: it may have been someone else's for a moment. */
     if (ask(s, ASKING_SET, &err))
-        failed(s, 0, err.text);
+        failed(s, 0, &err);
 }

@@ -26,7 +26,10 @@ struct source {
     enum asking asking;
     bool pinned; /* what is on its way is a signed set */
     struct schedule schedule;
-    size_t n_absent; /* ever noted; the oldest gives way */
+    enum schedule_circuit circuit; /* as last told */
+    int64_t started_us;            /* what is on its way; monotonic */
+    struct resolver_news news;     /* of this step; under r->stepping */
+    size_t n_absent;               /* ever noted; the oldest gives way */
     struct absent absent[MISSING_MAX];
     char why[160];
 };
@@ -40,10 +43,16 @@ struct resolver {
     int epoll_fd, wake_fd;
     pthread_mutex_t stepping; /* of the engine, and of what a source asks */
     struct fetch_engine *engine;
+    bool has_news;
+    resolver_told_fn *told; /* NULL: nobody */
+    void *told_ctx;
     pthread_mutex_t lock; /* of the schedules, the absent kids and the reasons */
     size_t n;
     struct source sources[KEYS_ISSUERS_MAX];
 };
+
+/* A fetch has ended so, and the schedule knows. Under r->stepping and r->lock. */
+void source_ended(struct source *s, enum attest_rc rc, const char *why);
 
 /*
  * Starts the exchange that brings this source's keys, in one or more requests; it ends with

@@ -50,6 +50,9 @@ new_verifier(struct attest_policy *policy, struct attest_keys *keys, struct atte
         if (rc != ATTEST_OK)
             return rc;
     }
+    v->seeing.counts = counts_new();
+    if (!v->seeing.counts)
+        return error_set(err, ATTEST_E_NOMEM, "verifier: out of memory");
     v->pid = getpid();
     v->stop_fd = -1;
     v->policy = policy_hold(policy);
@@ -83,9 +86,11 @@ attest_verifier_new_fetching(struct attest_policy *policy, struct attest_keys *k
         rc = new_verifier(policy, keys ? keys : own, replay, &v, err);
     if (rc == ATTEST_OK)
         rc = resolver_new(policy, v->keys, fetch, &v->resolver, err);
-    if (rc == ATTEST_OK)
-        *ret = STEAL(v);
-    return rc;
+    if (rc != ATTEST_OK)
+        return rc;
+    resolver_tell(v->resolver, seeing_news, &v->seeing);
+    *ret = STEAL(v);
+    return ATTEST_OK;
 }
 
 void
@@ -99,14 +104,8 @@ attest_verifier_free(struct attest_verifier *verifier)
     attest_policy_free(verifier->policy);
     attest_keys_free(verifier->keys);
     attest_replay_free(verifier->replay);
+    free(verifier->seeing.counts);
     free(verifier);
-}
-
-void
-attest_verifier_on_event(struct attest_verifier *verifier, attest_event_fn *fn, void *ctx)
-{
-    verifier->on_event = fn;
-    verifier->event_ctx = ctx;
 }
 
 void
@@ -208,9 +207,9 @@ judge(struct attest_verifier *v, struct slice token, struct slice proof, struct 
     if (!token.p)
         return error_set(err, ATTEST_E_REQUIRED, "no attestation");
     int64_t now = now_s(v);
-    const struct key_source source = {missing, v->resolver};
-    enum attest_rc rc =
-        verify_token(v->keys, v->policy, v->resolver ? &source : NULL, token, now, &claims, err);
+    struct key_source source = {.missing = v->resolver ? missing : NULL, .ctx = v->resolver};
+    enum attest_rc rc = verify_token(v->keys, v->policy, &source, token, now, &claims, err);
+    seeing_keys(&v->seeing, source.hits, source.misses);
     if (rc == ATTEST_OK)
         rc = consume(v, claims, token, proof, now, err);
     if (rc != ATTEST_OK)
@@ -219,27 +218,45 @@ judge(struct attest_verifier *v, struct slice token, struct slice proof, struct 
     return ATTEST_OK;
 }
 
+/* The verdict, or NULL and why there is none. */
+static enum attest_rc
+decide(struct attest_verifier *v, struct slice token, struct slice proof,
+       struct attest_result **ret)
+{
+    AUTO(attest_result) struct attest_result *result = calloc(1, sizeof(*result));
+    if (!result)
+        return ATTEST_E_NOMEM;
+    enum attest_rc rc = judge(v, token, proof, &result->claims, &result->error);
+    if (rc != ATTEST_OK && !verdict_is(rc))
+        return rc;
+    result->rc = rc;
+    result->allowed = rc == ATTEST_OK || policy_mode(v->policy) != ATTEST_MODE_REQUIRED;
+    *ret = STEAL(result);
+    return rc;
+}
+
+enum attest_rc
+attest_verifier_check_traced(struct attest_verifier *verifier, const char *token, size_t token_len,
+                             const char *proof, size_t proof_len, const char *traceparent,
+                             struct attest_result **ret)
+{
+    struct sight sight;
+    struct attest_result *result = NULL;
+    *ret = NULL;
+    if (getpid() != verifier->pid)
+        return ATTEST_E_FORKED;
+    seeing_begin(&verifier->seeing, traceparent, &sight);
+    enum attest_rc rc = decide(verifier, (struct slice){token, token_len},
+                               (struct slice){proof, proof_len}, &result);
+    bool warn = rc != ATTEST_OK && policy_mode(verifier->policy) == ATTEST_MODE_PREFERRED;
+    seeing_end(&verifier->seeing, &sight, rc, result, warn);
+    *ret = result;
+    return result && result->allowed ? ATTEST_OK : rc;
+}
+
 enum attest_rc
 attest_verifier_check(struct attest_verifier *verifier, const char *token, size_t token_len,
                       const char *proof, size_t proof_len, struct attest_result **ret)
 {
-    *ret = NULL;
-    if (getpid() != verifier->pid)
-        return ATTEST_E_FORKED;
-    struct attest_result *result = calloc(1, sizeof(*result));
-    if (!result)
-        return ATTEST_E_NOMEM;
-    enum attest_rc rc = judge(verifier, (struct slice){token, token_len},
-                              (struct slice){proof, proof_len}, &result->claims, &result->error);
-    if (rc != ATTEST_OK && !verdict_is(rc)) {
-        attest_result_free(result);
-        return rc;
-    }
-    enum attest_mode mode = policy_mode(verifier->policy);
-    result->rc = rc;
-    result->allowed = rc == ATTEST_OK || mode != ATTEST_MODE_REQUIRED;
-    if (rc != ATTEST_OK && mode == ATTEST_MODE_PREFERRED && verifier->on_event)
-        verifier->on_event(verifier->event_ctx, "allowed_unverified", result);
-    *ret = result;
-    return result->allowed ? ATTEST_OK : rc;
+    return attest_verifier_check_traced(verifier, token, token_len, proof, proof_len, NULL, ret);
 }

@@ -8,6 +8,7 @@
 #include "verify/keys.h"
 #include "verify/replay_api.h"
 #include "verify/resolver.h"
+#include "verify/seeing.h"
 
 /* The inside of <attest/verifier.h>. */
 
@@ -23,13 +24,12 @@ struct attest_verifier {
     attest_clock_fn *clock;
     void *clock_ctx;
     _Atomic int64_t latest_s;
-    attest_event_fn *on_event;
-    void *event_ctx;
+    struct seeing seeing;
 };
 
 /* attest_verify() with someone to ask for missing keys (NULL: none). */
 enum attest_rc verify_token(const struct attest_keys *keys, const struct attest_policy *policy,
-                            const struct key_source *source, struct slice token, int64_t now_s,
+                            struct key_source *source, struct slice token, int64_t now_s,
                             struct attest_claims **ret, struct attest_error *err);
 
 /* Ends the thread that steps it, if there is one. */

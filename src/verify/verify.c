@@ -13,7 +13,7 @@ _Static_assert(ATTEST_TOKEN_MAX == JWS_TOKEN_MAX, "one limit");
 struct check {
     const struct attest_keys *keys;
     const struct attest_policy *policy;
-    const struct key_source *source; /* NULL: none */
+    struct key_source *source; /* NULL: none */
     int64_t now_s;
     const struct issuer_policy *issuer;
     struct claims claims;
@@ -44,7 +44,14 @@ find_key(const struct check *c, struct slice kid, struct found_key *key, struct 
 {
     int64_t skew_s = policy_skew_s(c->policy);
     enum attest_rc rc = keys_find(c->keys, c->claims.iss, kid, c->now_s, skew_s, key, err);
-    if (!c->source || (rc != ATTEST_E_KEY_UNKNOWN && rc != ATTEST_E_KEY_FETCH))
+    if (!c->source)
+        return rc;
+    if (rc != ATTEST_E_KEY_UNKNOWN && rc != ATTEST_E_KEY_FETCH) {
+        c->source->hits++;
+        return rc;
+    }
+    c->source->misses++;
+    if (!c->source->missing)
         return rc;
     rc = c->source->missing(c->source->ctx, c->claims.iss, kid, rc, err);
     return rc ? rc : keys_find(c->keys, c->claims.iss, kid, c->now_s, skew_s, key, err);
@@ -189,7 +196,7 @@ check_claims(struct check *c, struct claims_findings *found, struct attest_error
 
 enum attest_rc
 verify_token(const struct attest_keys *keys, const struct attest_policy *policy,
-             const struct key_source *source, struct slice token, int64_t now_s,
+             struct key_source *source, struct slice token, int64_t now_s,
              struct attest_claims **ret, struct attest_error *err)
 {
     struct jws jws;

@@ -151,16 +151,20 @@ test_verdict_json(void **state)
 }
 
 struct events {
-    unsigned n;
+    unsigned n, refused;
     enum attest_rc last;
 };
 
 static void
-count_event(void *ctx, const char *event, const struct attest_result *result)
+count_event(void *ctx, const struct attest_event *event)
 {
     struct events *events = ctx;
-    assert_string_equal(event, "allowed_unverified");
+    const struct attest_result *result = attest_event_result(event);
+    events->refused += attest_event_kind(event) == ATTEST_EVENT_REFUSED;
+    if (attest_event_kind(event) != ATTEST_EVENT_ALLOWED_UNVERIFIED)
+        return;
     assert_false(attest_result_verified(result));
+    assert_true(attest_result_allowed(result));
     events->n++;
     events->last = attest_result_error_code(result);
 }
@@ -199,6 +203,7 @@ test_modes(void **state)
         assert_int_equal(attest_result_trust(wrong), ATTEST_TRUST_NONE);
         assert_null(attest_result_claims(wrong));
         assert_int_equal(events.n, cases[i].events);
+        assert_int_equal(events.refused, 2);
         if (events.n)
             assert_int_equal(events.last, ATTEST_E_AUDIENCE);
     }

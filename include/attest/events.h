@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ATTEST_EVENTS_H
+#define ATTEST_EVENTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <attest/error.h>
+
+struct attest_verifier;
+struct attest_result;
+
+/* ---- events ---- */
+
+/*
+ * What a verifier tells as it happens. Kinds may be added: pass over those that you do not know.
+ *
+ * Every check that ends in a verdict is one of the first three, whatever the policy's mode makes of
+ * it. REPLAY is a refusal with the code 1006: somebody else may hold this token.
+ */
+enum attest_event_kind {
+    ATTEST_EVENT_VERIFIED = 1,
+    ATTEST_EVENT_REFUSED = 2,
+    ATTEST_EVENT_REPLAY = 3,
+    /* Behind one of those two: mode preferred let the caller through; result says why it is a
+       warning. */
+    ATTEST_EVENT_ALLOWED_UNVERIFIED = 4,
+    ATTEST_EVENT_KEYS_FETCHED = 5,
+    ATTEST_EVENT_KEYS_FETCH_FAILED = 6,
+    /* Whether an issuer that does not answer is asked: state is "closed" (yes), "open" (not for a
+       while) or "half-open" (one try decides). */
+    ATTEST_EVENT_CIRCUIT = 7
+};
+
+/* One event; valid, with all that its accessors return, during the call that tells it. */
+struct attest_event;
+
+/*
+ * Told in the thread in which it happens: a check's own, or the one that steps the verifier. No
+ * lock is held; the verifier may be used, but not freed. The caller's check, or all fetching, waits
+ * until it returns. Several threads may be in it at once.
+ */
+typedef void attest_event_fn(void *ctx, const struct attest_event *event);
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One function a verifier; NULL: none. Before the verifier is shared or its thread started. */
+ATTEST_EXPORT ATTEST_NONNULL(1) void attest_verifier_on_event(struct attest_verifier *verifier,
+                                                              attest_event_fn *fn, void *ctx);
+
+ATTEST_EXPORT
+ATTEST_NONNULL(1) enum attest_event_kind attest_event_kind(const struct attest_event *event);
+/* "verified", "refused", "replay", "allowed_unverified", "keys_fetched", "keys_fetch_failed",
+   "circuit"; "unknown" for any other number. Static. */
+ATTEST_EXPORT const char *attest_event_name(enum attest_event_kind kind);
+/* ATTEST_OK, or why not: a code of protocol for a check, any code for a fetch. */
+ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_rc attest_event_code(const struct attest_event *event);
+/* The same as a sentence, "" for none. Printable ASCII without secrets: it may be logged. */
+ATTEST_EXPORT ATTEST_NONNULL(1) const char *attest_event_text(const struct attest_event *event);
+/* The verdict, for the events of a check; NULL for others. */
+ATTEST_EXPORT
+ATTEST_NONNULL(1) const struct attest_result *attest_event_result(const struct attest_event *event);
+/* Whose keys, or whose token when it was verified; else NULL: what it claims is not believed. */
+ATTEST_EXPORT ATTEST_NONNULL(1) const char *attest_event_issuer(const struct attest_event *event);
+/* For a change of state: the new one; else NULL. */
+ATTEST_EXPORT ATTEST_NONNULL(1) const char *attest_event_state(const struct attest_event *event);
+/* What a check or a fetch took, in microseconds; -1 for others. */
+ATTEST_EXPORT
+ATTEST_NONNULL(1) int64_t attest_event_duration_us(const struct attest_event *event);
+/* The 32 hexadecimal digits of the trace that it belongs to (<attest/trace.h>), or NULL. */
+ATTEST_EXPORT ATTEST_NONNULL(1) const char *attest_event_trace_id(const struct attest_event *event);
+
+#ifdef __cplusplus
+}
+#endif
+
+/* ---- counters ---- */
+
+/* Room for codes 1001 to 1032, more than there are. */
+#define ATTEST_COUNTER_CODES 32
+
+/*
+ * Since the verifier was made; the ones marked "now" are what is. Members may be added at the end:
+ * hence the size in the call below.
+ */
+struct attest_counters {
+    uint64_t verifications; /* checks that ended in a verdict: verified + refused */
+    uint64_t verified;
+    uint64_t refused; /* also those that the policy's mode let through */
+    uint64_t refused_by_code[ATTEST_COUNTER_CODES]; /* [code - 1001] */
+    uint64_t allowed_unverified;                    /* of those refused */
+    uint64_t not_judged;                            /* checks without a verdict: out of memory */
+    uint64_t verification_us;      /* microseconds, of all that ended in a verdict together */
+    uint64_t active_verifications; /* now */
+    uint64_t key_hits;             /* a key was wanted and in hand */
+    uint64_t key_misses;           /* … and was not */
+    uint64_t cached_keys;          /* now, of all issuers of the policy */
+    uint64_t key_fetches;          /* that ended, well or not */
+    uint64_t key_fetch_errors;
+    uint64_t key_fetch_us;
+    uint64_t circuit_opens;
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Fills the first ret_len bytes of *ret (sizeof(*ret)); members that this library does not know are
+ * 0. Each number is true, but not all of the same moment. ATTEST_E_FORKED. Thread-safe.
+ */
+ATTEST_EXPORT ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_verifier_counters(const struct attest_verifier *verifier, struct attest_counters *ret,
+                             size_t ret_len);
+
+/*
+ * The counters and more as Prometheus text (format 0.0.4), durations as histograms in seconds: for
+ * the body of an answer at /metrics. Names begin with attestation_; libattest(3) lists them. One
+ * verifier's text on a page: the names would be there twice. free() it; NULL: no memory, or after
+ * fork(). Thread-safe.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE
+    ATTEST_NONNULL(1) char *attest_verifier_metrics(const struct attest_verifier *verifier);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

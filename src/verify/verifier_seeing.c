@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include <unistd.h>
+
+#include "verify/policy.h"
+#include "verify/verifier.h"
+
+/* What a verifier shows of itself when it is asked, and whom it tells. */
+
+#define METRICS_MAX (256 * 1024) /* 64 issuers of the longest names are half of that */
+
+void
+attest_verifier_on_event(struct attest_verifier *verifier, attest_event_fn *fn, void *ctx)
+{
+    verifier->seeing.on_event = fn;
+    verifier->seeing.event_ctx = ctx;
+}
+
+void
+attest_verifier_on_span(struct attest_verifier *verifier, attest_span_fn *fn, void *ctx)
+{
+    verifier->seeing.on_span = fn;
+    verifier->seeing.span_ctx = ctx;
+}
+
+static uint64_t
+cached_keys(const struct attest_verifier *v)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < policy_issuer_count(v->policy); i++) {
+        char *issuer AUTO(mem) = slice_dup(policy_issuer_at(v->policy, i)->issuer);
+        n += issuer ? attest_keys_count(v->keys, issuer) : 0;
+    }
+    return n;
+}
+
+static void
+read_all(const struct attest_verifier *v, struct attest_counters *ret)
+{
+    counts_read(v->seeing.counts, ret);
+    ret->cached_keys = cached_keys(v);
+}
+
+enum attest_rc
+attest_verifier_counters(const struct attest_verifier *verifier, struct attest_counters *ret,
+                         size_t ret_len)
+{
+    struct attest_counters all;
+    if (getpid() != verifier->pid)
+        return ATTEST_E_FORKED;
+    read_all(verifier, &all);
+    memset(ret, 0, ret_len);
+    memcpy(ret, &all, ret_len < sizeof(all) ? ret_len : sizeof(all));
+    return ATTEST_OK;
+}
+
+static void
+write_circuits(const struct attest_verifier *v, struct buf *out)
+{
+    static const char name[] = "attestation_circuit_breaker_state";
+    const char *issuer;
+    enum schedule_circuit is;
+    if (!v->resolver)
+        return;
+    metric_head(out, name, "gauge", "1 for the state of each issuer's circuit.");
+    for (size_t i = 0; (issuer = resolver_circuit(v->resolver, i, &is)); i++)
+        for (int state = CIRCUIT_CLOSED; state <= CIRCUIT_HALF_OPEN; state++) {
+            buf_printf(out, "%s{issuer=\"", name);
+            metric_label(out, issuer);
+            buf_printf(out, "\",state=\"%s\"} %d\n",
+                       schedule_circuit_name((enum schedule_circuit)state), (int)is == state);
+        }
+}
+
+char *
+attest_verifier_metrics(const struct attest_verifier *verifier)
+{
+    struct attest_counters all;
+    AUTO(buf) struct buf out;
+    buf_init(&out, METRICS_MAX);
+    if (getpid() != verifier->pid)
+        return NULL;
+    read_all(verifier, &all);
+    counts_write(verifier->seeing.counts, &all, &out);
+    write_circuits(verifier, &out);
+    return buf_terminate(&out) ? STEAL(out.p) : NULL;
+}
