@@ -53,7 +53,7 @@ struct cli_args {
 };
 
 extern const struct cli_command cmd_token, cmd_verify, cmd_verify_evidence, cmd_inspect, cmd_keygen,
-    cmd_prove;
+    cmd_prove, cmd_attack;
 
 /* NULL-terminated: the table. */
 extern const struct cli_command *const cli_commands[];

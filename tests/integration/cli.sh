@@ -43,7 +43,7 @@ expect 0 "" --help
 says "token"
 expect 0 "" --version
 says "0.1.0"
-for command in token verify verify-evidence prove inspect keygen; do
+for command in token verify verify-evidence prove inspect keygen attack; do
     expect 0 "" $command --help
     says "attest $command"
     expect 0 "" $command --version
