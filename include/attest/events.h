@@ -29,7 +29,10 @@ enum attest_event_kind {
     ATTEST_EVENT_KEYS_FETCH_FAILED = 6,
     /* Whether an issuer that does not answer is asked: state is "closed" (yes), "open" (not for a
        while) or "half-open" (one try decides). */
-    ATTEST_EVENT_CIRCUIT = 7
+    ATTEST_EVENT_CIRCUIT = 7,
+    /* The replay memory is "healthy", "degraded" or "unhealthy" now (<attest/replay.h>), as a check
+       of this verifier found; also told when it is not healthy from the first. */
+    ATTEST_EVENT_REPLAY_STORE = 8
 };
 
 /* One event; valid, with all that its accessors return, during the call that tells it. */
@@ -53,11 +56,13 @@ ATTEST_EXPORT ATTEST_NONNULL(1) void attest_verifier_on_event(struct attest_veri
 ATTEST_EXPORT
 ATTEST_NONNULL(1) enum attest_event_kind attest_event_kind(const struct attest_event *event);
 /* "verified", "refused", "replay", "allowed_unverified", "keys_fetched", "keys_fetch_failed",
-   "circuit"; "unknown" for any other number. Static. */
+   "circuit", "replay_store"; "unknown" for any other number. Static. */
 ATTEST_EXPORT const char *attest_event_name(enum attest_event_kind kind);
-/* ATTEST_OK, or why not: a code of protocol for a check, any code for a fetch. */
+/* ATTEST_OK, or why not: a code of protocol for a check, any code for a fetch;
+   ATTEST_E_REPLAY_STORE for a replay memory that is unhealthy. */
 ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_rc attest_event_code(const struct attest_event *event);
-/* The same as a sentence, "" for none. Printable ASCII without secrets: it may be logged. */
+/* The same as a sentence, or why the state changed; "" for none. Printable ASCII without secrets:
+ * it may be logged. */
 ATTEST_EXPORT ATTEST_NONNULL(1) const char *attest_event_text(const struct attest_event *event);
 /* The verdict, for the events of a check; NULL for others. */
 ATTEST_EXPORT
@@ -101,6 +106,13 @@ struct attest_counters {
     uint64_t key_fetch_errors;
     uint64_t key_fetch_us;
     uint64_t circuit_opens;
+    /* Of the replay memory, which other verifiers may share. */
+    uint64_t replay_unavailable;  /* it gave no answer: 1014 */
+    uint64_t replay_fallback;     /* this process's memory answered in its place */
+    uint64_t replay_unremembered; /* let through by a full memory */
+    uint64_t replay_losses;       /* it was found to have lost what it knew */
+    uint64_t replay_changes;      /* of state */
+    uint64_t replay_entries;      /* in this process now */
 };
 
 #ifdef __cplusplus

@@ -97,6 +97,18 @@ static const struct row {
      false},
     {"attestation_circuit_breaker_opens_total", "Times that an issuer was given up for a while.",
      AT(circuit_opens), false},
+    {"attestation_replay_unavailable_total", "Times that the replay memory gave no answer.",
+     AT(replay_unavailable), false},
+    {"attestation_replay_fallback_total",
+     "Tokens remembered in this process's memory in the place of the shared one.",
+     AT(replay_fallback), false},
+    {"attestation_replay_unremembered_total", "Tokens let through by a full replay memory.",
+     AT(replay_unremembered), false},
+    {"attestation_replay_losses_total", "Times that the replay memory lost what it knew.",
+     AT(replay_losses), false},
+    {"attestation_replay_state_changes_total", "Changes of the replay memory's state.",
+     AT(replay_changes), false},
+    {"attestation_replay_entries", "Remembered in this process now.", AT(replay_entries), true},
 #undef AT
 };
 

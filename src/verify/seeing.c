@@ -65,6 +65,23 @@ tell_verdict(const struct seeing *seeing, const struct sight *sight,
     seeing->on_event(seeing->event_ctx, &event);
 }
 
+/* In the check that found it, or the next one that looks. */
+static void
+tell_replay_store(struct seeing *seeing)
+{
+    struct replay_news news;
+    if (!replay_changed(seeing->replay, &seeing->replay_seen, &news))
+        return;
+    const struct attest_event event = {
+        .kind = ATTEST_EVENT_REPLAY_STORE,
+        .code = news.state == REPLAY_UNHEALTHY ? ATTEST_E_REPLAY_STORE : ATTEST_OK,
+        .text = news.why,
+        .state = replay_state_name(news.state),
+        .duration_us = -1,
+    };
+    seeing->on_event(seeing->event_ctx, &event);
+}
+
 void
 seeing_end(struct seeing *seeing, const struct sight *sight, enum attest_rc rc,
            const struct attest_result *result, bool warn)
@@ -76,6 +93,8 @@ seeing_end(struct seeing *seeing, const struct sight *sight, enum attest_rc rc,
         counts_verdict(seeing->counts, rc, duration_us);
     if (result && rc != ATTEST_OK && attest_result_allowed(result))
         counts_add(seeing->counts, COUNT_ALLOWED_UNVERIFIED, 1);
+    if (seeing->on_event)
+        tell_replay_store(seeing);
     if (result && seeing->on_event)
         tell_verdict(seeing, sight, result, duration_us, warn);
     if (!seeing->on_span)
@@ -171,6 +190,7 @@ attest_event_name(enum attest_event_kind kind)
         [ATTEST_EVENT_KEYS_FETCHED] = "keys_fetched",
         [ATTEST_EVENT_KEYS_FETCH_FAILED] = "keys_fetch_failed",
         [ATTEST_EVENT_CIRCUIT] = "circuit",
+        [ATTEST_EVENT_REPLAY_STORE] = "replay_store",
     };
     const char *name = (unsigned)kind < ARRAY_LEN(names) ? names[kind] : NULL;
     return name ? name : "unknown";

@@ -7,12 +7,15 @@
 #include <attest/verifier.h>
 
 #include "verify/counts.h"
+#include "verify/replay_api.h"
 #include "verify/resolver.h"
 #include "verify/traceparent.h"
 
 /* What a verifier shows of itself: counters, events, spans. */
 struct seeing {
     struct counts *counts;
+    struct attest_replay *replay;
+    atomic_uint replay_seen; /* changes of its state that were told */
     attest_event_fn *on_event;
     void *event_ctx;
     attest_span_fn *on_span;

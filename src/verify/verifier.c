@@ -50,6 +50,7 @@ new_verifier(struct attest_policy *policy, struct attest_keys *keys, struct atte
         if (rc != ATTEST_OK)
             return rc;
     }
+    v->seeing.replay = v->replay;
     v->seeing.counts = counts_new();
     if (!v->seeing.counts)
         return error_set(err, ATTEST_E_NOMEM, "verifier: out of memory");

@@ -38,6 +38,14 @@ read_all(const struct attest_verifier *v, struct attest_counters *ret)
 {
     counts_read(v->seeing.counts, ret);
     ret->cached_keys = cached_keys(v);
+    struct replay_stats replay;
+    replay_stats(v->replay->store, &replay);
+    ret->replay_unavailable = replay.unavailable;
+    ret->replay_fallback = replay.fallback;
+    ret->replay_unremembered = replay.unremembered;
+    ret->replay_losses = replay.losses;
+    ret->replay_changes = replay.changes;
+    ret->replay_entries = replay.entries;
 }
 
 enum attest_rc
@@ -71,6 +79,17 @@ write_circuits(const struct attest_verifier *v, struct buf *out)
         }
 }
 
+static void
+write_replay_state(const struct attest_verifier *v, struct buf *out)
+{
+    static const char name[] = "attestation_replay_state";
+    enum replay_state is = replay_state(v->replay->store);
+    metric_head(out, name, "gauge", "1 for the state of the replay memory.");
+    for (int state = REPLAY_HEALTHY; state <= REPLAY_UNHEALTHY; state++)
+        buf_printf(out, "%s{state=\"%s\"} %d\n", name, replay_state_name((enum replay_state)state),
+                   (int)is == state);
+}
+
 char *
 attest_verifier_metrics(const struct attest_verifier *verifier)
 {
@@ -82,5 +101,6 @@ attest_verifier_metrics(const struct attest_verifier *verifier)
     read_all(verifier, &all);
     counts_write(verifier->seeing.counts, &all, &out);
     write_circuits(verifier, &out);
+    write_replay_state(verifier, &out);
     return buf_terminate(&out) ? STEAL(out.p) : NULL;
 }

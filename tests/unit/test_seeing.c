@@ -57,6 +57,15 @@ new_verifier(const char *issuer, const struct attest_fetch *fetch)
     return v;
 }
 
+/* Another one of the same replay memory. */
+static struct attest_verifier *
+sharing(const struct attest_verifier *v)
+{
+    struct attest_verifier *w = NULL;
+    assert_int_equal(attest_verifier_new(v->policy, v->keys, v->replay, &w, NULL), ATTEST_OK);
+    return w;
+}
+
 /* One of a kind each time. */
 static char *
 new_token(const char *name, const char *json)
@@ -101,7 +110,9 @@ hear(void *ctx, const struct attest_event *event)
                      attest_event_duration_us(event) < 0 ? "" : " took", trace ? " traced" : "");
     assert_true(n > 0 && heard->len + (size_t)n < sizeof(heard->text));
     heard->len += (size_t)n;
-    assert_int_equal(*attest_event_text(event) != '\0', attest_event_code(event) != ATTEST_OK);
+    bool has_text = attest_event_code(event) != ATTEST_OK ||
+                    attest_event_kind(event) == ATTEST_EVENT_REPLAY_STORE;
+    assert_int_equal(*attest_event_text(event) != '\0', has_text);
 }
 
 static void
@@ -126,11 +137,45 @@ a_check_is_told_as_it_ends(void **state)
                                     "allowed_unverified 1009 - - result took\n");
 }
 
+/* A Redis that goes away and comes back is the store's own test; this is what becomes of it. */
+static void
+a_replay_store_is_told_once_by_each_verifier(void **state)
+{
+    (void)state;
+    struct heard heard = {0}, other = {0};
+    AUTO(attest_verifier) struct attest_verifier *v = new_verifier(MINT_ISSUER, NULL);
+    AUTO(attest_verifier) struct attest_verifier *w = sharing(v);
+    attest_verifier_on_event(v, hear, &heard);
+    attest_verifier_on_event(w, hear, &other);
+    replay_set_state(v->replay->store, REPLAY_UNHEALTHY, "no answer from Redis");
+    assert_int_equal(show(v, NULL, NULL), ATTEST_E_REQUIRED);
+    assert_int_equal(show(v, NULL, NULL), ATTEST_E_REQUIRED);
+    replay_set_state(v->replay->store, REPLAY_DEGRADED, "memory stands in");
+    replay_set_state(v->replay->store, REPLAY_HEALTHY, "Redis answers");
+    assert_int_equal(show(v, NULL, NULL), ATTEST_E_REQUIRED);
+    assert_int_equal(show(w, NULL, NULL), ATTEST_E_REQUIRED);
+    static const char required[] = "refused 1009 - - result took\n"
+                                   "allowed_unverified 1009 - - result took\n";
+    char expected[1024];
+    snprintf(expected, sizeof(expected),
+             "replay_store 1014 - unhealthy -\n%s%sreplay_store 0 - healthy -\n%s", required,
+             required, required);
+    assert_string_equal(heard.text, expected);
+    snprintf(expected, sizeof(expected), "replay_store 0 - healthy -\n%s", required);
+    assert_string_equal(other.text, expected);
+    struct attest_counters c;
+    assert_int_equal(attest_verifier_counters(w, &c, sizeof(c)), ATTEST_OK);
+    assert_int_equal(c.replay_changes, 3);
+    char *text AUTO(mem) = attest_verifier_metrics(w);
+    assert_non_null(strstr(text, "\nattestation_replay_state{state=\"healthy\"} 1\n"));
+    assert_non_null(strstr(text, "\nattestation_replay_state{state=\"unhealthy\"} 0\n"));
+}
+
 static void
 every_kind_has_a_name(void **state)
 {
     (void)state;
-    for (int kind = ATTEST_EVENT_VERIFIED; kind <= ATTEST_EVENT_CIRCUIT; kind++)
+    for (int kind = ATTEST_EVENT_VERIFIED; kind <= ATTEST_EVENT_REPLAY_STORE; kind++)
         assert_string_not_equal(attest_event_name((enum attest_event_kind)kind), "unknown");
     assert_string_equal(attest_event_name((enum attest_event_kind)0), "unknown");
     assert_string_equal(attest_event_name((enum attest_event_kind)99), "unknown");
@@ -264,6 +309,7 @@ counters_count(void **state)
     assert_int_equal(c.key_misses, 0);
     assert_int_equal(c.cached_keys, 1);
     assert_true(c.verification_us > 0);
+    assert_int_equal(c.replay_entries, 1);
 }
 
 /* A program of another version: it knows fewer members, or more. */
@@ -528,6 +574,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_check_is_told_as_it_ends),
+        cmocka_unit_test(a_replay_store_is_told_once_by_each_verifier),
         cmocka_unit_test(every_kind_has_a_name),
         cmocka_unit_test(a_fetch_and_its_circuit_are_told),
         cmocka_unit_test(whoever_is_told_may_use_the_verifier),
