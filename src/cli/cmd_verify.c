@@ -111,12 +111,29 @@ make_replay(const char *store, struct attest_replay **ret)
     return rc == ATTEST_OK ? EXIT_DONE : failed(&err, "--replay memory needs no server");
 }
 
+/* A kid that is not in the set may be in the next one, which is then asked for: once. */
+static enum attest_rc
+check(struct attest_verifier *verifier, struct verify_keys *vk, struct slice token,
+      const char *proof, struct attest_result **ret)
+{
+    enum attest_rc rc = ATTEST_OK;
+    for (int i = 0; i < 2; i++) {
+        attest_result_free(*ret);
+        rc = attest_verifier_check(verifier, token.len ? token.p : NULL, token.len, proof,
+                                   proof ? strlen(proof) : 0, ret);
+        if (i > 0 || !*ret || attest_result_error_code(*ret) != ATTEST_E_KEY_FETCH || !vk->fetched)
+            break;
+        verify_keys_wait(vk, verifier);
+    }
+    return rc;
+}
+
 static enum exit_status
-judge(struct attest_verifier *verifier, struct slice token, const char *proof)
+judge(struct attest_verifier *verifier, struct verify_keys *vk, struct slice token,
+      const char *proof)
 {
     struct attest_result *result = NULL;
-    enum attest_rc rc = attest_verifier_check(verifier, token.len ? token.p : NULL, token.len,
-                                              proof, proof ? strlen(proof) : 0, &result);
+    enum attest_rc rc = check(verifier, vk, token, proof, &result);
     char *text = result ? attest_result_to_json(result) : NULL;
     bool retry = result && attest_result_retry(result);
     if (text)
@@ -136,6 +153,7 @@ judge(struct attest_verifier *verifier, struct slice token, const char *proof)
 /* Everything that the verifier is made of; freed by the caller, whatever came of it. */
 struct parts {
     struct attest_keys *keys;
+    struct verify_keys vk;
     struct attest_policy *policy;
     struct attest_replay *replay;
     struct attest_verifier *verifier;
@@ -157,17 +175,13 @@ build(const struct cli_args *args, const struct setting *s, struct parts *parts)
     if (attest_keys_new(&parts->keys, &err) != ATTEST_OK ||
         attest_policy_new(&parts->policy, &err) != ATTEST_OK)
         return failed(&err, "");
+    parts->vk = (struct verify_keys){.args = args, .issuer = s->issuer, .keys = parts->keys};
     enum exit_status status = make_policy(parts->policy, s, args);
     if (status == EXIT_DONE)
         status = make_replay(s->replay, &parts->replay);
     if (status == EXIT_DONE)
-        status = verify_keys_load(args, s->issuer, parts->keys);
-    if (status != EXIT_DONE)
-        return status;
-    if (attest_verifier_new(parts->policy, parts->keys, parts->replay, &parts->verifier, &err) !=
-        ATTEST_OK)
-        return failed(&err, "");
-    return EXIT_DONE;
+        status = verify_keys_verifier(&parts->vk, parts->policy, parts->replay, &parts->verifier);
+    return status;
 }
 
 static enum exit_status
@@ -185,5 +199,5 @@ verify(const struct cli_args *args)
     enum exit_status status = build(args, &s, &parts);
     if (status != EXIT_DONE)
         return status;
-    return judge(parts.verifier, buf_view(&token), cli_value(args, "proof"));
+    return judge(parts.verifier, &parts.vk, buf_view(&token), cli_value(args, "proof"));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/verify_keys.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,11 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/keyfile.h"
-#include "fetch/fetch.h"
 #include "jwks/jwk.h"
-#include "token/subject.h"
-
-#define URL_LEN_MAX 2048
 
 static enum exit_status
 failed(const struct attest_error *err, const char *next)
@@ -25,6 +22,8 @@ is_url(const char *text)
 {
     return strstr(text, "://") != NULL;
 }
+
+DEFINE_AUTO(fetch_options, struct attest_fetch *, attest_fetch_free);
 
 /* The verdict when there are no keys to judge by: nothing is said of the token. */
 static enum exit_status
@@ -42,7 +41,6 @@ no_keys(const struct attest_error *err, const char *next)
 
 /* Two kinds of key set, by the same ways. */
 struct kind {
-    const char *path, *type;
     const char *not_there; /* what to do about a 404 */
     const char *no_answer;
     enum attest_rc (*add)(struct attest_keys *keys, const char *issuer, const char *text,
@@ -59,16 +57,12 @@ add_signed(struct attest_keys *keys, const char *issuer, const char *text, size_
 }
 
 static const struct kind plain = {
-    .path = JWKS_PATH,
-    .type = "application/json",
     .not_there = "is attestd running, or else give --jwks FILE",
     .no_answer = "is attestd running, or else give --jwks FILE",
     .add = attest_keys_add_jwks,
 };
 
 static const struct kind signed_kind = {
-    .path = SIGNED_JWKS_PATH,
-    .type = "application/jwk-set+jwt",
     .not_there = "the issuer has no signed key set: somebody may withhold it; ask its "
                  "operator",
     .no_answer = "is attestd running, or else give the signed key set by --jwks FILE",
@@ -82,6 +76,8 @@ what_next(enum attest_rc rc, const struct kind *kind)
         enum attest_rc rc;
         const char *next;
     } list[] = {
+        {ATTEST_E_IO, NULL},
+        {ATTEST_E_TIMEOUT, NULL},
         {ATTEST_E_KEY_UNKNOWN, "if the issuer has changed its root key, have its operator confirm "
                                "the new one and give that as --root-key"},
         {ATTEST_E_SIGNATURE, "someone may stand between you and the issuer; ask its operator"},
@@ -90,53 +86,29 @@ what_next(enum attest_rc rc, const struct kind *kind)
         {ATTEST_E_NOT_YET_VALID, "set the clock of this machine, or have the issuer set its own"},
         {ATTEST_E_MALFORMED, "with --root-key the keys come from a signed key set (jwks.jwt)"},
     };
+    if (rc == ATTEST_E_NOT_FOUND)
+        return kind->not_there;
     if (kind != &signed_kind)
         return kind->no_answer;
     for (size_t i = 0; i < ARRAY_LEN(list); i++) {
         if (list[i].rc == rc)
-            return list[i].next;
+            return list[i].next ? list[i].next : kind->no_answer;
     }
     return "look at the signed key set";
 }
 
 static enum exit_status
-fetch(const struct kind *kind, const char *issuer, const char *jwks, struct buf *text)
-{
-    char url[URL_LEN_MAX];
-    struct attest_error err = {0};
-    struct slice from = jwks ? slice_cstr(jwks) : issuer_base(slice_cstr(issuer));
-    int n = snprintf(url, sizeof(url), "%.*s%s", SLICE_ARG(from), jwks ? "" : kind->path);
-    if (n < 0 || n >= URL_LEN_MAX)
-        return cli_complain(EXIT_USAGE, "verify", "the URL of the keys is too long");
-    enum attest_rc rc = fetch_init(&err);
-    if (rc == ATTEST_OK)
-        rc = fetch_jwks(url, NULL, kind->type, text, &err);
-    if (rc == ATTEST_E_ARGUMENT)
-        return cli_complain(EXIT_USAGE, "verify", "%s", err.text);
-    if (rc != ATTEST_OK)
-        return no_keys(&err, rc == ATTEST_E_NOT_FOUND ? kind->not_there : kind->no_answer);
-    return EXIT_DONE;
-}
-
-static enum exit_status
-load(const struct kind *kind, const char *issuer, const char *jwks, struct attest_keys *keys)
+load(const struct kind *kind, const char *issuer, const char *path, struct attest_keys *keys)
 {
     AUTO(buf) struct buf text;
     struct attest_error err = {0};
     buf_init(&text, ATTEST_JWKS_MAX);
-    bool from_file = jwks && !is_url(jwks);
-    if (from_file) {
-        if (file_read(jwks, ATTEST_JWKS_MAX, &text, &err) != ATTEST_OK)
-            return failed(&err, "--jwks takes the issuer's key set, a file or a URL");
-    } else {
-        enum exit_status status = fetch(kind, issuer, jwks, &text);
-        if (status != EXIT_DONE)
-            return status;
-    }
+    if (file_read(path, ATTEST_JWKS_MAX, &text, &err) != ATTEST_OK)
+        return failed(&err, "--jwks takes the issuer's key set, a file or a URL");
     enum attest_rc rc = kind->add(keys, issuer, text.p ? text.p : "", text.len, &err);
     if (rc == ATTEST_OK)
         return EXIT_DONE;
-    if (from_file && kind == &plain)
+    if (kind == &plain)
         return failed(&err, "--jwks takes the issuer's key set, a file or a URL");
     return no_keys(&err, what_next(rc, kind));
 }
@@ -184,20 +156,93 @@ warn_of_next_root(const struct attest_keys *keys, const char *issuer)
                      jwk);
 }
 
-enum exit_status
-verify_keys_load(const struct cli_args *args, const char *issuer, struct attest_keys *keys)
+static enum exit_status
+pin_roots(const struct verify_keys *vk)
 {
-    const char *jwks = cli_value(args, "jwks"), *path;
-    if (!cli_value(args, "root-key"))
-        return load(&plain, issuer, jwks, keys);
-    for (size_t i = 0; (path = cli_value_at(args, "root-key", i)); i++) {
+    const char *path;
+    for (size_t i = 0; (path = cli_value_at(vk->args, "root-key", i)); i++) {
         struct attest_error err = {0};
-        if (pin_file(issuer, path, keys, &err) != ATTEST_OK)
+        if (pin_file(vk->issuer, path, vk->keys, &err) != ATTEST_OK)
             return failed(&err, "--root-key takes the issuer's root key: a JWK, a JWK set or a "
                                 "PEM public key");
     }
-    enum exit_status status = load(&signed_kind, issuer, jwks, keys);
-    if (status == EXIT_DONE)
-        warn_of_next_root(keys, issuer);
+    return EXIT_DONE;
+}
+
+/* ---- fetching ---- */
+
+static void
+told(void *ctx, const struct attest_event *event)
+{
+    struct verify_keys *vk = ctx;
+    enum attest_event_kind kind = attest_event_kind(event);
+    if (kind != ATTEST_EVENT_KEYS_FETCHED && kind != ATTEST_EVENT_KEYS_FETCH_FAILED)
+        return;
+    vk->ended = true;
+    vk->rc = attest_event_code(event);
+    snprintf(vk->text, sizeof(vk->text), "%s", attest_event_text(event));
+}
+
+/* A fetch has a time limit of its own; this is for when none is on its way. */
+#define WAIT_MAX_MS 60000
+
+void
+verify_keys_wait(struct verify_keys *vk, struct attest_verifier *verifier)
+{
+    int64_t until_ms = clock_mono_ms() + WAIT_MAX_MS, left_ms;
+    vk->ended = false;
+    while (!vk->ended && (left_ms = until_ms - clock_mono_ms()) > 0) {
+        struct pollfd fd = {.fd = attest_verifier_fd(verifier), .events = POLLIN};
+        int due_ms = attest_verifier_timeout_ms(verifier);
+        poll(&fd, 1, due_ms < 0 || due_ms > left_ms ? (int)left_ms : due_ms);
+        if (attest_verifier_step(verifier) != ATTEST_OK)
+            return;
+    }
+}
+
+static enum exit_status
+fetching(struct verify_keys *vk, const struct kind *kind, struct attest_policy *policy,
+         struct attest_replay *replay, struct attest_verifier **ret)
+{
+    AUTO(fetch_options) struct attest_fetch *options = NULL;
+    struct attest_error err = {0};
+    const char *url = cli_value(vk->args, "jwks");
+    enum attest_rc rc = attest_fetch_new(&options, &err);
+    if (rc == ATTEST_OK && url)
+        rc = attest_fetch_set_url(options, vk->issuer, url, &err);
+    if (rc == ATTEST_E_CONFIG)
+        return cli_complain(EXIT_USAGE, "verify", "%s", err.text);
+    if (rc == ATTEST_OK)
+        rc = attest_verifier_new_fetching(policy, vk->keys, replay, options, ret, &err);
+    if (rc != ATTEST_OK)
+        return no_keys(&err, kind->no_answer);
+    vk->fetched = true;
+    attest_verifier_on_event(*ret, told, vk);
+    verify_keys_wait(vk, *ret);
+    if (vk->ended && vk->rc == ATTEST_OK)
+        return EXIT_DONE;
+    if (!vk->ended)
+        return no_keys(&(struct attest_error){ATTEST_E_TIMEOUT, "no answer"}, kind->no_answer);
+    error_set(&err, vk->rc, "%s", vk->text);
+    return no_keys(&err, what_next(vk->rc, kind));
+}
+
+enum exit_status
+verify_keys_verifier(struct verify_keys *vk, struct attest_policy *policy,
+                     struct attest_replay *replay, struct attest_verifier **ret)
+{
+    struct attest_error err = {0};
+    const char *jwks = cli_value(vk->args, "jwks");
+    const struct kind *kind = cli_value(vk->args, "root-key") ? &signed_kind : &plain;
+    enum exit_status status = pin_roots(vk);
+    if (status == EXIT_DONE && jwks && !is_url(jwks)) {
+        status = load(kind, vk->issuer, jwks, vk->keys);
+        if (status == EXIT_DONE && attest_verifier_new(policy, vk->keys, replay, ret, &err))
+            status = failed(&err, "");
+    } else if (status == EXIT_DONE) {
+        status = fetching(vk, kind, policy, replay, ret);
+    }
+    if (status == EXIT_DONE && kind == &signed_kind)
+        warn_of_next_root(vk->keys, vk->issuer);
     return status;
 }

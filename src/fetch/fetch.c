@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "fetch/exchange.h"
 
-#define JWKS_MAX 65536
-#define JWKS_TIMEOUT_MS 10000
-
 enum attest_rc
 fetch_init(struct attest_error *err)
 {
@@ -30,25 +27,4 @@ void
 fetch_answer_done(struct fetch_answer *answer)
 {
     buf_done(&answer->body);
-}
-
-enum attest_rc
-fetch_jwks(const char *url, const char *unix_socket, const char *type, struct buf *out,
-           struct attest_error *err)
-{
-    AUTO(fetch_answer) struct fetch_answer answer = {0};
-    const struct fetch_request request = {.url = url,
-                                          .unix_socket = unix_socket,
-                                          .type = type,
-                                          .answer_max = JWKS_MAX,
-                                          .timeout_ms = JWKS_TIMEOUT_MS};
-    enum attest_rc rc = fetch_once(&request, &answer, err);
-    if (rc != ATTEST_OK)
-        return rc;
-    if (answer.status != 200)
-        return error_set(err, answer.status == 404 ? ATTEST_E_NOT_FOUND : ATTEST_E_IO,
-                         "%.100s: status %ld, not 200%s", url, answer.status,
-                         answer.status / 100 == 3 ? " (redirects are not followed)" : "");
-    buf_slice(out, buf_view(&answer.body));
-    return buf_rc(out) ? error_set(err, buf_rc(out), "fetch: out of memory") : ATTEST_OK;
 }

@@ -42,13 +42,6 @@ enum attest_rc fetch_once(const struct fetch_request *request, struct fetch_answ
                           struct attest_error *err);
 void fetch_answer_done(struct fetch_answer *answer);
 
-/*
- * A key set: GET, status 200, of this media type ("application/json"), at most 64 KiB. Appends to
- * out. As fetch_once(), and ATTEST_E_NOT_FOUND for 404.
- */
-enum attest_rc fetch_jwks(const char *url, const char *unix_socket, const char *type,
-                          struct buf *out, struct attest_error *err);
-
 /* Whether this URL may be asked: https, or http on a loopback host. ATTEST_OK or _ARGUMENT. */
 enum attest_rc fetch_url_check(const char *url, struct attest_error *err);
 

@@ -32,17 +32,6 @@ fetch_answer_done(struct fetch_answer *answer)
 }
 
 enum attest_rc
-fetch_jwks(const char *url, const char *unix_socket, const char *type, struct buf *out,
-           struct attest_error *err)
-{
-    (void)url;
-    (void)unix_socket;
-    (void)type;
-    (void)out;
-    return unsupported(err);
-}
-
-enum attest_rc
 fetch_url_check(const char *url, struct attest_error *err)
 {
     (void)url;

@@ -132,7 +132,8 @@ judge_answer(struct source *s, const struct fetch_answer *answer, struct attest_
         !fetch_options_url(s->resolver->options, s->issuer))
         return ask(s, ASKING_DISCOVERY, err);
     if (answer->status != 200)
-        return error_set(err, ATTEST_E_IO, "%.100s answers %ld%s", s->issuer, answer->status,
+        return error_set(err, answer->status == 404 ? ATTEST_E_NOT_FOUND : ATTEST_E_IO,
+                         "%.100s answers %ld%s", s->issuer, answer->status,
                          answer->status / 100 == 3 ? " (redirects are not followed)" : "");
     if (body.len == 0)
         return error_set(err, ATTEST_E_MALFORMED, "%.100s answers nothing", s->issuer);

@@ -40,6 +40,12 @@ verify --issuer http://127.0.0.1:9 --jwks "$dir/jwks.json" "$token"
 [ $? -eq 1 ] || fail "another issuer's token"
 says 1004 "$dir/verdict"
 
+# A key that is not in the set is asked for once more, and then unknown.
+"$top_builddir/tests/support/minttoken" token iss "\"$ISSUER\"" >"$dir/stranger"
+verify --issuer "$ISSUER" <"$dir/stranger"
+[ $? -eq 1 ] || fail "a stranger's key: $(cat "$dir/verdict" "$dir/err")"
+says '"error_code":1010' "$dir/verdict"
+
 # The environment stands for the options.
 token=$(ATTEST_SOCKET=$MINT_SOCKET ask) || fail "by environment: $(cat "$dir/err")"
 echo "$token" | ATTEST_ISSUER=$ISSUER verify - || fail "by environment"
