@@ -4,11 +4,13 @@
 //   jose.mjs ride ISSUER AUDIENCE     for each token, a line of standard input, one line: "ok", or "no" and
 //                                     jose's code; one key set kept by jose's rules, for 2 s at most, and
 //                                     with its usual 30 s between two fetches for an unknown key
+//   jose.mjs judge JWKS ISSUER AUDIENCE
+//                                     the same with a key set in a file, and tokens in base64url
 //   jose.mjs sign CLAIMS JWKS KID     signs the claims in a file with a new key, whose public half goes
 //                                     to the file JWKS; prints the token
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { createRemoteJWKSet, exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose';
+import { createLocalJWKSet, createRemoteJWKSet, exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose';
 
 async function verify(issuer, audience) {
   const keys = createRemoteJWKSet(new URL(`${issuer}/.well-known/jwks.json`));
@@ -35,6 +37,22 @@ async function ride(issuer, audience) {
   }
 }
 
+async function judge(jwksFile, issuer, audience) {
+  const keys = createLocalJWKSet(JSON.parse(readFileSync(jwksFile, 'utf8')));
+  const options = {
+    issuer, audience, algorithms: ['EdDSA'], clockTolerance: 30,
+    requiredClaims: ['exp', 'iat', 'nbf', 'sub', 'jti'],
+  };
+  for await (const line of createInterface({ input: process.stdin })) {
+    try {
+      await jwtVerify(Buffer.from(line, 'base64url').toString('latin1'), keys, options);
+      console.log('ok');
+    } catch (error) {
+      console.log('no', error.code ?? error.name);
+    }
+  }
+}
+
 async function sign(claimsFile, jwksFile, kid) {
   const { publicKey, privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519' });
   const jwk = { ...await exportJWK(publicKey), kid, use: 'sig', alg: 'EdDSA' };
@@ -50,4 +68,4 @@ async function sign(claimsFile, jwksFile, kid) {
 }
 
 const [command, ...rest] = process.argv.slice(2);
-await { verify, ride, sign }[command](...rest);
+await { verify, ride, judge, sign }[command](...rest);
