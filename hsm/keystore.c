@@ -84,11 +84,75 @@ keystore_close(struct keystore *ks)
         ks->ops->close(ks);
 }
 
+/* ---- on the control thread ---- */
+
+struct operation *
+operation_new(void)
+{
+    return calloc(1, sizeof(struct operation));
+}
+
+void
+operation_free(struct operation *o)
+{
+    if (!o)
+        return;
+    free(o->purpose);
+    free(o->label);
+    free(o->list);
+    free(o);
+}
+
+static void
+operation_release(struct pool_op *op)
+{
+    operation_free((struct operation *)op);
+}
+
+static void
+operation_start(void *ctx, struct pool_op *op)
+{
+    struct operation *o = (struct operation *)op;
+    o->rc = o->run(ctx, o);
+}
+
+enum attest_rc
+operation_run(struct keystore *ks, struct operation **o, operation_fn *run,
+              struct attest_error *err)
+{
+    if (!*o)
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    (*o)->run = run;
+    (*o)->op.run = operation_start;
+    (*o)->op.release = operation_release;
+    if (pool_run(ks->pool, &(*o)->op)) {
+        *o = NULL;
+        return error_set(err, ATTEST_E_KEY_OUT_OF_REACH, "%s hangs", ks->ops->device);
+    }
+    if ((*o)->rc && err)
+        *err = (*o)->err;
+    return (*o)->rc;
+}
+
+static enum attest_rc
+make_key(struct keystore *ks, operation_fn *run, const uint8_t id[KEYSTORE_ID_LEN],
+         const char *purpose, const char *label, struct key_ref *ret, struct attest_error *err)
+{
+    AUTO(operation) struct operation *o = operation_new();
+    if (!o || !(o->purpose = strdup(purpose)) || !(o->label = strdup(label)))
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    memcpy(o->key.id, id, sizeof(o->key.id));
+    enum attest_rc rc = operation_run(ks, &o, run, err);
+    if (!rc)
+        *ret = o->key;
+    return rc;
+}
+
 enum attest_rc
 keystore_generate(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN], const char *purpose,
                   const char *label, struct key_ref *ret, struct attest_error *err)
 {
-    return ks->ops->generate(ks, id, purpose, label, ret, err);
+    return make_key(ks, ks->ops->generate, id, purpose, label, ret, err);
 }
 
 enum attest_rc
@@ -99,45 +163,91 @@ keystore_generate_resident(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN
     if (!ks->ops->generate_resident)
         return error_set(err, ATTEST_E_UNSUPPORTED,
                          "resident keys are a TPM's: of a PKCS#11 token every key stays in it");
-    return ks->ops->generate_resident(ks, id, purpose, label, ret, err);
+    return make_key(ks, ks->ops->generate_resident, id, purpose, label, ret, err);
 }
 
 enum attest_rc
 keystore_list(struct keystore *ks, struct key_ref **ret, size_t *n, struct attest_error *err)
 {
-    return ks->ops->list(ks, ret, n, err);
+    AUTO(operation) struct operation *o = operation_new();
+    enum attest_rc rc = operation_run(ks, &o, ks->ops->list, err);
+    if (rc)
+        return rc;
+    *n = o->n;
+    *ret = STEAL(o->list);
+    return ATTEST_OK;
 }
 
 enum attest_rc
 keystore_destroy(struct keystore *ks, const struct key_ref *key, struct attest_error *err)
 {
-    return ks->ops->destroy(ks, key, err);
+    AUTO(operation) struct operation *o = operation_new();
+    if (o)
+        o->key = *key;
+    return operation_run(ks, &o, ks->ops->destroy, err);
 }
 
 enum attest_rc
 keystore_discard(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN], struct attest_error *err)
 {
-    return ks->ops->discard(ks, id, err);
+    AUTO(operation) struct operation *o = operation_new();
+    if (o)
+        memcpy(o->key.id, id, sizeof(o->key.id));
+    return operation_run(ks, &o, ks->ops->discard, err);
 }
 
 enum attest_rc
 keystore_lease_get(struct keystore *ks, struct keystore_lease *ret, struct attest_error *err)
 {
-    return ks->ops->lease_get(ks, ret, err);
+    AUTO(operation) struct operation *o = operation_new();
+    enum attest_rc rc = operation_run(ks, &o, ks->ops->lease_get, err);
+    if (!rc)
+        *ret = o->lease;
+    return rc;
 }
 
 enum attest_rc
 keystore_lease_set(struct keystore *ks, const struct keystore_lease *expected,
                    const struct keystore_lease *lease, struct attest_error *err)
 {
-    return ks->ops->lease_set(ks, expected, lease, err);
+    AUTO(operation) struct operation *o = operation_new();
+    if (o) {
+        o->lease = *lease;
+        o->expects = expected;
+        if (expected)
+            o->expected = *expected;
+    }
+    return operation_run(ks, &o, ks->ops->lease_set, err);
 }
+
+bool
+keystore_quotes(const struct keystore *ks)
+{
+    return ks->ops->quote != NULL;
+}
+
+enum attest_rc
+keystore_quote(struct keystore *ks, const uint8_t qualifying[SHA256_LEN],
+               struct keystore_quote *ret, struct attest_error *err)
+{
+    if (!keystore_quotes(ks))
+        return error_set(err, ATTEST_E_UNSUPPORTED, "the keystore is no TPM: it cannot quote");
+    AUTO(operation) struct operation *o = operation_new();
+    if (o)
+        memcpy(o->qualifying, qualifying, SHA256_LEN);
+    enum attest_rc rc = operation_run(ks, &o, ks->ops->quote, err);
+    if (!rc)
+        *ret = o->quote;
+    return rc;
+}
+
+/* ---- on the workers ---- */
 
 enum attest_rc
 keystore_sign(struct keystore *ks, const struct key_ref *key, struct slice msg, int64_t deadline_ms,
               keystore_signed *done, void *ctx)
 {
-    return ks->ops->sign(ks, key, msg, deadline_ms, done, ctx);
+    return pool_sign(ks->pool, key, msg, deadline_ms, done, ctx);
 }
 
 struct sign_wait {
@@ -183,24 +293,10 @@ keystore_sign_wait(struct keystore *ks, const struct key_ref *key, struct slice 
     return ATTEST_OK;
 }
 
-bool
-keystore_quotes(const struct keystore *ks)
-{
-    return ks->ops->quote != NULL;
-}
-
-enum attest_rc
-keystore_quote(struct keystore *ks, const uint8_t qualifying[SHA256_LEN],
-               struct keystore_quote *ret, struct attest_error *err)
-{
-    if (!keystore_quotes(ks))
-        return error_set(err, ATTEST_E_UNSUPPORTED, "the keystore is no TPM: it cannot quote");
-    return ks->ops->quote(ks, qualifying, ret, err);
-}
-
 void
 keystore_stats(struct keystore *ks, struct keystore_stats *ret)
 {
+    pool_stats(ks->pool, ret);
     ks->ops->stats(ks, ret);
 }
 

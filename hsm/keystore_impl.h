@@ -3,39 +3,56 @@
 #define HSM_KEYSTORE_IMPL_H
 
 #include "hsm/keystore.h"
+#include "hsm/pool.h"
 #include "hsm/sealing.h"
+
+/*
+ * One thing that a keystore is asked to do on its control thread, and what came of it. Heap,
+ * because a caller may have to leave it behind in a call that hangs.
+ */
+struct operation {
+    struct pool_op op;
+    enum attest_rc (*run)(struct keystore *ks, struct operation *o);
+    enum attest_rc rc;
+    struct attest_error err;
+    char *purpose, *label;
+    struct key_ref key; /* in or out */
+    struct keystore_lease lease, expected;
+    bool expects;
+    uint8_t qualifying[SHA256_LEN];
+    struct keystore_quote quote;
+    struct key_ref *list;
+    size_t n;
+};
+typedef enum attest_rc operation_fn(struct keystore *ks, struct operation *o);
+
+struct operation *operation_new(void);
+void operation_free(struct operation *o);
+DEFINE_AUTO(operation, struct operation *, operation_free);
+
+/*
+ * Runs it on the control thread and returns its result. *o is NULL afterwards when it had to be
+ * left behind: ATTEST_E_KEY_OUT_OF_REACH. *o NULL is ATTEST_E_NOMEM.
+ */
+enum attest_rc operation_run(struct keystore *ks, struct operation **o, operation_fn *run,
+                             struct attest_error *err);
 
 /* What an implementation gives to keystore.c; each embeds struct keystore as its first member. */
 struct keystore_ops {
+    const char *device; /* what hangs when a call into it does not return */
     void (*close)(struct keystore *ks);
-    enum attest_rc (*generate)(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
-                               const char *purpose, const char *label, struct key_ref *ret,
-                               struct attest_error *err);
-    /* NULL: it knows no such keys */
-    enum attest_rc (*generate_resident)(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
-                                        const char *purpose, const char *label, struct key_ref *ret,
-                                        struct attest_error *err);
-    enum attest_rc (*list)(struct keystore *ks, struct key_ref **ret, size_t *n,
-                           struct attest_error *err);
-    enum attest_rc (*destroy)(struct keystore *ks, const struct key_ref *key,
-                              struct attest_error *err);
-    enum attest_rc (*discard)(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN],
-                              struct attest_error *err);
-    enum attest_rc (*lease_get)(struct keystore *ks, struct keystore_lease *ret,
-                                struct attest_error *err);
-    enum attest_rc (*lease_set)(struct keystore *ks, const struct keystore_lease *expected,
-                                const struct keystore_lease *lease, struct attest_error *err);
-    enum attest_rc (*sign)(struct keystore *ks, const struct key_ref *key, struct slice msg,
-                           int64_t deadline_ms, keystore_signed *done, void *ctx);
-    /* NULL: there is no TPM to ask */
-    enum attest_rc (*quote)(struct keystore *ks, const uint8_t qualifying[SHA256_LEN],
-                            struct keystore_quote *ret, struct attest_error *err);
+    /* On the control thread, from o and into o; its error into o->err. */
+    operation_fn *generate, *list, *destroy, *discard, *lease_get, *lease_set;
+    operation_fn *generate_resident; /* NULL: it knows no such keys */
+    operation_fn *quote;             /* NULL: there is no TPM to ask */
+    /* Fills state and reconnects. */
     void (*stats)(struct keystore *ks, struct keystore_stats *ret);
     void (*describe)(struct keystore *ks, char *out, size_t out_size);
 };
 
 struct keystore {
     const struct keystore_ops *ops;
+    struct pool *pool; /* its ctx is the keystore */
 };
 
 enum attest_rc pkcs11_keystore_open(const struct keystore_config *config, struct keystore **ret,

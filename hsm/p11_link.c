@@ -137,7 +137,7 @@ open_workers(struct p11_keystore *ks, unsigned epoch, struct attest_error *err)
 {
     for (unsigned i = 0; i < ks->config.workers; i++) {
         struct p11_worker *w = &ks->workers[i];
-        if (pool_worker_lost(ks->pool, i))
+        if (pool_worker_lost(ks->base.pool, i))
             continue; /* still inside a call; it refreshes itself should it come back */
         /* Opened by this thread, so this thread's beat must cover it. */
         struct p11_conn conn = {.f = ks->module.f, .beat = ks->control.beat};
@@ -229,9 +229,9 @@ connect_paused(struct p11_keystore *ks, bool again, unsigned lost, struct attest
 enum attest_rc
 p11_connect(struct p11_keystore *ks, bool again, struct attest_error *err)
 {
-    unsigned lost = pool_pause(ks->pool);
+    unsigned lost = pool_pause(ks->base.pool);
     enum attest_rc rc = connect_paused(ks, again, lost, err);
-    pool_resume(ks->pool);
+    pool_resume(ks->base.pool);
     return rc;
 }
 
@@ -243,12 +243,12 @@ p11_disconnect(struct p11_keystore *ks)
     ks->opened = false;
     ks->state = KEYSTORE_LOST;
     pthread_mutex_unlock(&ks->lock);
-    if (pool_pause(ks->pool) == 0) {
+    if (pool_pause(ks->base.pool) == 0) {
         if (ks->module.initialized)
             P11_CALL(&ks->control, C_CloseAllSessions, ks->slot);
         p11_module_finalize(&ks->module, &ks->control);
     }
-    pool_resume(ks->pool);
+    pool_resume(ks->base.pool);
 }
 
 CK_RV
@@ -333,10 +333,10 @@ leave_ready(struct p11_keystore *ks, enum keystore_state state, const char *why)
     if (ks->state != KEYSTORE_LOST) {
         ks->state = state;
         snprintf(ks->why, sizeof(ks->why), "%s", why);
-        refused = pool_close_gate(ks->pool);
+        refused = pool_close_gate(ks->base.pool);
     }
     pthread_mutex_unlock(&ks->lock);
-    pool_refuse(ks->pool, refused);
+    pool_refuse(ks->base.pool, refused);
     notify(ks);
 }
 
@@ -357,14 +357,14 @@ p11_out_of_reach(struct p11_keystore *ks, unsigned epoch, const char *call, CK_R
         } else {
             count_attempt(ks);
         }
-        refused = pool_close_gate(ks->pool);
+        refused = pool_close_gate(ks->base.pool);
     }
     pthread_mutex_unlock(&ks->lock);
     if (!mine)
         return;
-    pool_refuse(ks->pool, refused);
+    pool_refuse(ks->base.pool, refused);
     notify(ks);
-    pool_wake_control(ks->pool);
+    pool_wake_control(ks->base.pool);
 }
 
 void
@@ -391,7 +391,7 @@ reconnect(struct p11_keystore *ks)
         atomic_fetch_add(&ks->reconnects, 1);
         ks->state = KEYSTORE_READY;
         snprintf(ks->why, sizeof(ks->why), "connected again");
-        pool_open_gate(ks->pool);
+        pool_open_gate(ks->base.pool);
     }
     pthread_mutex_unlock(&ks->lock);
     notify(ks);

@@ -71,7 +71,7 @@ try_sign(struct p11_keystore *ks, struct p11_worker *w, const struct key_ref *ke
         return CKR_OK;
     int64_t start_ns = clock_thread_cpu_ns();
     rv = p11_key_sign(&w->conn, handle, msg.p, msg.len, sig);
-    pool_count_sign_cpu(ks->pool, clock_thread_cpu_ns() - start_ns);
+    pool_count_sign_cpu(ks->base.pool, clock_thread_cpu_ns() - start_ns);
     return rv;
 }
 
@@ -103,7 +103,7 @@ sign_op(void *ctx, unsigned worker, const struct key_ref *key, struct slice msg,
     /* A session that expired or a handle that went stale is mended here, once, unnoticed. */
     for (tries = 0; tries < 2; tries++) {
         rv = try_sign(ks, w, key, msg, sig, &found);
-        if (pool_worker_lost(ks->pool, worker)) {
+        if (pool_worker_lost(ks->base.pool, worker)) {
             w->epoch = 0;
             return ATTEST_E_TIMEOUT;
         }
@@ -137,79 +137,22 @@ bad_signature_op(void *ctx, unsigned worker)
     atomic_store(&ks->workers[worker].suspect, true);
 }
 
-static enum attest_rc
-pkcs11_sign(struct keystore *base, const struct key_ref *key, struct slice msg, int64_t deadline_ms,
-            keystore_signed *done, void *ctx)
-{
-    struct p11_keystore *ks = (struct p11_keystore *)base;
-    return pool_sign(ks->pool, key, msg, deadline_ms, done, ctx);
-}
-
 /* ---- operations on the control thread ---- */
 
-/* Heap, because a caller may have to leave it behind in a call that hangs. */
-struct operation {
-    struct pool_op op;
-    enum attest_rc rc;
-    struct attest_error err;
-    char *label;
-    struct key_ref key; /* in or out */
-    struct keystore_lease lease, expected;
-    bool expects;
-    struct key_ref *list;
-    size_t n;
-};
-
-static void
-operation_free(struct operation *o)
+static struct p11_keystore *
+p11_of(struct keystore *base)
 {
-    free(o->label);
-    free(o->list);
-    free(o);
-}
-DEFINE_AUTO(operation, struct operation *, operation_free);
-
-static void
-operation_release(struct pool_op *op)
-{
-    operation_free((struct operation *)op);
+    return (struct p11_keystore *)base;
 }
 
-/* Runs it and returns its result; *o is NULL afterwards when it had to be left behind. */
 static enum attest_rc
-operation_run(struct p11_keystore *ks, struct operation **o,
-              void (*run)(void *ctx, struct pool_op *op), struct attest_error *err)
-{
-    (*o)->op.run = run;
-    (*o)->op.release = operation_release;
-    enum attest_rc rc = pool_run(ks->pool, &(*o)->op);
-    if (rc) {
-        *o = NULL;
-        return error_set(err, ATTEST_E_KEY_OUT_OF_REACH, "the PKCS#11 module hangs");
-    }
-    if ((*o)->rc && err)
-        *err = (*o)->err;
-    return (*o)->rc;
-}
-
-static struct operation *
-operation_new(struct attest_error *err)
-{
-    struct operation *o = calloc(1, sizeof(*o));
-    if (!o)
-        error_set(err, ATTEST_E_NOMEM, "out of memory");
-    return o;
-}
-
-static bool
 ready(struct p11_keystore *ks, struct operation *o)
 {
     enum keystore_state state = p11_state(ks);
     if (state == KEYSTORE_READY)
-        return true;
-    o->rc =
-        error_set(&o->err, ATTEST_E_KEY_OUT_OF_REACH, "keystore: %s", keystore_state_name(state));
-    return false;
+        return ATTEST_OK;
+    return error_set(&o->err, ATTEST_E_KEY_OUT_OF_REACH, "keystore: %s",
+                     keystore_state_name(state));
 }
 
 /* A failed call that says more about the connection than about this operation. */
@@ -220,204 +163,122 @@ note_failure(struct p11_keystore *ks, CK_RV rv)
         p11_out_of_reach(ks, atomic_load(&ks->epoch), ks->control.call, rv);
 }
 
-static void
-open_run(void *ctx, struct pool_op *op)
+/* The same, when it is the operation that failed. */
+static enum attest_rc
+call_failed(struct p11_keystore *ks, struct operation *o, CK_RV rv)
 {
-    struct operation *o = (struct operation *)op;
-    o->rc = p11_connect(ctx, false, &o->err);
+    error_set(&o->err, ATTEST_E_KEY_OUT_OF_REACH, "%s: %s", ks->control.call, P11_RV_TEXT(rv));
+    note_failure(ks, rv);
+    return ATTEST_E_KEY_OUT_OF_REACH;
 }
 
-static void
-close_run(void *ctx, struct pool_op *op)
+static enum attest_rc
+open_run(struct keystore *base, struct operation *o)
 {
-    (void)op;
-    p11_disconnect(ctx);
+    return p11_connect(p11_of(base), false, &o->err);
 }
 
-static void
-generate_run(void *ctx, struct pool_op *op)
+static enum attest_rc
+close_run(struct keystore *base, struct operation *o)
 {
-    struct operation *o = (struct operation *)op;
-    struct p11_keystore *ks = ctx;
-    if (!ready(ks, o))
-        return;
+    (void)o;
+    p11_disconnect(p11_of(base));
+    return ATTEST_OK;
+}
+
+static enum attest_rc
+generate_run(struct keystore *base, struct operation *o)
+{
+    struct p11_keystore *ks = p11_of(base);
+    enum attest_rc rc = ready(ks, o);
+    if (rc)
+        return rc;
     struct p11_key_request request = {o->key.id, o->label, ks->config.ec_params_name_first, true};
     struct p11_pair pair;
     CK_RV rv;
-    pool_pause(ks->pool);
-    o->rc = p11_key_generate(&ks->control, &request, &o->key, &pair, &rv, &o->err);
-    pool_resume(ks->pool);
+    pool_pause(base->pool);
+    rc = p11_key_generate(&ks->control, &request, &o->key, &pair, &rv, &o->err);
+    pool_resume(base->pool);
     note_failure(ks, rv);
+    return rc;
 }
 
-static void
-list_run(void *ctx, struct pool_op *op)
+static enum attest_rc
+list_run(struct keystore *base, struct operation *o)
 {
-    struct operation *o = (struct operation *)op;
-    struct p11_keystore *ks = ctx;
-    if (!ready(ks, o))
-        return;
+    struct p11_keystore *ks = p11_of(base);
+    enum attest_rc rc = ready(ks, o);
+    if (rc)
+        return rc;
     CK_RV rv = p11_key_list(&ks->control, &o->list, &o->n);
-    if (rv != CKR_OK)
-        o->rc = error_set(&o->err, ATTEST_E_KEY_OUT_OF_REACH, "%s: %s", ks->control.call,
-                          P11_RV_TEXT(rv));
-    note_failure(ks, rv);
+    return rv == CKR_OK ? ATTEST_OK : call_failed(ks, o, rv);
 }
 
-static void
-destroy_run(void *ctx, struct pool_op *op)
+static enum attest_rc
+destroy_run(struct keystore *base, struct operation *o)
 {
-    struct operation *o = (struct operation *)op;
-    struct p11_keystore *ks = ctx;
-    if (!ready(ks, o))
-        return;
+    struct p11_keystore *ks = p11_of(base);
+    enum attest_rc rc = ready(ks, o);
+    if (rc)
+        return rc;
     struct p11_pair pair;
-    pool_pause(ks->pool);
+    pool_pause(base->pool);
     CK_RV rv = p11_key_find(&ks->control, &o->key, &pair);
     if (rv == CKR_OK && pair.private_key == CK_INVALID_HANDLE)
         rv = p11_key_find_half(&ks->control, &o->key, &pair);
     if (rv == CKR_OK && pair.private_key == CK_INVALID_HANDLE &&
         pair.public_key == CK_INVALID_HANDLE) {
-        o->rc = error_set(&o->err, ATTEST_E_NOT_FOUND, "no such key on the token");
+        rc = error_set(&o->err, ATTEST_E_NOT_FOUND, "no such key on the token");
     } else if (rv == CKR_OK) {
         p11_known_drop(ks, &o->key);
         rv = p11_key_destroy(&ks->control, &pair);
         atomic_fetch_add(&ks->cache_epoch, 1); /* its handle may come to name another key */
     }
-    pool_resume(ks->pool);
-    if (rv != CKR_OK)
-        o->rc = error_set(&o->err, ATTEST_E_KEY_OUT_OF_REACH, "%s: %s", ks->control.call,
-                          P11_RV_TEXT(rv));
-    note_failure(ks, rv);
+    pool_resume(base->pool);
+    return rv == CKR_OK ? rc : call_failed(ks, o, rv);
 }
 
-static void
-discard_run(void *ctx, struct pool_op *op)
+static enum attest_rc
+discard_run(struct keystore *base, struct operation *o)
 {
-    struct operation *o = (struct operation *)op;
-    struct p11_keystore *ks = ctx;
-    if (!ready(ks, o))
-        return;
+    struct p11_keystore *ks = p11_of(base);
+    enum attest_rc rc = ready(ks, o);
+    if (rc)
+        return rc;
     size_t n;
-    pool_pause(ks->pool);
+    pool_pause(base->pool);
     CK_RV rv = p11_key_discard(&ks->control, o->key.id, &n);
     if (n)
         atomic_fetch_add(&ks->cache_epoch, 1);
-    pool_resume(ks->pool);
+    pool_resume(base->pool);
     if (rv != CKR_OK)
-        o->rc = error_set(&o->err, ATTEST_E_KEY_OUT_OF_REACH, "%s: %s", ks->control.call,
-                          P11_RV_TEXT(rv));
-    else if (!n)
-        o->rc = error_set(&o->err, ATTEST_E_NOT_FOUND, "nothing with this id on the token");
-    note_failure(ks, rv);
-}
-
-static void
-lease_get_run(void *ctx, struct pool_op *op)
-{
-    struct operation *o = (struct operation *)op;
-    struct p11_keystore *ks = ctx;
-    if (!ready(ks, o))
-        return;
-    CK_RV rv;
-    o->rc = p11_lease_get(&ks->control, &o->lease, &rv, &o->err);
-    note_failure(ks, rv);
-}
-
-static void
-lease_set_run(void *ctx, struct pool_op *op)
-{
-    struct operation *o = (struct operation *)op;
-    struct p11_keystore *ks = ctx;
-    if (!ready(ks, o))
-        return;
-    CK_RV rv;
-    o->rc = p11_lease_set(&ks->control, o->expects ? &o->expected : NULL, &o->lease, &rv, &o->err);
-    note_failure(ks, rv);
+        return call_failed(ks, o, rv);
+    return n ? ATTEST_OK
+             : error_set(&o->err, ATTEST_E_NOT_FOUND, "nothing with this id on the token");
 }
 
 static enum attest_rc
-pkcs11_generate(struct keystore *base, const uint8_t id[KEYSTORE_ID_LEN], const char *purpose,
-                const char *label, struct key_ref *ret, struct attest_error *err)
+lease_get_run(struct keystore *base, struct operation *o)
 {
-    (void)purpose;
-    struct p11_keystore *ks = (struct p11_keystore *)base;
-    AUTO(operation) struct operation *o = operation_new(err);
-    if (!o)
-        return ATTEST_E_NOMEM;
-    o->label = strdup(label);
-    if (!o->label)
-        return error_set(err, ATTEST_E_NOMEM, "out of memory");
-    memcpy(o->key.id, id, sizeof(o->key.id));
-    enum attest_rc rc = operation_run(ks, &o, generate_run, err);
+    struct p11_keystore *ks = p11_of(base);
+    CK_RV rv = CKR_OK;
+    enum attest_rc rc = ready(ks, o);
     if (!rc)
-        *ret = o->key;
+        rc = p11_lease_get(&ks->control, &o->lease, &rv, &o->err);
+    note_failure(ks, rv);
     return rc;
 }
 
 static enum attest_rc
-pkcs11_list(struct keystore *base, struct key_ref **ret, size_t *n, struct attest_error *err)
+lease_set_run(struct keystore *base, struct operation *o)
 {
-    struct p11_keystore *ks = (struct p11_keystore *)base;
-    AUTO(operation) struct operation *o = operation_new(err);
-    if (!o)
-        return ATTEST_E_NOMEM;
-    enum attest_rc rc = operation_run(ks, &o, list_run, err);
-    if (rc)
-        return rc;
-    *n = o->n;
-    *ret = STEAL(o->list);
-    return ATTEST_OK;
-}
-
-static enum attest_rc
-pkcs11_destroy(struct keystore *base, const struct key_ref *key, struct attest_error *err)
-{
-    struct p11_keystore *ks = (struct p11_keystore *)base;
-    AUTO(operation) struct operation *o = operation_new(err);
-    if (!o)
-        return ATTEST_E_NOMEM;
-    o->key = *key;
-    return operation_run(ks, &o, destroy_run, err);
-}
-
-static enum attest_rc
-pkcs11_discard(struct keystore *base, const uint8_t id[KEYSTORE_ID_LEN], struct attest_error *err)
-{
-    struct p11_keystore *ks = (struct p11_keystore *)base;
-    AUTO(operation) struct operation *o = operation_new(err);
-    if (!o)
-        return ATTEST_E_NOMEM;
-    memcpy(o->key.id, id, sizeof(o->key.id));
-    return operation_run(ks, &o, discard_run, err);
-}
-
-static enum attest_rc
-pkcs11_lease_get(struct keystore *base, struct keystore_lease *ret, struct attest_error *err)
-{
-    struct p11_keystore *ks = (struct p11_keystore *)base;
-    AUTO(operation) struct operation *o = operation_new(err);
-    if (!o)
-        return ATTEST_E_NOMEM;
-    enum attest_rc rc = operation_run(ks, &o, lease_get_run, err);
+    struct p11_keystore *ks = p11_of(base);
+    CK_RV rv = CKR_OK;
+    enum attest_rc rc = ready(ks, o);
     if (!rc)
-        *ret = o->lease;
+        rc = p11_lease_set(&ks->control, o->expects ? &o->expected : NULL, &o->lease, &rv, &o->err);
+    note_failure(ks, rv);
     return rc;
-}
-
-static enum attest_rc
-pkcs11_lease_set(struct keystore *base, const struct keystore_lease *expected,
-                 const struct keystore_lease *lease, struct attest_error *err)
-{
-    struct p11_keystore *ks = (struct p11_keystore *)base;
-    AUTO(operation) struct operation *o = operation_new(err);
-    if (!o)
-        return ATTEST_E_NOMEM;
-    o->lease = *lease;
-    o->expects = expected;
-    if (expected)
-        o->expected = *expected;
-    return operation_run(ks, &o, lease_set_run, err);
 }
 
 /* ---- life ---- */
@@ -425,8 +286,7 @@ pkcs11_lease_set(struct keystore *base, const struct keystore_lease *expected,
 static void
 pkcs11_stats(struct keystore *base, struct keystore_stats *ret)
 {
-    struct p11_keystore *ks = (struct p11_keystore *)base;
-    pool_stats(ks->pool, ret);
+    struct p11_keystore *ks = p11_of(base);
     ret->state = p11_state(ks);
     ret->reconnects = atomic_load(&ks->reconnects);
 }
@@ -434,7 +294,7 @@ pkcs11_stats(struct keystore *base, struct keystore_stats *ret)
 static void
 pkcs11_describe(struct keystore *base, char *out, size_t out_size)
 {
-    struct p11_keystore *ks = (struct p11_keystore *)base;
+    struct p11_keystore *ks = p11_of(base);
     pthread_mutex_lock(&ks->lock);
     snprintf(out, out_size, "%s", ks->description);
     pthread_mutex_unlock(&ks->lock);
@@ -454,14 +314,11 @@ free_memory(void *ctx)
 static void
 p11_keystore_free(struct p11_keystore *ks)
 {
-    if (ks->pool) {
-        pool_refuse(ks->pool, pool_close_gate(ks->pool));
-        struct operation *o = operation_new(NULL);
-        if (o)
-            operation_run(ks, &o, close_run, NULL);
-        if (o)
-            operation_free(o);
-        if (!pool_free(ks->pool))
+    if (ks->base.pool) {
+        pool_refuse(ks->base.pool, pool_close_gate(ks->base.pool));
+        AUTO(operation) struct operation *o = operation_new();
+        operation_run(&ks->base, &o, close_run, NULL);
+        if (!pool_free(ks->base.pool))
             return; /* a call hangs in the module and may yet come back to all of this */
     }
     free_memory(ks);
@@ -471,18 +328,18 @@ DEFINE_AUTO(p11_keystore, struct p11_keystore *, p11_keystore_free);
 static void
 pkcs11_close(struct keystore *base)
 {
-    p11_keystore_free((struct p11_keystore *)base);
+    p11_keystore_free(p11_of(base));
 }
 
 static const struct keystore_ops pkcs11_ops = {
+    .device = "the PKCS#11 module",
     .close = pkcs11_close,
-    .generate = pkcs11_generate,
-    .list = pkcs11_list,
-    .destroy = pkcs11_destroy,
-    .discard = pkcs11_discard,
-    .lease_get = pkcs11_lease_get,
-    .lease_set = pkcs11_lease_set,
-    .sign = pkcs11_sign,
+    .generate = generate_run,
+    .list = list_run,
+    .destroy = destroy_run,
+    .discard = discard_run,
+    .lease_get = lease_get_run,
+    .lease_set = lease_set_run,
     .stats = pkcs11_stats,
     .describe = pkcs11_describe,
 };
@@ -498,12 +355,14 @@ start_pool(struct p11_keystore *ks, struct attest_error *err)
         .ops = &ops,
         .ctx = ks,
     };
-    enum attest_rc rc = pool_new(&config, &ks->pool, err);
+    enum attest_rc rc = pool_new(&config, &ks->base.pool, err);
     if (rc)
         return rc;
     for (unsigned i = 0; i < config.workers; i++)
-        ks->workers[i].conn = (struct p11_conn){.f = ks->module.f, .beat = pool_beat(ks->pool, i)};
-    ks->control = (struct p11_conn){.f = ks->module.f, .beat = pool_beat(ks->pool, config.workers)};
+        ks->workers[i].conn =
+            (struct p11_conn){.f = ks->module.f, .beat = pool_beat(ks->base.pool, i)};
+    ks->control =
+        (struct p11_conn){.f = ks->module.f, .beat = pool_beat(ks->base.pool, config.workers)};
     return ATTEST_OK;
 }
 
@@ -512,7 +371,7 @@ pkcs11_keystore_open(const struct keystore_config *config, struct keystore **ret
                      struct attest_error *err)
 {
     AUTO(p11_keystore) struct p11_keystore *ks = calloc(1, sizeof(*ks));
-    AUTO(operation) struct operation *o = operation_new(err);
+    AUTO(operation) struct operation *o = operation_new();
     if (!ks || !o)
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
     pthread_mutex_init(&ks->lock, NULL);
@@ -538,17 +397,17 @@ pkcs11_keystore_open(const struct keystore_config *config, struct keystore **ret
     if (!rc)
         rc = start_pool(ks, err);
     if (!rc)
-        rc = operation_run(ks, &o, open_run, err);
+        rc = operation_run(&ks->base, &o, open_run, err);
     if (rc)
         return rc;
     pthread_mutex_lock(&ks->lock);
     ks->opened = true;
     if (ks->state == KEYSTORE_OUT_OF_REACH) {
         ks->state = ks->reported = KEYSTORE_READY;
-        pool_open_gate(ks->pool);
+        pool_open_gate(ks->base.pool);
     }
     pthread_mutex_unlock(&ks->lock);
-    pool_wake_control(ks->pool);
+    pool_wake_control(ks->base.pool);
     *ret = &STEAL(ks)->base;
     return ATTEST_OK;
 }

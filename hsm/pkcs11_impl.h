@@ -31,7 +31,6 @@ struct p11_keystore {
     struct p11_uri *uri;
     struct p11_module module;
     struct secret pin;
-    struct pool *pool;
     struct p11_worker *workers;
 
     /* The control thread's. */

@@ -22,7 +22,6 @@ struct tpm2_keystore {
     struct secret pin, owner_auth;
     bool has_approver, has_id;
     uint8_t approver[ES256_POINT_LEN], sealed_id[SHA256_LEN];
-    struct pool *pool;
     struct tpm2_store store; /* the control thread's, once it is open */
     bool opened;
     char description[160];
@@ -34,9 +33,9 @@ static void
 beat(void *ctx, bool command_starts)
 {
     struct tpm2_keystore *ks = ctx;
-    if (!ks->pool)
+    if (!ks->base.pool)
         return;
-    struct pool_beat *control = pool_beat(ks->pool, ks->config.workers);
+    struct pool_beat *control = pool_beat(ks->base.pool, ks->config.workers);
     if (command_starts)
         pool_beat_start(control, clock_mono_ms());
     else
@@ -74,12 +73,12 @@ sign_op(void *ctx, unsigned worker, const struct key_ref *key, struct slice msg,
         uint8_t sig[PUBKEY_SIG_LEN])
 {
     struct tpm2_keystore *ks = ctx;
-    const struct tpm2_watch watch = {worker_beat, pool_beat(ks->pool, worker)};
+    const struct tpm2_watch watch = {worker_beat, pool_beat(ks->base.pool, worker)};
     int64_t start_ns = clock_thread_cpu_ns();
     enum attest_rc rc = tpm2_store_sign(&ks->store, key, &watch, msg, sig);
-    pool_count_sign_cpu(ks->pool, clock_thread_cpu_ns() - start_ns);
+    pool_count_sign_cpu(ks->base.pool, clock_thread_cpu_ns() - start_ns);
     if (key->public_key.type == PUBKEY_P256 && atomic_exchange(&ks->asleep, false))
-        pool_wake_control(ks->pool);
+        pool_wake_control(ks->base.pool);
     return rc;
 }
 
@@ -125,61 +124,6 @@ free_memory(void *ctx)
 
 /* ---- operations on the control thread ---- */
 
-/* Heap, because a caller may have to leave it behind in a call that hangs. */
-struct operation {
-    struct pool_op op;
-    enum attest_rc rc;
-    struct attest_error err;
-    char *purpose, *label;
-    struct key_ref key; /* in or out */
-    struct keystore_lease lease, expected;
-    bool expects;
-    uint8_t qualifying[SHA256_LEN];
-    struct keystore_quote quote;
-    struct key_ref *list;
-    size_t n;
-};
-
-static void
-operation_free(struct operation *o)
-{
-    free(o->purpose);
-    free(o->label);
-    free(o->list);
-    free(o);
-}
-DEFINE_AUTO(operation, struct operation *, operation_free);
-
-static void
-operation_release(struct pool_op *op)
-{
-    operation_free((struct operation *)op);
-}
-
-/* Runs it and returns its result; *o is NULL afterwards when it had to be left behind. */
-static enum attest_rc
-operation_run(struct tpm2_keystore *ks, struct operation **o,
-              void (*run)(void *ctx, struct pool_op *op), struct attest_error *err)
-{
-    if (!*o)
-        return error_set(err, ATTEST_E_NOMEM, "out of memory");
-    (*o)->op.run = run;
-    (*o)->op.release = operation_release;
-    if (pool_run(ks->pool, &(*o)->op)) {
-        *o = NULL;
-        return error_set(err, ATTEST_E_KEY_OUT_OF_REACH, "the TPM hangs");
-    }
-    if ((*o)->rc && err)
-        *err = (*o)->err;
-    return (*o)->rc;
-}
-
-static struct operation *
-operation_new(void)
-{
-    return calloc(1, sizeof(struct operation));
-}
-
 static enum attest_rc
 check_pcrs(const struct tpm2_keystore *ks, const struct tpm2_file *file, struct attest_error *err)
 {
@@ -192,215 +136,98 @@ check_pcrs(const struct tpm2_keystore *ks, const struct tpm2_file *file, struct 
     return rc;
 }
 
-static void
-open_run(void *ctx, struct pool_op *op)
+static struct tpm2_keystore *
+tpm2_of(struct keystore *base)
 {
-    struct operation *o = (struct operation *)op;
-    struct tpm2_keystore *ks = ctx;
-    const struct tpm2_store_config config = store_config(ks);
-    o->rc = tpm2_store_open(&ks->store, &config, &o->err);
-    if (o->rc)
-        return;
-    ks->opened = true;
-    o->rc = check_pcrs(ks, ks->store.file, &o->err);
+    return (struct tpm2_keystore *)base;
 }
 
-static void
-close_run(void *ctx, struct pool_op *op)
+static enum attest_rc
+open_run(struct keystore *base, struct operation *o)
 {
-    (void)op;
-    struct tpm2_keystore *ks = ctx;
-    pool_pause(ks->pool); /* for good */
+    struct tpm2_keystore *ks = tpm2_of(base);
+    const struct tpm2_store_config config = store_config(ks);
+    enum attest_rc rc = tpm2_store_open(&ks->store, &config, &o->err);
+    if (rc)
+        return rc;
+    ks->opened = true;
+    return check_pcrs(ks, ks->store.file, &o->err);
+}
+
+static enum attest_rc
+close_run(struct keystore *base, struct operation *o)
+{
+    (void)o;
+    struct tpm2_keystore *ks = tpm2_of(base);
+    pool_pause(base->pool); /* for good */
     if (ks->opened)
         tpm2_store_close(&ks->store);
     ks->opened = false;
-}
-
-static void
-generate_run(void *ctx, struct pool_op *op)
-{
-    struct operation *o = (struct operation *)op;
-    struct tpm2_keystore *ks = ctx;
-    o->rc = tpm2_store_add(&ks->store, o->key.id, o->purpose, o->label, &o->key, &o->err);
-}
-
-static void
-generate_resident_run(void *ctx, struct pool_op *op)
-{
-    struct operation *o = (struct operation *)op;
-    struct tpm2_keystore *ks = ctx;
-    o->rc = tpm2_store_add_resident(&ks->store, o->key.id, o->purpose, o->label, &o->key, &o->err);
-}
-
-static void
-list_run(void *ctx, struct pool_op *op)
-{
-    struct operation *o = (struct operation *)op;
-    const struct tpm2_file *file = ((struct tpm2_keystore *)ctx)->store.file;
-    o->list = calloc(file->n_keys ? file->n_keys : 1, sizeof(*o->list));
-    if (!o->list) {
-        o->rc = error_set(&o->err, ATTEST_E_NOMEM, "out of memory");
-        return;
-    }
-    for (o->n = 0; o->n < file->n_keys; o->n++)
-        o->list[o->n] = file->keys[o->n].ref;
-}
-
-static void
-destroy_run(void *ctx, struct pool_op *op)
-{
-    struct operation *o = (struct operation *)op;
-    struct tpm2_keystore *ks = ctx;
-    o->rc = tpm2_store_remove(&ks->store, o->key.id, &o->key.public_key, &o->err);
-}
-
-static void
-discard_run(void *ctx, struct pool_op *op)
-{
-    struct operation *o = (struct operation *)op;
-    struct tpm2_keystore *ks = ctx;
-    o->rc = tpm2_store_remove(&ks->store, o->key.id, NULL, &o->err);
-}
-
-static void
-lease_get_run(void *ctx, struct pool_op *op)
-{
-    struct operation *o = (struct operation *)op;
-    const struct tpm2_file *file = ((struct tpm2_keystore *)ctx)->store.file;
-    o->lease = file->lease;
-    if (!file->leased)
-        o->rc = error_set(&o->err, ATTEST_E_NOT_FOUND, "no lease");
-}
-
-static void
-lease_set_run(void *ctx, struct pool_op *op)
-{
-    struct operation *o = (struct operation *)op;
-    struct tpm2_keystore *ks = ctx;
-    o->rc = tpm2_store_lease(&ks->store, o->expects ? &o->expected : NULL, &o->lease, &o->err);
-}
-
-static void
-quote_run(void *ctx, struct pool_op *op)
-{
-    struct operation *o = (struct operation *)op;
-    struct tpm2_keystore *ks = ctx;
-    o->rc = tpm2_store_quote(&ks->store, o->qualifying, &o->quote, &o->err);
-}
-
-/* ---- keystore_ops ---- */
-
-static enum attest_rc
-make_key(struct keystore *base, void (*run)(void *ctx, struct pool_op *op),
-         const uint8_t id[KEYSTORE_ID_LEN], const char *purpose, const char *label,
-         struct key_ref *ret, struct attest_error *err)
-{
-    AUTO(operation) struct operation *o = operation_new();
-    if (!o || !(o->purpose = strdup(purpose)) || !(o->label = strdup(label)))
-        return error_set(err, ATTEST_E_NOMEM, "out of memory");
-    memcpy(o->key.id, id, sizeof(o->key.id));
-    enum attest_rc rc = operation_run((struct tpm2_keystore *)base, &o, run, err);
-    if (!rc)
-        *ret = o->key;
-    return rc;
-}
-
-static enum attest_rc
-tpm2_generate(struct keystore *base, const uint8_t id[KEYSTORE_ID_LEN], const char *purpose,
-              const char *label, struct key_ref *ret, struct attest_error *err)
-{
-    return make_key(base, generate_run, id, purpose, label, ret, err);
-}
-
-static enum attest_rc
-tpm2_generate_resident(struct keystore *base, const uint8_t id[KEYSTORE_ID_LEN],
-                       const char *purpose, const char *label, struct key_ref *ret,
-                       struct attest_error *err)
-{
-    return make_key(base, generate_resident_run, id, purpose, label, ret, err);
-}
-
-static enum attest_rc
-tpm2_list(struct keystore *base, struct key_ref **ret, size_t *n, struct attest_error *err)
-{
-    AUTO(operation) struct operation *o = operation_new();
-    enum attest_rc rc = operation_run((struct tpm2_keystore *)base, &o, list_run, err);
-    if (rc)
-        return rc;
-    *n = o->n;
-    *ret = STEAL(o->list);
     return ATTEST_OK;
 }
 
 static enum attest_rc
-tpm2_destroy(struct keystore *base, const struct key_ref *key, struct attest_error *err)
+generate_run(struct keystore *base, struct operation *o)
 {
-    AUTO(operation) struct operation *o = operation_new();
-    if (o)
-        o->key = *key;
-    return operation_run((struct tpm2_keystore *)base, &o, destroy_run, err);
+    return tpm2_store_add(&tpm2_of(base)->store, o->key.id, o->purpose, o->label, &o->key, &o->err);
 }
 
 static enum attest_rc
-tpm2_discard(struct keystore *base, const uint8_t id[KEYSTORE_ID_LEN], struct attest_error *err)
+generate_resident_run(struct keystore *base, struct operation *o)
 {
-    AUTO(operation) struct operation *o = operation_new();
-    if (o)
-        memcpy(o->key.id, id, sizeof(o->key.id));
-    return operation_run((struct tpm2_keystore *)base, &o, discard_run, err);
+    return tpm2_store_add_resident(&tpm2_of(base)->store, o->key.id, o->purpose, o->label, &o->key,
+                                   &o->err);
 }
 
 static enum attest_rc
-tpm2_lease_get(struct keystore *base, struct keystore_lease *ret, struct attest_error *err)
+list_run(struct keystore *base, struct operation *o)
 {
-    AUTO(operation) struct operation *o = operation_new();
-    enum attest_rc rc = operation_run((struct tpm2_keystore *)base, &o, lease_get_run, err);
-    if (!rc)
-        *ret = o->lease;
-    return rc;
+    const struct tpm2_file *file = tpm2_of(base)->store.file;
+    o->list = calloc(file->n_keys ? file->n_keys : 1, sizeof(*o->list));
+    if (!o->list)
+        return error_set(&o->err, ATTEST_E_NOMEM, "out of memory");
+    for (o->n = 0; o->n < file->n_keys; o->n++)
+        o->list[o->n] = file->keys[o->n].ref;
+    return ATTEST_OK;
 }
 
 static enum attest_rc
-tpm2_lease_set(struct keystore *base, const struct keystore_lease *expected,
-               const struct keystore_lease *lease, struct attest_error *err)
+destroy_run(struct keystore *base, struct operation *o)
 {
-    AUTO(operation) struct operation *o = operation_new();
-    if (o) {
-        o->lease = *lease;
-        o->expects = expected;
-        if (expected)
-            o->expected = *expected;
-    }
-    return operation_run((struct tpm2_keystore *)base, &o, lease_set_run, err);
+    return tpm2_store_remove(&tpm2_of(base)->store, o->key.id, &o->key.public_key, &o->err);
 }
 
 static enum attest_rc
-tpm2_quote(struct keystore *base, const uint8_t qualifying[SHA256_LEN], struct keystore_quote *ret,
-           struct attest_error *err)
+discard_run(struct keystore *base, struct operation *o)
 {
-    AUTO(operation) struct operation *o = operation_new();
-    if (o)
-        memcpy(o->qualifying, qualifying, SHA256_LEN);
-    enum attest_rc rc = operation_run((struct tpm2_keystore *)base, &o, quote_run, err);
-    if (!rc)
-        *ret = o->quote;
-    return rc;
+    return tpm2_store_remove(&tpm2_of(base)->store, o->key.id, NULL, &o->err);
 }
 
 static enum attest_rc
-tpm2_sign(struct keystore *base, const struct key_ref *key, struct slice msg, int64_t deadline_ms,
-          keystore_signed *done, void *ctx)
+lease_get_run(struct keystore *base, struct operation *o)
 {
-    struct tpm2_keystore *ks = (struct tpm2_keystore *)base;
-    return pool_sign(ks->pool, key, msg, deadline_ms, done, ctx);
+    const struct tpm2_file *file = tpm2_of(base)->store.file;
+    o->lease = file->lease;
+    return file->leased ? ATTEST_OK : error_set(&o->err, ATTEST_E_NOT_FOUND, "no lease");
+}
+
+static enum attest_rc
+lease_set_run(struct keystore *base, struct operation *o)
+{
+    return tpm2_store_lease(&tpm2_of(base)->store, o->expects ? &o->expected : NULL, &o->lease,
+                            &o->err);
+}
+
+static enum attest_rc
+quote_run(struct keystore *base, struct operation *o)
+{
+    return tpm2_store_quote(&tpm2_of(base)->store, o->qualifying, &o->quote, &o->err);
 }
 
 static void
 tpm2_stats(struct keystore *base, struct keystore_stats *ret)
 {
-    struct tpm2_keystore *ks = (struct tpm2_keystore *)base;
-    pool_stats(ks->pool, ret);
-    ret->state = (enum keystore_state)atomic_load(&ks->state);
+    ret->state = (enum keystore_state)atomic_load(&tpm2_of(base)->state);
     ret->reconnects = 0;
 }
 
@@ -415,13 +242,11 @@ tpm2_describe(struct keystore *base, char *out, size_t out_size)
 static void
 tpm2_keystore_free(struct tpm2_keystore *ks)
 {
-    if (ks->pool) {
-        pool_refuse(ks->pool, pool_close_gate(ks->pool));
-        struct operation *o = operation_new();
-        operation_run(ks, &o, close_run, NULL);
-        if (o)
-            operation_free(o);
-        if (!pool_free(ks->pool))
+    if (ks->base.pool) {
+        pool_refuse(ks->base.pool, pool_close_gate(ks->base.pool));
+        AUTO(operation) struct operation *o = operation_new();
+        operation_run(&ks->base, &o, close_run, NULL);
+        if (!pool_free(ks->base.pool))
             return; /* a call hangs in the TPM's library and may yet come back to all of this */
     }
     free_memory(ks);
@@ -435,16 +260,16 @@ tpm2_close(struct keystore *base)
 }
 
 static const struct keystore_ops tpm2_ops = {
+    .device = "the TPM",
     .close = tpm2_close,
-    .generate = tpm2_generate,
-    .generate_resident = tpm2_generate_resident,
-    .list = tpm2_list,
-    .destroy = tpm2_destroy,
-    .discard = tpm2_discard,
-    .lease_get = tpm2_lease_get,
-    .lease_set = tpm2_lease_set,
-    .quote = tpm2_quote,
-    .sign = tpm2_sign,
+    .generate = generate_run,
+    .generate_resident = generate_resident_run,
+    .list = list_run,
+    .destroy = destroy_run,
+    .discard = discard_run,
+    .lease_get = lease_get_run,
+    .lease_set = lease_set_run,
+    .quote = quote_run,
     .stats = tpm2_stats,
     .describe = tpm2_describe,
 };
@@ -526,9 +351,10 @@ tpm2_keystore_open(const struct keystore_config *config, struct keystore **ret,
         .ctx = ks,
     };
     AUTO(operation) struct operation *o = operation_new();
-    if ((rc = pool_new(&pool, &ks->pool, err)) || (rc = operation_run(ks, &o, open_run, err)))
+    if ((rc = pool_new(&pool, &ks->base.pool, err)) ||
+        (rc = operation_run(&ks->base, &o, open_run, err)))
         return rc;
-    pool_open_gate(ks->pool);
+    pool_open_gate(ks->base.pool);
     *ret = &STEAL(ks)->base;
     return ATTEST_OK;
 }
