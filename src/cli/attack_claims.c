@@ -25,11 +25,8 @@ try_rows(struct scene *s, const struct claim_row *rows, size_t n)
 /* ---- changed on the way ---- */
 
 static const struct claim_row changed[] = {
-    {"exp", "4000000000", ATTEST_E_SIGNATURE},
     {"nbf", "1", ATTEST_E_SIGNATURE},
-    {"aud", "\"" SCENE_AUDIENCE "/admin\"", ATTEST_E_SIGNATURE},
     {"jti", "\"0b0e7b1c-4a5f-4d7e-9c33-0a1b2c3d4e5f\"", ATTEST_E_SIGNATURE},
-    {"sub", "\"spiffe://ai.example.com/model/claude-opus-4\"", ATTEST_E_SIGNATURE},
     {"attestation_metadata",
      "{\"attestation_version\":\"0.1.0\",\"attestation_type\":\"provider\","
      "\"safety_level\":\"enhanced\",\"capabilities_declared\":[\"everything\"]}",
@@ -70,8 +67,11 @@ token_tampering(struct attack_run *run)
         for (size_t i = 0; i < ARRAY_LEN(changed); i++) {
             AUTO(mem) char *name = scene_text("%s changed", changed[i].name);
             scene_try(&s, name ? name : "changed", changed[i].expected,
-                      scene_tampered(&s, &s.provider, changed[i].name, changed[i].json));
+                      scene_tampered(&s, &s.provider, changed[i].name, changed[i].json, NULL));
         }
+        AUTO(mem) char *later = scene_text("%lld", (long long)scene_now_s(&s) + 800);
+        scene_try(&s, "exp put off", ATTEST_E_SIGNATURE,
+                  scene_tampered(&s, &s.provider, "exp", later, NULL));
         AUTO(mem) char *other = scene_join(&s.provider, agent_typ, payload, "", 0);
         scene_try(&s, "typ changed", ATTEST_E_SIGNATURE,
                   other && token ? scene_text("%s%s", other, strrchr(token, '.') + 1) : NULL);
@@ -154,9 +154,9 @@ safety_downgrade(struct attack_run *run)
             scene_try(&s, name ? name : "safety_level", rows[i].expected,
                       scene_token(&s, &s.provider, NULL, rows[i].name, rows[i].json, NULL));
         }
-        scene_try(
-            &s, "a lower level written over", ATTEST_E_SIGNATURE,
-            scene_tampered(&s, &s.provider, "attestation_metadata", OF_SAFETY("\"enhanced\"")));
+        scene_try(&s, "a lower level written over", ATTEST_E_SIGNATURE,
+                  scene_tampered(&s, &s.provider, "attestation_metadata", OF_SAFETY("\"enhanced\""),
+                                 NULL));
     }
     scene_close(&s);
 }
@@ -182,7 +182,7 @@ audience_mismatch(struct attack_run *run)
     if (scene_open(&s, run, NULL)) {
         try_rows(&s, rows, ARRAY_LEN(rows));
         scene_try(&s, "this server's name written over another's", ATTEST_E_SIGNATURE,
-                  scene_tampered(&s, &s.provider, "aud", "\"" SCENE_AUDIENCE "\""));
+                  scene_tampered(&s, &s.provider, "aud", "\"" SCENE_AUDIENCE "\"", NULL));
     }
     scene_close(&s);
 }

@@ -252,16 +252,15 @@ scene_token(const struct scene *s, const struct scene_key *key, const char *head
 }
 
 char *
-scene_tampered(const struct scene *s, const struct scene_key *key, const char *name,
-               const char *json)
+scene_tampered(const struct scene *s, const struct scene_key *key, ...)
 {
+    va_list pairs;
+    va_start(pairs, key);
+    AUTO(mem) char *text = payload(s, key, pairs);
+    va_end(pairs);
     AUTO(mem) char *right = scene_token(s, key, NULL, NULL);
-    AUTO(mem) char *other = scene_token(s, key, NULL, name, json, NULL);
-    if (!right || !other)
-        return NULL;
-    const char *signature = strrchr(right, '.');
-    size_t signed_len = (size_t)(strrchr(other, '.') - other);
-    return scene_text("%.*s%s", (int)signed_len, other, signature);
+    AUTO(mem) char *other = text ? scene_join(key, NULL, text, "", 0) : NULL;
+    return right && other ? scene_text("%s%s", other, strrchr(right, '.') + 1) : NULL;
 }
 
 /* ---- bound tokens ---- */

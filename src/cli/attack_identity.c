@@ -12,6 +12,7 @@
     "{\"model_family\":\"" family "\",\"model_version\":\"" version "\",\"provider\":\"" provider  \
     "\"}"
 #define OPUS IDENTITY("claude-4", "claude-opus-4", "anthropic")
+#define SUB_OPUS "\"spiffe://ai.example.com/model/claude-opus-4\""
 #define SONNET IDENTITY("claude-4", "claude-sonnet-4", "anthropic")
 
 /* ---- who it claims to be ---- */
@@ -30,10 +31,11 @@ model_spoofing(struct attack_run *run)
     if (scene_open(&s, run, &wish)) {
         AUTO(mem) char *as_provider = scene_header(&s.provider);
         scene_try(&s, "another model written into a token of the issuer", ATTEST_E_SIGNATURE,
-                  scene_tampered(&s, &s.provider, "agent_identity", OPUS));
+                  scene_tampered(&s, &s.provider, "sub", SUB_OPUS, "agent_identity", OPUS, NULL));
         scene_try(&s, "another model, signed by the attacker under the issuer's kid",
                   ATTEST_E_SIGNATURE,
-                  scene_token(&s, &s.attacker, as_provider, "agent_identity", OPUS, NULL));
+                  scene_token(&s, &s.attacker, as_provider, "sub", SUB_OPUS, "agent_identity", OPUS,
+                              NULL));
         scene_try(&s, "one model in sub, another in agent_identity", ATTEST_E_CLAIMS,
                   scene_token(&s, &s.provider, NULL, "agent_identity", OPUS, NULL));
         scene_try(&s, "a model of a provider that the issuer may not speak for", ATTEST_E_POLICY,
@@ -139,6 +141,14 @@ publish_same_kid(struct scene *s, struct attest_error *err)
                : ATTEST_E_NOMEM;
 }
 
+/* The provider's token, but for who signed it. */
+static char *
+by_enterprise(const struct scene *s, const char *header)
+{
+    AUTO(mem) char *payload = scene_payload(s, &s->provider, NULL);
+    return scene_sign(&s->enterprise, header, payload);
+}
+
 static void
 cross_issuer_kid(struct attack_run *run)
 {
@@ -147,16 +157,15 @@ cross_issuer_kid(struct attack_run *run)
     if (scene_open(&s, run, NULL)) {
         AUTO(mem) char *as_provider = scene_header(&s.provider);
         AUTO(mem) char *as_enterprise = scene_header(&s.enterprise);
-        AUTO(mem) char *payload = scene_payload(&s, &s.provider, NULL);
         scene_try(&s, "the provider's name, the enterprise's key and kid", ATTEST_E_KEY_UNKNOWN,
-                  scene_sign(&s.enterprise, as_enterprise, payload));
+                  by_enterprise(&s, as_enterprise));
         scene_try(&s, "the provider's name and kid, the enterprise's key", ATTEST_E_SIGNATURE,
-                  scene_sign(&s.enterprise, as_provider, payload));
+                  by_enterprise(&s, as_provider));
         scene_try(&s, "the enterprise's name, the provider's key and kid", ATTEST_E_KEY_UNKNOWN,
                   scene_token(&s, &s.provider, NULL, "iss", "\"" SCENE_ENTERPRISE "\"", NULL));
         if (attack_ready(run, "key set", publish_same_kid(&s, &err), &err))
             scene_try(&s, "the enterprise publishes a key under the provider's kid",
-                      ATTEST_E_SIGNATURE, scene_sign(&s.enterprise, as_provider, payload));
+                      ATTEST_E_SIGNATURE, by_enterprise(&s, as_provider));
     }
     scene_close(&s);
 }
@@ -281,8 +290,10 @@ try_stolen(struct scene *s)
                     scene_text("%s", used), scene_text("%s", right));
     scene_try_proof(s, "with a proof for another token", ATTEST_E_PROOF, scene_bound(s),
                     scene_text("%s", right));
-    scene_try(s, "with the attacker's key written into it", ATTEST_E_SIGNATURE,
-              scene_tampered(s, &s->provider, "cnf", cnf));
+    char *rebound = scene_tampered(s, &s->provider, "cnf", cnf, NULL);
+    scene_try_proof(s, "with the attacker's key written into it, and a proof by that",
+                    ATTEST_E_SIGNATURE, rebound,
+                    scene_proof(s, &s->attacker, NULL, rebound, "x", "1"));
     try_proof(s, "with a proof by the attacker's key", ATTEST_E_PROOF, &s->attacker, NULL, "x",
               "1");
     try_proof(s, "with the attacker's key in the proof's header", ATTEST_E_PROOF, &s->attacker,

@@ -79,9 +79,9 @@ char *scene_join(const struct scene_key *key, const char *header, const char *pa
 /* scene_payload() and scene_sign() in one. */
 char *scene_token(const struct scene *s, const struct scene_key *key, const char *header, ...)
     __attribute__((sentinel));
-/* A right token whose payload is another than what was signed. */
-char *scene_tampered(const struct scene *s, const struct scene_key *key, const char *name,
-                     const char *json);
+/* Such a token under the signature of a plain one: what somebody changed on the way. */
+char *scene_tampered(const struct scene *s, const struct scene_key *key, ...)
+    __attribute__((sentinel));
 /* printf() into a text. */
 char *scene_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Bytes in base64url. */

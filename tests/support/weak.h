@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_SUPPORT_WEAK_H
+#define TESTS_SUPPORT_WEAK_H
+
+#include "base/bytes.h"
+
+/*
+ * attest-weak: attest with a verifier whose defences can be taken away one by one, so that it shows
+ * that each attack of `attest attack` can get through. $ATTEST_WEAK names what is taken away, with
+ * commas between; tests/support/weaknesses.txt lists them. The linker puts the functions here in
+ * the place of those that they are named after (--wrap): nothing of this is in what is installed.
+ *
+ * A wrapper is declared with the type of what it replaces, so that it cannot fall behind it.
+ */
+#define WEAK(name) __typeof__(name) __real_##name, __wrap_##name
+
+bool weak(const char *what);
+
+/* What the last header of this thread asked for, where a weakness listens to headers. */
+struct weak_header {
+    bool none;    /* alg none, in whatever spelling */
+    bool hmac;    /* alg HS256 */
+    bool any_key; /* the key is whichever fits */
+    bool has_jwk; /* a key came along */
+    uint8_t jwk[32];
+};
+extern _Thread_local struct weak_header weak_header;
+
+/* Every key whose thumbprint was ever taken here: the world's keys, to be had by their kid. */
+bool weak_known_key(struct slice kid, uint8_t key[32]);
+size_t weak_known_keys(void);
+bool weak_known_key_at(size_t i, uint8_t key[32]);
+
+/* A lenient reader's JSON: text becomes what is left when the last of each member counts. */
+bool weak_json_last_wins(char *text, size_t *len);
+
+#endif
