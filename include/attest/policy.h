@@ -48,6 +48,8 @@ enum attest_mode {
 #define ATTEST_SKEW_MAX_S 300
 #define ATTEST_LIFETIME_DEFAULT_S 900
 #define ATTEST_LIFETIME_MAX_S 900
+#define ATTEST_NESTED_DEPTH_DEFAULT 1
+#define ATTEST_NESTED_DEPTH_MAX 3
 
 #ifdef __cplusplus
 extern "C" {

@@ -17,6 +17,9 @@ struct attest_verifier;
 /* The verdict on one token, immutable. */
 struct attest_result;
 
+/* Bound tokens whose claims are kept, without another number; some 2 KiB each, 10 at most. */
+#define ATTEST_TOKEN_CACHE_DEFAULT 4096
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -91,6 +94,19 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_verifier_clear(struct attest_verifier *verifier, const char *issuer,
                           struct attest_error *err);
+
+/*
+ * How many bound tokens are kept once they are verified, so that the next request of the same agent
+ * costs one proof and no verification of its token: ATTEST_TOKEN_CACHE_DEFAULT without this call, 0
+ * for none. Each request is judged all the same: the time, the keys that vouch for the token, its
+ * audience, the policy, the proof and whether that was seen before; so a key that is revoked or
+ * taken out of its set, or a set that is no longer fresh enough, ends what it vouched for at once.
+ * To be called before the verifier is shared between threads. ATTEST_E_ARGUMENT (more than 2^24),
+ * ATTEST_E_NOMEM.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_verifier_set_token_cache(struct attest_verifier *verifier, size_t tokens_max,
+                                    struct attest_error *err);
 
 /*
  * Judges the token that a caller shows and consumes it.

@@ -31,7 +31,9 @@ slice_at(const struct claims *claims, size_t i)
 static size_t
 room_for(const struct claims *claims, const struct claims_findings *findings)
 {
-    size_t n = findings->kid.len + 1;
+    size_t n = 0;
+    for (size_t i = 0; i < findings->n_signers; i++)
+        n += findings->signers[i].kid_len + findings->signers[i].issuer.len + 2;
     for (size_t i = 0; i < ARRAY_LEN(strings); i++)
         n += slice_at(claims, i).len + 1;
     for (size_t i = 0; i < claims->n_aud; i++)
@@ -55,11 +57,30 @@ put(char **room, struct slice s)
     return begin;
 }
 
+static struct slice
+put_slice(char **room, struct slice s)
+{
+    return (struct slice){put(room, s), s.len};
+}
+
+static void
+put_signers(struct attest_claims *kept, const struct claims_findings *findings, char **room)
+{
+    for (size_t i = 0; i < findings->n_signers; i++) {
+        struct claims_signer *to = &kept->signers[kept->n_signers++];
+        to->issuer = put_slice(room, findings->signers[i].issuer);
+        to->kid =
+            put_slice(room, (struct slice){findings->signers[i].kid, findings->signers[i].kid_len});
+        to->key = findings->signers[i].key;
+    }
+    kept->kid = kept->signers[0].kid.p;
+}
+
 static void
 put_all(struct attest_claims *kept, const struct claims *claims,
         const struct claims_findings *findings, char *room)
 {
-    kept->kid = put(&room, findings->kid);
+    put_signers(kept, findings, &room);
     for (size_t i = 0; i < ARRAY_LEN(strings); i++)
         *(const char **)((char *)kept + strings[i].to) = put(&room, slice_at(claims, i));
     for (size_t i = 0; i < claims->n_aud; i++)
@@ -68,6 +89,8 @@ put_all(struct attest_claims *kept, const struct claims *claims,
         kept->capabilities[kept->n_capabilities++] = put(&room, c->text);
     if (findings->nested_verified)
         kept->nested_attestation = put(&room, claims->nested_attestation);
+    kept->trust_domain = claims->subject.trust_domain;
+    kept->trust_domain.p = kept->sub + (claims->subject.trust_domain.p - claims->sub.p);
 }
 
 struct attest_claims *
@@ -75,10 +98,13 @@ claims_keep(const struct claims *claims, const struct claims_findings *findings)
 {
     size_t n_pointers = claims->n_aud + (claims->capabilities ? claims->capabilities->count : 0);
     struct attest_claims *kept =
-        calloc(1, sizeof(*kept) + n_pointers * sizeof(char *) + room_for(claims, findings));
+        calloc(1, sizeof(*kept) + findings->n_signers * sizeof(*kept->signers) +
+                      n_pointers * sizeof(char *) + room_for(claims, findings));
     if (!kept)
         return NULL;
-    kept->aud = (const char **)(kept + 1);
+    atomic_init(&kept->holders, 1);
+    kept->signers = (struct claims_signer *)(kept + 1);
+    kept->aud = (const char **)(kept->signers + findings->n_signers);
     kept->capabilities = kept->aud + claims->n_aud;
     put_all(kept, claims, findings, (char *)(kept->aud + n_pointers));
     kept->aud_matched = findings->aud_matched;
@@ -91,16 +117,49 @@ claims_keep(const struct claims *claims, const struct claims_findings *findings)
     kept->type = claims->type;
     kept->safety = (enum attest_safety)claims->safety;
     kept->trust = findings->trust;
+    kept->there = findings->there;
+    kept->times = findings->times;
     for (int i = 0; i < CLAIM_COUNT; i++)
         kept->verified |= claims->at[i] ? CLAIM_BIT(i) : 0;
     memcpy(kept->cnf_key, claims->cnf_key, sizeof(kept->cnf_key));
+    if (claims->bound) {
+        const struct pubkey key = pubkey_ed25519(claims->cnf_key);
+        jwk_thumbprint(kept->cnf_thumbprint, &key);
+    }
     return kept;
 }
 
 void
 attest_claims_free(struct attest_claims *claims)
 {
-    free(claims);
+    if (claims && atomic_fetch_sub_explicit(&claims->holders, 1, memory_order_acq_rel) == 1)
+        free(claims);
+}
+
+struct attest_claims *
+claims_hold(struct attest_claims *claims)
+{
+    atomic_fetch_add_explicit(&claims->holders, 1, memory_order_relaxed);
+    return claims;
+}
+
+void
+claims_view(const struct attest_claims *claims, struct claims_view *ret)
+{
+    *ret = (struct claims_view){
+        .n_aud = claims->n_aud,
+        .trust_domain = claims->trust_domain,
+        .provider = slice_cstr(claims->provider),
+        .model_family = slice_cstr(claims->model_family),
+        .model_version = slice_cstr(claims->model_version),
+        .iat = claims->iat,
+        .exp = claims->exp,
+        .type = claims->type,
+        .safety = (enum safety_level)claims->safety,
+        .there = claims->there,
+    };
+    for (size_t i = 0; i < claims->n_aud; i++)
+        ret->aud[i] = slice_cstr(claims->aud[i]);
 }
 
 #define STRING_ACCESSOR(name, member)                                                              \

@@ -57,6 +57,12 @@ policy_skew_s(const struct attest_policy *policy)
     return policy->skew_s;
 }
 
+unsigned
+policy_nested_depth(const struct attest_policy *policy)
+{
+    return policy->nested_depth;
+}
+
 size_t
 policy_issuer_count(const struct attest_policy *policy)
 {
@@ -90,79 +96,120 @@ list_has(const struct name_list *list, struct slice name)
 }
 
 int
-policy_match_audience(const struct attest_policy *policy, const struct claims *claims)
+policy_match_audience(const struct attest_policy *policy, const struct claims_view *view)
 {
-    for (size_t i = 0; i < claims->n_aud; i++) {
-        if (list_has(&policy->audiences, claims->aud[i]))
+    for (size_t i = 0; i < view->n_aud; i++) {
+        if (list_has(&policy->audiences, view->aud[i]))
             return (int)i;
     }
     return -1;
 }
 
-const char *
-policy_missing_claim(const struct attest_policy *policy, const struct claims *claims, bool nested)
+static unsigned
+bit(enum required_claim claim, bool there)
 {
-    const struct {
-        enum required_claim bit;
-        bool there;
-        const char *name;
-    } claim[] = {
-        {REQUIRE_CNF, claims->bound, "cnf"},
-        {REQUIRE_INTEGRITY, claims->at[CLAIM_AGENT_INTEGRITY] != NULL, "agent_integrity"},
-        {REQUIRE_CONFIG_HASH, claims->config_hash.p != NULL, "agent_integrity.config_hash"},
-        {REQUIRE_PROMPT_HASH, claims->system_prompt_hash.p != NULL,
-         "agent_integrity.system_prompt_hash"},
-        {REQUIRE_DEPLOYMENT_ID, claims->deployment_id.p != NULL, "agent_identity.deployment_id"},
-        {REQUIRE_ENTERPRISE, claims->enterprise, "agent_identity.enterprise"},
-        {REQUIRE_NESTED, nested, "attestation_metadata.nested_attestation"},
+    return there ? 1U << claim : 0;
+}
+
+void
+policy_view(const struct claims *claims, bool whole, struct claims_view *ret)
+{
+    ret->n_aud = claims->n_aud;
+    memcpy(ret->aud, claims->aud, claims->n_aud * sizeof(claims->aud[0]));
+    if (!whole)
+        return;
+    ret->trust_domain = claims->subject.trust_domain;
+    ret->provider = claims->provider;
+    ret->model_family = claims->model_family;
+    ret->model_version = claims->model_version;
+    ret->iat = claims->iat;
+    ret->exp = claims->exp;
+    ret->type = claims->type;
+    ret->safety = claims->safety;
+    ret->there = bit(REQUIRE_CNF, claims->bound) |
+                 bit(REQUIRE_INTEGRITY, claims->at[CLAIM_AGENT_INTEGRITY]) |
+                 bit(REQUIRE_CONFIG_HASH, claims->config_hash.p) |
+                 bit(REQUIRE_PROMPT_HASH, claims->system_prompt_hash.p) |
+                 bit(REQUIRE_DEPLOYMENT_ID, claims->deployment_id.p) |
+                 bit(REQUIRE_ENTERPRISE, claims->enterprise);
+}
+
+const char *
+policy_missing_claim(const struct attest_policy *policy, const struct claims_view *view)
+{
+    static const char *const names[] = {
+        [REQUIRE_CNF] = "cnf",
+        [REQUIRE_INTEGRITY] = "agent_integrity",
+        [REQUIRE_CONFIG_HASH] = "agent_integrity.config_hash",
+        [REQUIRE_PROMPT_HASH] = "agent_integrity.system_prompt_hash",
+        [REQUIRE_DEPLOYMENT_ID] = "agent_identity.deployment_id",
+        [REQUIRE_ENTERPRISE] = "agent_identity.enterprise",
+        [REQUIRE_NESTED] = "attestation_metadata.nested_attestation",
     };
-    for (size_t i = 0; i < ARRAY_LEN(claim); i++) {
-        if (policy->required & (1U << claim[i].bit) && !claim[i].there)
-            return claim[i].name;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (policy->required & ~view->there & 1U << i)
+            return names[i];
     }
     return NULL;
 }
 
+void
+claims_times_narrow(struct claims_times *times, const struct claims *claims)
+{
+    int64_t from_s = claims->iat > claims->nbf ? claims->iat : claims->nbf;
+    times->issued_s = claims->iat < times->issued_s ? claims->iat : times->issued_s;
+    times->from_s = from_s > times->from_s ? from_s : times->from_s;
+    times->until_s = claims->exp < times->until_s ? claims->exp : times->until_s;
+}
+
+bool
+policy_times_hold(const struct attest_policy *policy, const struct claims_times *times,
+                  int64_t now_s)
+{
+    return now_s < times->until_s + policy->skew_s && now_s >= times->from_s - policy->skew_s &&
+           (!policy->age_max_s || now_s - times->issued_s <= policy->age_max_s + policy->skew_s);
+}
+
 enum attest_trust
-policy_trust(const struct issuer_policy *issuer, const struct claims *claims)
+policy_trust(const struct issuer_policy *issuer, const struct claims_view *view)
 {
     enum attest_trust type =
-        claims->type == ATTESTATION_PROVIDER ? ATTEST_TRUST_PROVIDER : ATTEST_TRUST_ENTERPRISE;
+        view->type == ATTESTATION_PROVIDER ? ATTEST_TRUST_PROVIDER : ATTEST_TRUST_ENTERPRISE;
     return type < issuer->greatest ? type : issuer->greatest;
 }
 
 enum attest_rc
 policy_check_issuer(const struct attest_policy *policy, const struct issuer_policy *issuer,
-                    const struct claims *claims, int64_t now_s, struct attest_error *err)
+                    const struct claims_view *view, int64_t now_s, struct attest_error *err)
 {
-    if (claims->exp - claims->iat > policy->lifetime_max_s)
+    if (view->exp - view->iat > policy->lifetime_max_s)
         return error_set(err, ATTEST_E_POLICY, "lives %lld s, at most %lld s are accepted",
-                         (long long)(claims->exp - claims->iat), (long long)policy->lifetime_max_s);
-    if (policy->age_max_s && now_s - claims->iat > policy->age_max_s + policy->skew_s)
+                         (long long)(view->exp - view->iat), (long long)policy->lifetime_max_s);
+    if (policy->age_max_s && now_s - view->iat > policy->age_max_s + policy->skew_s)
         return error_set(err, ATTEST_E_POLICY, "issued %lld s ago, at most %lld s are accepted",
-                         (long long)(now_s - claims->iat), (long long)policy->age_max_s);
-    if (issuer->trust_domains.n && !list_has(&issuer->trust_domains, claims->subject.trust_domain))
+                         (long long)(now_s - view->iat), (long long)policy->age_max_s);
+    if (issuer->trust_domains.n && !list_has(&issuer->trust_domains, view->trust_domain))
         return error_set(err, ATTEST_E_POLICY, "issuer may not speak for trust domain %.*s",
-                         SLICE_ARG(claims->subject.trust_domain));
-    if (issuer->providers.n && !list_has(&issuer->providers, claims->provider))
+                         SLICE_ARG(view->trust_domain));
+    if (issuer->providers.n && !list_has(&issuer->providers, view->provider))
         return error_set(err, ATTEST_E_POLICY, "issuer may not speak for provider %.*s",
-                         SLICE_ARG(claims->provider));
+                         SLICE_ARG(view->provider));
     return ATTEST_OK;
 }
 
 enum attest_rc
 policy_check_agent(const struct attest_policy *policy, const struct issuer_policy *issuer,
-                   const struct claims *claims, struct attest_error *err)
+                   const struct claims_view *view, struct attest_error *err)
 {
-    enum attest_trust trust = policy_trust(issuer, claims);
+    enum attest_trust trust = policy_trust(issuer, view);
     if (trust < policy->trust_min)
         return error_set(err, ATTEST_E_POLICY, "trust level %s, at least %s is demanded",
                          attest_trust_name(trust), attest_trust_name(policy->trust_min));
-    if ((int)claims->safety < (int)policy->safety_min)
+    if ((int)view->safety < (int)policy->safety_min)
         return error_set(err, ATTEST_E_POLICY, "safety level %s, at least %s is demanded",
-                         safety_level_name(claims->safety), attest_safety_name(policy->safety_min));
-    if (policy->model_families.n && !list_has(&policy->model_families, claims->model_family))
+                         safety_level_name(view->safety), attest_safety_name(policy->safety_min));
+    if (policy->model_families.n && !list_has(&policy->model_families, view->model_family))
         return error_set(err, ATTEST_E_POLICY, "model family %.*s is not accepted here",
-                         SLICE_ARG(claims->model_family));
+                         SLICE_ARG(view->model_family));
     return ATTEST_OK;
 }

@@ -140,6 +140,15 @@ keys_find(const struct attest_keys *keys, struct slice issuer, struct slice kid,
 }
 
 bool
+keys_still(const struct attest_keys *keys, struct slice issuer, struct slice kid, int64_t now_s,
+           int64_t skew_s, const struct found_key *key)
+{
+    struct found_key found;
+    return keys_find(keys, issuer, kid, now_s, skew_s, &found, NULL) == ATTEST_OK &&
+           found.alg == key->alg && pubkey_eq(&found.public_key, &key->public_key);
+}
+
+bool
 keys_has_issuer(const struct attest_keys *keys, struct slice issuer)
 {
     pthread_rwlock_rdlock(lock_of(keys));

@@ -53,6 +53,10 @@ enum attest_rc keys_find(const struct attest_keys *keys, struct slice issuer, st
                          int64_t now_s, int64_t skew_s, struct found_key *ret,
                          struct attest_error *err);
 
+/* Whether keys_find() would find this very key now. Thread-safe. */
+bool keys_still(const struct attest_keys *keys, struct slice issuer, struct slice kid,
+                int64_t now_s, int64_t skew_s, const struct found_key *key);
+
 /*
  * Whom to ask when a key is not found: rc is what keys_find() said. ATTEST_OK: look again; rc: say
  * that; another code, which err explains, instead.

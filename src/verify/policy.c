@@ -107,6 +107,7 @@ attest_policy_new(struct attest_policy **ret, struct attest_error *err)
     policy->mode = ATTEST_MODE_REQUIRED;
     policy->skew_s = ATTEST_SKEW_DEFAULT_S;
     policy->lifetime_max_s = ATTEST_LIFETIME_DEFAULT_S;
+    policy->nested_depth = ATTEST_NESTED_DEPTH_DEFAULT;
     *ret = policy;
     return ATTEST_OK;
 }

@@ -18,6 +18,7 @@ struct attest_policy {
     int64_t skew_s, lifetime_max_s, age_max_s; /* age 0: no limit of its own */
     enum attest_safety safety_min;
     enum attest_trust trust_min;
+    unsigned nested_depth;
     unsigned required; /* bits 1 << enum required_claim */
     struct name_list audiences, model_families;
     struct issuer_policy issuers[POLICY_LIST_MAX];

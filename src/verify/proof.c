@@ -22,18 +22,17 @@ string_is(const struct json_node *node, struct slice expected)
 }
 
 static bool
-hash_is_of(const struct json_node *node, struct slice token)
+hash_is(const struct json_node *node, const uint8_t digest[SHA256_LEN])
 {
-    uint8_t digest[SHA256_LEN];
     char text[(SHA256_LEN * 4 + 2) / 3];
-    sha256(digest, token.p, token.len);
-    b64u_encode(text, digest, sizeof(digest));
+    b64u_encode(text, digest, SHA256_LEN);
     return string_is(node, (struct slice){text, sizeof(text)});
 }
 
 static enum attest_rc
-check_claims(const struct attest_claims *claims, struct slice token, const struct json *j,
-             int64_t now_s, int64_t skew_s, struct proof *ret, struct attest_error *err)
+check_claims(const struct attest_claims *claims, const uint8_t digest[SHA256_LEN],
+             const struct json *j, int64_t now_s, int64_t skew_s, struct proof *ret,
+             struct attest_error *err)
 {
     const struct json_node *root = json_root(j);
     const struct json_node *jti = json_member(j, root, "jti");
@@ -46,7 +45,7 @@ check_claims(const struct attest_claims *claims, struct slice token, const struc
         return bad(err, "exp is more than 60 s ahead");
     if (!string_is(json_member(j, root, "aud"), slice_cstr(claims->aud[claims->aud_matched])))
         return bad(err, "aud is not the name that the token was meant for");
-    if (!hash_is_of(json_member(j, root, "wth"), token))
+    if (!hash_is(json_member(j, root, "wth"), digest))
         return bad(err, "wth is not the hash of this token");
     if (!jti || jti->type != JSON_STRING || jti->text.len == 0 || jti->text.len > PROOF_JTI_MAX)
         return bad(err, "jti is no string of 1 to 256 bytes");
@@ -56,8 +55,9 @@ check_claims(const struct attest_claims *claims, struct slice token, const struc
 }
 
 enum attest_rc
-proof_verify(const struct attest_claims *claims, struct slice token, struct slice proof,
-             int64_t now_s, int64_t skew_s, struct proof *ret, struct attest_error *err)
+proof_verify(const struct attest_claims *claims, const uint8_t digest[SHA256_LEN],
+             struct slice proof, int64_t now_s, int64_t skew_s, struct proof *ret,
+             struct attest_error *err)
 {
     struct jws jws;
     struct attest_error why = {0};
@@ -66,7 +66,7 @@ proof_verify(const struct attest_claims *claims, struct slice token, struct slic
     if (jws_read(&jws, &proof_profile, proof.p, proof.len, &why) != ATTEST_OK ||
         jws_verify(&jws.envelope, &key, &why) != ATTEST_OK)
         return bad(err, why.text);
-    enum attest_rc rc = check_claims(claims, token, &jws.payload, now_s, skew_s, &found, err);
+    enum attest_rc rc = check_claims(claims, digest, &jws.payload, now_s, skew_s, &found, err);
     if (rc == ATTEST_OK)
         *ret = found;
     return rc;

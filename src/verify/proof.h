@@ -5,6 +5,7 @@
 #include <attest/claims.h>
 
 #include "base/bytes.h"
+#include "base/ed25519.h"
 
 /*
  * Proof of possession (docs/protocol.md section 2a): a compact JWS by the key in the token's cnf,
@@ -21,9 +22,10 @@ struct proof {
 };
 
 /*
- * claims came from token, which is bound. ATTEST_OK, or ATTEST_E_PROOF whatever is wrong.
+ * claims came from a token, which is bound and has this SHA-256. ATTEST_OK, or ATTEST_E_PROOF
+ * whatever is wrong.
  */
-enum attest_rc proof_verify(const struct attest_claims *claims, struct slice token,
+enum attest_rc proof_verify(const struct attest_claims *claims, const uint8_t digest[SHA256_LEN],
                             struct slice proof, int64_t now_s, int64_t skew_s, struct proof *ret,
                             struct attest_error *err);
 

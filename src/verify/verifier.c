@@ -43,13 +43,16 @@ new_verifier(struct attest_policy *policy, struct attest_keys *keys, struct atte
     AUTO(attest_verifier) struct attest_verifier *v = calloc(1, sizeof(*v));
     if (!v)
         return error_set(err, ATTEST_E_NOMEM, "verifier: out of memory");
+    enum attest_rc rc = ATTEST_OK;
     if (replay) {
         v->replay = replay_hold(replay);
     } else {
-        enum attest_rc rc = attest_replay_new_memory(0, &v->replay, err);
-        if (rc != ATTEST_OK)
-            return rc;
+        rc = attest_replay_new_memory(0, &v->replay, err);
     }
+    if (rc == ATTEST_OK)
+        rc = attest_verifier_set_token_cache(v, ATTEST_TOKEN_CACHE_DEFAULT, err);
+    if (rc != ATTEST_OK)
+        return rc;
     v->seeing.replay = v->replay;
     v->seeing.counts = counts_new();
     if (!v->seeing.counts)
@@ -106,7 +109,21 @@ attest_verifier_free(struct attest_verifier *verifier)
     attest_keys_free(verifier->keys);
     attest_replay_free(verifier->replay);
     free(verifier->seeing.counts);
+    token_cache_free(verifier->tokens);
     free(verifier);
+}
+
+enum attest_rc
+attest_verifier_set_token_cache(struct attest_verifier *verifier, size_t tokens_max,
+                                struct attest_error *err)
+{
+    struct token_cache *tokens = NULL;
+    enum attest_rc rc = tokens_max ? token_cache_new(tokens_max, &tokens, err) : ATTEST_OK;
+    if (rc != ATTEST_OK)
+        return rc;
+    token_cache_free(verifier->tokens);
+    verifier->tokens = tokens;
+    return ATTEST_OK;
 }
 
 void
@@ -163,29 +180,27 @@ consume_token(struct attest_verifier *v, const struct attest_claims *claims, int
 }
 
 static enum attest_rc
-consume_proof(struct attest_verifier *v, const struct attest_claims *claims, struct slice token,
-              struct slice proof, int64_t now, struct attest_error *err)
+consume_proof(struct attest_verifier *v, const struct attest_claims *claims,
+              const uint8_t digest[SHA256_LEN], struct slice proof, int64_t now,
+              struct attest_error *err)
 {
     struct proof found;
-    char thumbprint[JWK_THUMBPRINT_LEN + 1];
     int64_t skew_s = policy_skew_s(v->policy);
-    enum attest_rc rc = proof_verify(claims, token, proof, now, skew_s, &found, err);
+    enum attest_rc rc = proof_verify(claims, digest, proof, now, skew_s, &found, err);
     if (rc != ATTEST_OK)
         return rc;
-    const struct pubkey key = pubkey_ed25519(claims->cnf_key);
-    jwk_thumbprint(thumbprint, &key);
-    const struct replay_item item = {slice_cstr(thumbprint), slice_cstr(found.jti),
+    const struct replay_item item = {slice_cstr(claims->cnf_thumbprint), slice_cstr(found.jti),
                                      before(v, found.exp - PROOF_LIFETIME_MAX_S),
                                      found.exp + KEEP_BEHIND_S};
     return replay_consume(v->replay->store, &item, now, err);
 }
 
 static enum attest_rc
-consume(struct attest_verifier *v, const struct attest_claims *claims, struct slice token,
-        struct slice proof, int64_t now, struct attest_error *err)
+consume(struct attest_verifier *v, const struct attest_claims *claims,
+        const uint8_t digest[SHA256_LEN], struct slice proof, int64_t now, struct attest_error *err)
 {
     if (claims->bound && proof.p)
-        return consume_proof(v, claims, token, proof, now, err);
+        return consume_proof(v, claims, digest, proof, now, err);
     if (claims->bound)
         return error_set(err, ATTEST_E_PROOF_REQUIRED, "bound token without proof");
     if (proof.p)
@@ -200,6 +215,22 @@ missing(void *ctx, struct slice issuer, struct slice kid, enum attest_rc rc,
     return resolver_missing(ctx, issuer, kid, rc, err);
 }
 
+/*
+ * What is known of a token that was verified before and would be again. One that would not be is
+ * verified anew: that is what says why, and asks for a key that is missing.
+ */
+static struct attest_claims *
+verified_before(struct attest_verifier *v, const uint8_t digest[SHA256_LEN], int64_t now)
+{
+    AUTO(attest_claims) struct attest_claims *claims = token_cache_get(v->tokens, digest);
+    if (!claims)
+        return NULL;
+    if (verify_again(v->keys, v->policy, claims, now))
+        return STEAL(claims);
+    token_cache_drop(v->tokens, digest);
+    return NULL;
+}
+
 static enum attest_rc
 judge(struct attest_verifier *v, struct slice token, struct slice proof, struct attest_claims **ret,
       struct attest_error *err)
@@ -209,12 +240,21 @@ judge(struct attest_verifier *v, struct slice token, struct slice proof, struct 
         return error_set(err, ATTEST_E_REQUIRED, "no attestation");
     int64_t now = now_s(v);
     struct key_source source = {.missing = v->resolver ? missing : NULL, .ctx = v->resolver};
-    enum attest_rc rc = verify_token(v->keys, v->policy, &source, token, now, &claims, err);
+    uint8_t digest[SHA256_LEN] = {0};
+    if (proof.p && token.len <= ATTEST_TOKEN_MAX)
+        sha256(digest, token.p, token.len);
+    bool cached = v->tokens && proof.p && token.len <= ATTEST_TOKEN_MAX;
+    bool again = cached && (claims = verified_before(v, digest, now));
+    enum attest_rc rc = ATTEST_OK;
+    if (!again)
+        rc = verify_token(v->keys, v->policy, &source, token, now, &claims, err);
     seeing_keys(&v->seeing, source.hits, source.misses);
     if (rc == ATTEST_OK)
-        rc = consume(v, claims, token, proof, now, err);
+        rc = consume(v, claims, digest, proof, now, err);
     if (rc != ATTEST_OK)
         return rc;
+    if (cached && !again && claims->bound)
+        token_cache_put(v->tokens, digest, claims, now);
     *ret = STEAL(claims);
     return ATTEST_OK;
 }

@@ -9,6 +9,7 @@
 #include "verify/replay_api.h"
 #include "verify/resolver.h"
 #include "verify/seeing.h"
+#include "verify/token_cache.h"
 
 /* The inside of <attest/verifier.h>. */
 
@@ -17,8 +18,9 @@ struct attest_verifier {
     struct attest_policy *policy;
     struct attest_keys *keys;
     struct attest_replay *replay;
-    struct resolver *resolver; /* NULL: its keys are brought to it */
-    bool threaded;             /* that is what steps it */
+    struct token_cache *tokens; /* NULL: none are kept */
+    struct resolver *resolver;  /* NULL: its keys are brought to it */
+    bool threaded;              /* that is what steps it */
     pthread_t thread;
     int stop_fd;
     attest_clock_fn *clock;
@@ -31,6 +33,14 @@ struct attest_verifier {
 enum attest_rc verify_token(const struct attest_keys *keys, const struct attest_policy *policy,
                             struct key_source *source, struct slice token, int64_t now_s,
                             struct attest_claims **ret, struct attest_error *err);
+
+/*
+ * Whether a token that verify_token() accepted by this policy would be accepted now: its time, the
+ * keys that vouched for it, its audience and all that the policy demands. False may also mean that
+ * this is for verify_token() to say.
+ */
+bool verify_again(const struct attest_keys *keys, const struct attest_policy *policy,
+                  const struct attest_claims *claims, int64_t now_s);
 
 /* Ends the thread that steps it, if there is one. */
 void verifier_stop_thread(struct attest_verifier *verifier);

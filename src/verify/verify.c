@@ -16,6 +16,7 @@ struct check {
     struct key_source *source; /* NULL: none */
     int64_t now_s;
     const struct issuer_policy *issuer;
+    struct found_key key;
     struct claims claims;
 };
 
@@ -40,8 +41,9 @@ check_issuer(struct check *c, struct jws *jws, struct slice token, struct attest
 }
 
 static enum attest_rc
-find_key(const struct check *c, struct slice kid, struct found_key *key, struct attest_error *err)
+find_key(struct check *c, struct slice kid, struct attest_error *err)
 {
+    struct found_key *key = &c->key;
     int64_t skew_s = policy_skew_s(c->policy);
     enum attest_rc rc = keys_find(c->keys, c->claims.iss, kid, c->now_s, skew_s, key, err);
     if (!c->source)
@@ -58,16 +60,15 @@ find_key(const struct check *c, struct slice kid, struct found_key *key, struct 
 }
 
 static enum attest_rc
-check_signature(const struct check *c, const struct jws *jws, struct attest_error *err)
+check_signature(struct check *c, const struct jws *jws, struct attest_error *err)
 {
-    struct found_key key;
-    enum attest_rc rc = find_key(c, jws->envelope.kid, &key, err);
+    enum attest_rc rc = find_key(c, jws->envelope.kid, err);
     if (rc != ATTEST_OK)
         return rc;
-    if (key.alg != JWK_ALG_NONE && key.alg != jws->envelope.alg)
+    if (c->key.alg != JWK_ALG_NONE && c->key.alg != jws->envelope.alg)
         return error_set(err, ATTEST_E_MALFORMED, "alg %s, but the key is for %s",
-                         jwk_alg_name(jws->envelope.alg), jwk_alg_name(key.alg));
-    return jws_verify(&jws->envelope, &key.public_key, err);
+                         jwk_alg_name(jws->envelope.alg), jwk_alg_name(c->key.alg));
+    return jws_verify(&jws->envelope, &c->key.public_key, err);
 }
 
 static enum attest_rc
@@ -111,13 +112,16 @@ static enum attest_rc
 check_nested_claims(struct check *inner, const struct claims *outer, struct attest_error *err)
 {
     struct claims *claims = &inner->claims;
+    struct claims_view view;
     enum attest_rc rc = check_times(inner, err);
     if (rc == ATTEST_OK)
         rc = claims_read_audience(claims, err);
     if (rc == ATTEST_OK)
         rc = claims_read_rest(claims, &inner->issuer->names, err);
-    if (rc == ATTEST_OK)
-        rc = policy_check_issuer(inner->policy, inner->issuer, claims, inner->now_s, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    policy_view(claims, true, &view);
+    rc = policy_check_issuer(inner->policy, inner->issuer, &view, inner->now_s, err);
     if (rc != ATTEST_OK)
         return rc;
     if (claims->n_aud != 1 || !slice_eq(claims->aud[0], outer->iss))
@@ -131,16 +135,28 @@ check_nested_claims(struct check *inner, const struct claims *outer, struct atte
     return ATTEST_OK;
 }
 
+/* By whose word, and for how long. */
+static void
+note_signer(const struct check *c, struct slice kid, struct claims_findings *found)
+{
+    found->signers[found->n_signers].issuer = c->issuer->issuer;
+    found->signers[found->n_signers].key = c->key;
+    found->signers[found->n_signers].kid_len = kid.len;
+    memcpy(found->signers[found->n_signers++].kid, kid.p, kid.len);
+    claims_times_narrow(&found->times, &c->claims);
+}
+
 /*
- * A nested attestation of an issuer that is not trusted here says nothing to us and is left aside.
- * Whatever else is wrong with it is wrong with the token that vouches for it. In a function of its
- * own, so that its room is taken only when there is one.
+ * A nested attestation of an issuer that is not trusted here says nothing to us and is left aside,
+ * and so is what lies deeper than the policy follows. Whatever else is wrong with it is wrong with
+ * the token that vouches for it. In a function of its own, so that its room is taken only when
+ * there is one.
  *
- * by_another: it is the word of another issuer than the outer token's, which could otherwise vouch
- * for itself.
+ * depth: how many levels of nesting this one is.
  */
 static __attribute__((noinline)) enum attest_rc
-check_nested(const struct check *outer, bool *verified, bool *by_another, struct attest_error *err)
+check_nested(const struct check *outer, unsigned depth, struct claims_findings *found,
+             struct attest_error *err)
 {
     struct jws jws;
     struct check c = {.keys = outer->keys,
@@ -155,43 +171,72 @@ check_nested(const struct check *outer, bool *verified, bool *by_another, struct
         rc = check_signature(&c, &jws, &why);
     if (rc == ATTEST_OK)
         rc = check_nested_claims(&c, &outer->claims, &why);
+    if (rc == ATTEST_OK) {
+        note_signer(&c, jws.envelope.kid, found);
+        if (c.claims.nested_attestation.p && depth < policy_nested_depth(c.policy))
+            rc = check_nested(&c, depth + 1, found, &why);
+    }
     if (rc == ATTEST_E_KEY_FETCH) /* says nothing of the token */
         return error_set(err, rc, "nested_attestation: %s", why.text);
     if (rc != ATTEST_OK)
         return error_set(err, ATTEST_E_CLAIMS, "nested_attestation: %s", why.text);
-    *verified = true;
-    *by_another = !slice_eq(c.claims.iss, outer->claims.iss);
     return ATTEST_OK;
+}
+
+static enum attest_rc
+check_audience(const struct check *c, struct claims_findings *found, struct attest_error *err)
+{
+    struct claims_view view;
+    policy_view(&c->claims, false, &view);
+    int matched = policy_match_audience(c->policy, &view);
+    if (matched < 0)
+        return error_set(err, ATTEST_E_AUDIENCE, "token is meant for %.*s",
+                         SLICE_ARG(c->claims.aud[0]));
+    found->aud_matched = (size_t)matched;
+    return ATTEST_OK;
+}
+
+/* A nested one counts where it is demanded if it is the word of another issuer than the token's,
+ * which could otherwise vouch for itself. */
+static enum attest_rc
+check_policy(const struct check *c, struct claims_findings *found, struct attest_error *err)
+{
+    struct claims_view view;
+    policy_view(&c->claims, true, &view);
+    bool by_another =
+        found->nested_verified && !slice_eq(found->signers[1].issuer, c->issuer->issuer);
+    if (by_another)
+        view.there |= 1U << REQUIRE_NESTED;
+    const char *missing = policy_missing_claim(c->policy, &view);
+    if (missing)
+        return error_set(err, ATTEST_E_CLAIMS, "%s: demanded here%s and not there", missing,
+                         found->nested_verified && !by_another ? ", by another issuer," : "");
+    found->there = view.there;
+    found->trust = policy_trust(c->issuer, &view);
+    enum attest_rc rc = policy_check_issuer(c->policy, c->issuer, &view, c->now_s, err);
+    return rc == ATTEST_OK ? policy_check_agent(c->policy, c->issuer, &view, err) : rc;
 }
 
 /* Behind the signature: everything that the token says, in the order of the verdicts. */
 static enum attest_rc
-check_claims(struct check *c, struct claims_findings *found, struct attest_error *err)
+check_claims(struct check *c, struct slice kid, struct claims_findings *found,
+             struct attest_error *err)
 {
     struct claims *claims = &c->claims;
     enum attest_rc rc = check_times(c, err);
     if (rc == ATTEST_OK)
         rc = claims_read_audience(claims, err);
+    if (rc == ATTEST_OK)
+        rc = check_audience(c, found, err);
+    if (rc == ATTEST_OK)
+        rc = claims_read_rest(claims, &c->issuer->names, err);
     if (rc != ATTEST_OK)
         return rc;
-    int matched = policy_match_audience(c->policy, claims);
-    if (matched < 0)
-        return error_set(err, ATTEST_E_AUDIENCE, "token is meant for %.*s",
-                         SLICE_ARG(claims->aud[0]));
-    bool by_another = false;
-    rc = claims_read_rest(claims, &c->issuer->names, err);
-    if (rc == ATTEST_OK && claims->nested_attestation.p)
-        rc = check_nested(c, &found->nested_verified, &by_another, err);
-    if (rc != ATTEST_OK)
-        return rc;
-    const char *missing = policy_missing_claim(c->policy, claims, by_another);
-    if (missing)
-        return error_set(err, ATTEST_E_CLAIMS, "%s: demanded here%s and not there", missing,
-                         found->nested_verified && !by_another ? ", by another issuer," : "");
-    found->aud_matched = (size_t)matched;
-    found->trust = policy_trust(c->issuer, claims);
-    rc = policy_check_issuer(c->policy, c->issuer, claims, c->now_s, err);
-    return rc == ATTEST_OK ? policy_check_agent(c->policy, c->issuer, claims, err) : rc;
+    note_signer(c, kid, found);
+    if (claims->nested_attestation.p && policy_nested_depth(c->policy) > 0)
+        rc = check_nested(c, 1, found, err);
+    found->nested_verified = found->n_signers > 1;
+    return rc == ATTEST_OK ? check_policy(c, found, err) : rc;
 }
 
 enum attest_rc
@@ -210,8 +255,10 @@ verify_token(const struct attest_keys *keys, const struct attest_policy *policy,
         rc = check_signature(&c, &jws, err);
     if (rc != ATTEST_OK)
         return rc;
-    struct claims_findings found = {.kid = jws.envelope.kid};
-    rc = check_claims(&c, &found, err);
+    struct claims_findings found;
+    found.n_signers = 0;
+    found.times = (struct claims_times){.issued_s = INT64_MAX, .until_s = INT64_MAX};
+    rc = check_claims(&c, jws.envelope.kid, &found, err);
     if (rc != ATTEST_OK)
         return rc;
     struct attest_claims *claims = claims_keep(&c.claims, &found);
@@ -219,6 +266,27 @@ verify_token(const struct attest_keys *keys, const struct attest_policy *policy,
         return error_set(err, ATTEST_E_NOMEM, "verify: out of memory");
     *ret = claims;
     return ATTEST_OK;
+}
+
+bool
+verify_again(const struct attest_keys *keys, const struct attest_policy *policy,
+             const struct attest_claims *claims, int64_t now_s)
+{
+    struct claims_view view;
+    const struct issuer_policy *issuer = policy_issuer(policy, claims->signers[0].issuer);
+    if (!issuer || !policy_times_hold(policy, &claims->times, now_s))
+        return false;
+    for (size_t i = 0; i < claims->n_signers; i++) {
+        const struct claims_signer *signer = &claims->signers[i];
+        if (!keys_still(keys, signer->issuer, signer->kid, now_s, policy_skew_s(policy),
+                        &signer->key))
+            return false;
+    }
+    claims_view(claims, &view);
+    return policy_match_audience(policy, &view) == (int)claims->aud_matched &&
+           !policy_missing_claim(policy, &view) &&
+           policy_check_issuer(policy, issuer, &view, now_s, NULL) == ATTEST_OK &&
+           policy_check_agent(policy, issuer, &view, NULL) == ATTEST_OK;
 }
 
 enum attest_rc
