@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the documents show is true: the C of the README and of libattest(3) compiles as it stands, and
+# What the documents show is true: the C of the README, of docs/verifier.md and of libattest(3) compiles as it stands, and
 # the token of docs/protocol.md was signed by the key that it names.
 set -u
 dir=$(mktemp -d) || exit 1
@@ -17,6 +17,8 @@ compiles() {
 
 sed -n '/^```c$/,/^```$/p' "$top_srcdir/README.md" | grep -v '^```' >"$dir/readme.c"
 compiles readme
+sed -n '/^```c$/,/^```$/p' "$top_srcdir/docs/verifier.md" | grep -v '^```' >"$dir/verifier.c"
+compiles verifier
 {
     printf '#include <attest/attest.h>\n'
     sed -n '/^\.Sh EXAMPLES/,/^\.Ed/p' "$top_srcdir/docs/man/libattest.3" | grep -v '^\.'

@@ -15,7 +15,7 @@ case $($tool --version 2>/dev/null) in
     ;;
 esac
 
-files=$(find src hsm jwks include tests -name '*.[ch]')
+files=$(find src hsm jwks include tests docs/examples -name '*.[ch]')
 [ -n "$files" ] || { echo "no C files in $top_srcdir?"; exit 1; }
 failed=0
 for file in $files; do
