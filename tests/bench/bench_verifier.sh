@@ -1,5 +1,5 @@
 #!/bin/sh
-# A verifier at work: with two threads, while a fetch of keys hangs, and under a flood of unknown kids.
+# A verifier at work: with two threads, while a fetch of keys hangs, under a flood of unknown kids, and counted.
 # SPDX-License-Identifier: MIT
 . "$top_srcdir/tests/bench/lib.sh"
 
@@ -12,4 +12,5 @@ fi
 for what in hang flood; do
     "$bench/fetching" $what --seconds "$BENCH_SECONDS" || status=3
 done
+"$bench/seeing" || status=3
 exit $status
