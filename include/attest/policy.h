@@ -2,6 +2,7 @@
 #ifndef ATTEST_POLICY_H
 #define ATTEST_POLICY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <attest/error.h>
@@ -48,6 +49,7 @@ enum attest_mode {
 #define ATTEST_SKEW_MAX_S 300
 #define ATTEST_LIFETIME_DEFAULT_S 900
 #define ATTEST_LIFETIME_MAX_S 900
+/* Levels of nesting. */
 #define ATTEST_NESTED_DEPTH_DEFAULT 1
 #define ATTEST_NESTED_DEPTH_MAX 3
 
@@ -154,14 +156,39 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_policy_set_trust_min(struct attest_policy *policy, enum attest_trust trust,
                                 struct attest_error *err);
 
-/* Only these model families are accepted (at most 64); any, without a call. */
+/*
+ * Only these are accepted, of agent_identity: providers, model families, model versions. Each call
+ * adds one (at most 64 of a kind); any, of a kind without a call. Another one: 1013.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_policy_add_provider(struct attest_policy *policy, const char *provider,
+                               struct attest_error *err);
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_policy_add_model_family(struct attest_policy *policy, const char *model_family,
                                    struct attest_error *err);
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_policy_add_model_version(struct attest_policy *policy, const char *model_version,
+                                    struct attest_error *err);
+
+/* Whether tokens of enterprises (agent_identity.enterprise) are accepted: yes, without this call.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_policy_set_enterprise(struct attest_policy *policy, bool accepted,
+                                 struct attest_error *err);
 
 /*
- * Checks the whole and closes it. ATTEST_E_CONFIG: no audience, no issuer, or two issuers of which
- * one may speak for anyone.
+ * How many levels of nested attestations are followed: 0 to ATTEST_NESTED_DEPTH_MAX, 1 without this
+ * call. What is followed is verified against keys of its own issuer, if the policy trusts that one,
+ * and when it is wrong the token is (1007); what lies deeper is left aside, as if it were not
+ * there. Each level takes some 50 KiB of stack while it is verified.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_policy_set_nested_depth(struct attest_policy *policy, unsigned depth,
+                                   struct attest_error *err);
+
+/*
+ * Checks the whole and closes it. ATTEST_E_CONFIG: no audience, no issuer, two issuers of which one
+ * may speak for anyone, or a claim demanded that would not be accepted or not be looked at.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_policy_freeze(struct attest_policy *policy, struct attest_error *err);

@@ -208,8 +208,21 @@ policy_check_agent(const struct attest_policy *policy, const struct issuer_polic
     if ((int)view->safety < (int)policy->safety_min)
         return error_set(err, ATTEST_E_POLICY, "safety level %s, at least %s is demanded",
                          safety_level_name(view->safety), attest_safety_name(policy->safety_min));
-    if (policy->model_families.n && !list_has(&policy->model_families, view->model_family))
-        return error_set(err, ATTEST_E_POLICY, "model family %.*s is not accepted here",
-                         SLICE_ARG(view->model_family));
+    if (policy->no_enterprise && view->there & 1U << REQUIRE_ENTERPRISE)
+        return error_set(err, ATTEST_E_POLICY, "tokens of enterprises are not accepted here");
+    const struct {
+        const char *what;
+        const struct name_list *allowed;
+        struct slice name;
+    } lists[] = {
+        {"provider", &policy->providers, view->provider},
+        {"model family", &policy->model_families, view->model_family},
+        {"model version", &policy->model_versions, view->model_version},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        if (lists[i].allowed->n && !list_has(lists[i].allowed, lists[i].name))
+            return error_set(err, ATTEST_E_POLICY, "%s %.*s is not accepted here", lists[i].what,
+                             SLICE_ARG(lists[i].name));
+    }
     return ATTEST_OK;
 }

@@ -131,7 +131,9 @@ attest_policy_free(struct attest_policy *policy)
     if (!policy || atomic_fetch_sub(&policy->holders, 1) != 1)
         return;
     list_done(&policy->audiences);
+    list_done(&policy->providers);
     list_done(&policy->model_families);
+    list_done(&policy->model_versions);
     for (size_t i = 0; i < policy->n_issuers; i++)
         issuer_done(&policy->issuers[i]);
     free(policy);
@@ -176,6 +178,22 @@ attest_policy_add_audience(struct attest_policy *policy, const char *audience,
 {
     enum attest_rc rc = still_open(policy, err);
     return rc == ATTEST_OK ? list_add(&policy->audiences, audience, err) : rc;
+}
+
+enum attest_rc
+attest_policy_add_provider(struct attest_policy *policy, const char *provider,
+                           struct attest_error *err)
+{
+    enum attest_rc rc = still_open(policy, err);
+    return rc == ATTEST_OK ? list_add(&policy->providers, provider, err) : rc;
+}
+
+enum attest_rc
+attest_policy_add_model_version(struct attest_policy *policy, const char *model_version,
+                                struct attest_error *err)
+{
+    enum attest_rc rc = still_open(policy, err);
+    return rc == ATTEST_OK ? list_add(&policy->model_versions, model_version, err) : rc;
 }
 
 enum attest_rc
@@ -339,6 +357,27 @@ attest_policy_set_age_max_s(struct attest_policy *policy, int64_t age_max_s,
 }
 
 enum attest_rc
+attest_policy_set_nested_depth(struct attest_policy *policy, unsigned depth,
+                               struct attest_error *err)
+{
+    int64_t number = 0;
+    enum attest_rc rc =
+        set_number(policy, &number, depth, 0, ATTEST_NESTED_DEPTH_MAX, "levels of nesting", err);
+    if (rc == ATTEST_OK)
+        policy->nested_depth = depth;
+    return rc;
+}
+
+enum attest_rc
+attest_policy_set_enterprise(struct attest_policy *policy, bool accepted, struct attest_error *err)
+{
+    enum attest_rc rc = still_open(policy, err);
+    if (rc == ATTEST_OK)
+        policy->no_enterprise = !accepted;
+    return rc;
+}
+
+enum attest_rc
 attest_policy_allow_loopback_http(struct attest_policy *policy, struct attest_error *err)
 {
     enum attest_rc rc = still_open(policy, err);
@@ -383,10 +422,25 @@ attest_policy_set_trust_min(struct attest_policy *policy, enum attest_trust trus
     return rc;
 }
 
+/* Not what anyone means who asks for both. */
+static enum attest_rc
+check_demands(const struct attest_policy *policy, struct attest_error *err)
+{
+    if (policy->no_enterprise && policy->required & 1U << REQUIRE_ENTERPRISE)
+        return error_set(err, ATTEST_E_CONFIG,
+                         "policy: agent_identity.enterprise is demanded, and refused");
+    if (policy->nested_depth == 0 && policy->required & 1U << REQUIRE_NESTED)
+        return error_set(err, ATTEST_E_CONFIG,
+                         "policy: a nested attestation is demanded, and none is followed");
+    return ATTEST_OK;
+}
+
 enum attest_rc
 attest_policy_freeze(struct attest_policy *policy, struct attest_error *err)
 {
     enum attest_rc rc = still_open(policy, err);
+    if (rc == ATTEST_OK)
+        rc = check_demands(policy, err);
     if (rc != ATTEST_OK)
         return rc;
     if (policy->audiences.n == 0)

@@ -20,7 +20,8 @@ struct attest_policy {
     enum attest_trust trust_min;
     unsigned nested_depth;
     unsigned required; /* bits 1 << enum required_claim */
-    struct name_list audiences, model_families;
+    bool no_enterprise;
+    struct name_list audiences, providers, model_families, model_versions;
     struct issuer_policy issuers[POLICY_LIST_MAX];
     size_t n_issuers;
 };
