@@ -4,12 +4,13 @@
  * A server that lets agents in by their attestation; docs/verifier.md goes through it.
  *
  *     cc -o server server.c $(pkg-config --cflags --libs libattest libmicrohttpd)
- *     ./server https://ai.example.com https://mcp.example.com 8000
+ *     ./server https://ai.example.com https://mcp.example.com 8000 [redis://HOST]
  *
  *     curl -H "Authorization: Bearer $(cat token)" http://127.0.0.1:8000/
  *
  * For a bound token the proof comes in a field of its own: Attestation-Proof. Behind the demo
- * stands no TLS; put yours in front, for a token is a secret until it was used.
+ * stands no TLS; put yours in front, for a token is a secret until it was used. With a Redis or
+ * Valkey as the last argument all servers that name it accept a token once between them.
  */
 #define _GNU_SOURCE /* asprintf() */
 #include <arpa/inet.h>
@@ -49,20 +50,22 @@ on_event(void *ctx, const struct attest_event *event)
             issuer ? issuer : "-", state ? state : "-", attest_event_text(event));
 }
 
+/* redis NULL: this process remembers the tokens that it saw by itself. */
 static struct attest_verifier *
-make_verifier(const char *issuer, const char *audience, struct attest_error *err)
+make_verifier(const char *issuer, const char *audience, const char *redis, struct attest_error *err)
 {
     struct attest_policy *policy = make_policy(issuer, audience, err);
+    struct attest_replay *replay = NULL;
     struct attest_verifier *verifier = NULL;
-    if (!policy)
-        return NULL;
-    if (attest_verifier_new_fetching(policy, NULL, NULL, NULL, &verifier, err) == ATTEST_OK) {
+    if (policy && (!redis || attest_replay_new_redis(redis, 0, &replay, err) == ATTEST_OK) &&
+        attest_verifier_new_fetching(policy, NULL, replay, NULL, &verifier, err) == ATTEST_OK) {
         attest_verifier_on_event(verifier, on_event, NULL);
         if (attest_verifier_start_thread(verifier, err) != ATTEST_OK) {
             attest_verifier_free(verifier);
             verifier = NULL;
         }
     }
+    attest_replay_free(replay);
     attest_policy_free(policy);
     return verifier;
 }
@@ -152,8 +155,8 @@ main(int argc, char **argv)
     struct sockaddr_in at = {.sin_family = AF_INET};
     sigset_t ends;
     int which;
-    if (argc != 4) {
-        fputs("usage: server ISSUER AUDIENCE PORT\n", stderr);
+    if (argc != 4 && argc != 5) {
+        fputs("usage: server ISSUER AUDIENCE PORT [REDIS]\n", stderr);
         return 2;
     }
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -163,7 +166,7 @@ main(int argc, char **argv)
     sigaddset(&ends, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
 
-    struct attest_verifier *verifier = make_verifier(argv[1], argv[2], &err);
+    struct attest_verifier *verifier = make_verifier(argv[1], argv[2], argv[4], &err);
     if (!verifier) {
         fprintf(stderr, "server: %s\n", err.text);
         return 3;

@@ -113,6 +113,10 @@ struct attest_counters {
     uint64_t replay_losses;       /* it was found to have lost what it knew */
     uint64_t replay_changes;      /* of state */
     uint64_t replay_entries;      /* in this process now */
+    /* Of bound tokens that were verified before; a hit may still be verified anew. */
+    uint64_t token_cache_hits;
+    uint64_t token_cache_misses;
+    uint64_t token_cache_entries; /* now */
 };
 
 #ifdef __cplusplus

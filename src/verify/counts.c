@@ -109,6 +109,11 @@ static const struct row {
     {"attestation_replay_state_changes_total", "Changes of the replay memory's state.",
      AT(replay_changes), false},
     {"attestation_replay_entries", "Remembered in this process now.", AT(replay_entries), true},
+    {"attestation_token_cache_hits_total", "Bound tokens that were known from before.",
+     AT(token_cache_hits), false},
+    {"attestation_token_cache_misses_total", "Bound tokens that were not.", AT(token_cache_misses),
+     false},
+    {"attestation_token_cache_entries", "Bound tokens known now.", AT(token_cache_entries), true},
 #undef AT
 };
 

@@ -36,7 +36,7 @@ void counts_add(struct counts *counts, enum count what, uint64_t n);
 void counts_verdict(struct counts *counts, enum attest_rc rc, int64_t duration_us);
 void counts_fetch(struct counts *counts, enum attest_rc rc, int64_t duration_us);
 
-/* All but cached_keys and what is of the replay memory. */
+/* All but cached_keys and what the replay memory and the token cache count themselves. */
 void counts_read(const struct counts *counts, struct attest_counters *ret);
 /* The counters as read, and the histograms. */
 void counts_write(const struct counts *counts, const struct attest_counters *read, struct buf *out);

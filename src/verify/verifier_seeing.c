@@ -34,10 +34,8 @@ cached_keys(const struct attest_verifier *v)
 }
 
 static void
-read_all(const struct attest_verifier *v, struct attest_counters *ret)
+read_replay(const struct attest_verifier *v, struct attest_counters *ret)
 {
-    counts_read(v->seeing.counts, ret);
-    ret->cached_keys = cached_keys(v);
     struct replay_stats replay;
     replay_stats(v->replay->store, &replay);
     ret->replay_unavailable = replay.unavailable;
@@ -46,6 +44,20 @@ read_all(const struct attest_verifier *v, struct attest_counters *ret)
     ret->replay_losses = replay.losses;
     ret->replay_changes = replay.changes;
     ret->replay_entries = replay.entries;
+}
+
+static void
+read_all(const struct attest_verifier *v, struct attest_counters *ret)
+{
+    struct token_cache_stats tokens = {0};
+    counts_read(v->seeing.counts, ret);
+    ret->cached_keys = cached_keys(v);
+    read_replay(v, ret);
+    if (v->tokens)
+        token_cache_stats(v->tokens, &tokens);
+    ret->token_cache_hits = tokens.hits;
+    ret->token_cache_misses = tokens.misses;
+    ret->token_cache_entries = tokens.entries;
 }
 
 enum attest_rc

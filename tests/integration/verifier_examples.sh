@@ -1,11 +1,19 @@
 #!/bin/sh
 # The programs of docs/examples do what docs/verifier.md says, against a real issuer: the server lets in
-# who shows a token, once, and whoever proves his key; the loop judges a line at a time without a thread.
+# who shows a token, once between all that share a Redis, and whoever proves his key; the loop judges a line at a time without a thread.
 set -u
 dir=$(mktemp -d) || exit 1
 . "$top_srcdir/tests/support/issuer.sh"
-server=
-trap 'stop_daemon "$server"; stop_issuer; rm -rf "$dir"' EXIT
+servers= redis=
+stop_all() {
+    [ -z "$redis" ] || kill -CONT "$redis" 2>/dev/null
+    for pid in $servers $redis; do
+        stop_daemon "$pid"
+    done
+    stop_issuer
+    rm -rf "$dir"
+}
+trap stop_all EXIT
 attest=$top_builddir/attest
 unset ATTEST_ISSUER ATTEST_SOCKET ATTEST_KEY
 audience=https://mcp.example.com
@@ -38,24 +46,29 @@ ask() {
         --model-version claude-sonnet-4 --provider anthropic "$@" || fail "no token"
 }
 
-# ---- the server ----
-for _ in 1 2 3 4 5; do
-    port=$(random_port)
-    "$dir/server" "$ISSUER" $audience "$port" 2>"$dir/server.log" &
-    server=$!
+# until_said TEXT FILE: a line that begins so is there, or nobody writes any more, or a minute has passed.
+until_said() {
     waited=0
-    until grep -q "^ready" "$dir/server.log" || ! kill -0 $server 2>/dev/null || [ $waited -ge 600 ]; do
+    until grep -qs "^$1" "$2" || ! kill -0 $server 2>/dev/null || [ $waited -ge 600 ]; do
         waited=$((waited + 1))
         sleep 0.1
     done
-    grep -q "^ready" "$dir/server.log" && break
-done
-grep -q "^ready" "$dir/server.log" || { cat "$dir/server.log"; exit 1; }
-waited=0
-until grep -q "^keys_fetched" "$dir/server.log" || [ $waited -ge 600 ]; do
-    waited=$((waited + 1))
-    sleep 0.1
-done
+    grep -qs "^$1" "$2"
+}
+# start_server LOG [REDIS]: sets server and port, and waits until it has the keys.
+start_server() {
+    for _ in 1 2 3 4 5; do
+        port=$(random_port)
+        "$dir/server" "$ISSUER" $audience "$port" ${2+"$2"} 2>"$dir/$1" &
+        server=$!
+        servers="$servers $server"
+        until_said ready "$dir/$1" && break
+    done
+    until_said keys_fetched "$dir/$1" || { cat "$dir/$1"; exit 1; }
+}
+
+# ---- the server ----
+start_server server.log
 # knock STATUS TEXT OPTIONS…
 knock() {
     want=$1 text=$2
@@ -78,7 +91,7 @@ for _ in 1 2; do
     knock 200 "welcome" -H "Authorization: Bearer $token" -H "Attestation-Proof: $(prove)"
 done
 curl -s --max-time 30 "http://127.0.0.1:$port/metrics" >"$dir/metrics"
-for line in 'attestation_verification_success_total 3' 'attestation_replay_detected_total 1' \
+for line in 'attestation_verification_success_total 3' 'attestation_token_cache_hits_total 1' 'attestation_replay_detected_total 1' \
     'attestation_verification_failure_total{code="1015"} 1' 'attestation_jwks_fetch_total 1' \
     'attestation_circuit_breaker_state{issuer="'"$ISSUER"'",state="closed"} 1' \
     'attestation_verification_duration_seconds_count 7'; do
@@ -90,7 +103,46 @@ done
 kill $server
 wait $server
 [ $? -eq 0 ] || fail "the server did not end well: $(cat "$dir/server.log")"
-server=
+
+# ---- two servers and one Redis ----
+# welcome_again: a pause that is over is noticed at the next token, or one of those after it.
+welcome_again() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        curl -s --max-time 30 -H "Authorization: Bearer $(ask)" "http://127.0.0.1:$port/" >"$dir/body"
+        grep -q welcome "$dir/body" && return
+        sleep 1
+    done
+    fail "Redis is back, and nobody is let in: $(cat "$dir/body" "$dir/two.log")"
+}
+shared() {
+    redis-server --port 0 --unixsocket "$dir/redis.sock" --save "" --appendonly no --dir "$dir" \
+        --maxmemory-policy noeviction >"$dir/redis.log" 2>&1 &
+    redis=$!
+    waited=0
+    until [ -S "$dir/redis.sock" ] || [ $waited -ge 600 ]; do
+        waited=$((waited + 1))
+        sleep 0.1
+    done
+    start_server one.log "unix://$dir/redis.sock"
+    token=$(ask)
+    knock 200 "welcome" -H "Authorization: Bearer $token"
+    start_server two.log "unix://$dir/redis.sock"
+    knock 401 '"error_code":1006' -H "Authorization: Bearer $token"
+    kill -STOP $redis
+    knock 503 '"error_code":1014' -H "Authorization: Bearer $(ask)"
+    grep -q "^replay_store code=1014 issuer=- state=unhealthy ." "$dir/two.log" ||
+        fail "not told that Redis is away: $(cat "$dir/two.log")"
+    kill -CONT $redis
+    welcome_again
+    grep -q "^replay_store code=0 issuer=- state=healthy ." "$dir/two.log" ||
+        fail "not told that Redis is back: $(cat "$dir/two.log")"
+    curl -s --max-time 30 "http://127.0.0.1:$port/metrics" >"$dir/metrics"
+    grep -qxF 'attestation_replay_state{state="healthy"} 1' "$dir/metrics" || fail "$(cat "$dir/metrics")"
+}
+if grep -q '^HIREDIS_LIBS = .*-lhiredis' "$top_builddir/Makefile"; then
+    command -v redis-server >/dev/null || { echo "no redis-server: apt-get install redis-server"; exit 77; }
+    shared
+fi
 
 # ---- the loop ----
 token=$(ask)

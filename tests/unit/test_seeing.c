@@ -22,7 +22,7 @@
 #define TRACE_ID "4bf92f3577b34da6a3ce929d0e0e4736"
 #define JWKS_PATH "/.well-known/jwks.json"
 
-static struct mint_key key;
+static struct mint_key key, agent_key;
 static struct http_stub stub;
 
 static int64_t
@@ -312,6 +312,36 @@ counters_count(void **state)
     assert_int_equal(c.replay_entries, 1);
 }
 
+static enum attest_rc
+prove(struct attest_verifier *v, const char *token, const char *jti)
+{
+    AUTO(attest_result) struct attest_result *result = NULL;
+    char *proof AUTO(mem) = mint_proof(&agent_key, token, "jti", jti);
+    return attest_verifier_check(v, token, strlen(token), proof, strlen(proof), &result);
+}
+
+static void
+a_bound_token_counts_as_known(void **state)
+{
+    (void)state;
+    struct attest_counters c;
+    AUTO(attest_verifier) struct attest_verifier *v = new_verifier(MINT_ISSUER, NULL);
+    char *cnf AUTO(mem) = mint_cnf(&agent_key);
+    char *token AUTO(mem) = new_token("cnf", cnf);
+    assert_int_equal(prove(v, token, "\"p1\""), ATTEST_OK);
+    assert_int_equal(prove(v, token, "\"p2\""), ATTEST_OK);
+    assert_int_equal(attest_verifier_counters(v, &c, sizeof(c)), ATTEST_OK);
+    assert_int_equal(c.verified, 2);
+    assert_int_equal(c.key_hits, 1);
+    assert_int_equal(c.token_cache_hits, 1);
+    assert_int_equal(c.token_cache_misses, 1);
+    assert_int_equal(c.token_cache_entries, 1);
+    assert_int_equal(attest_verifier_set_token_cache(v, 0, NULL), ATTEST_OK);
+    assert_int_equal(prove(v, token, "\"p3\""), ATTEST_OK);
+    assert_int_equal(attest_verifier_counters(v, &c, sizeof(c)), ATTEST_OK);
+    assert_int_equal(c.token_cache_hits + c.token_cache_entries, 0);
+}
+
 /* A program of another version: it knows fewer members, or more. */
 static void
 their_struct_may_grow(void **state)
@@ -408,6 +438,44 @@ nothing_is_lost_between_threads(void **state)
     assert_int_equal(c.refused_by_code[1006 - 1001], THREADS * CHECKS);
     assert_int_equal(c.verifications, 2 * THREADS * CHECKS);
     assert_int_equal(c.active_verifications, 0);
+}
+
+/* Every event of every thread, the one that fetches among them. */
+static _Atomic unsigned told[ATTEST_EVENT_REPLAY_STORE + 1];
+
+static void
+tell(void *ctx, const struct attest_event *event)
+{
+    (void)ctx;
+    told[attest_event_kind(event)]++;
+}
+
+static void
+events_come_from_all_threads(void **state)
+{
+    (void)state;
+    struct attest_counters c;
+    pthread_t thread[THREADS];
+    struct attest_fetch *fetch = new_fetch();
+    AUTO(attest_verifier) struct attest_verifier *v = new_verifier(stub.origin, fetch);
+    attest_fetch_free(fetch);
+    attest_verifier_on_event(v, tell, NULL);
+    assert_int_equal(attest_verifier_start_thread(v, NULL), ATTEST_OK);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, show_many, v), 0);
+    for (int i = 0; i < 2000 && told[ATTEST_EVENT_KEYS_FETCHED] < 3; i++) {
+        assert_int_equal(attest_verifier_invalidate(v, stub.origin, NULL), ATTEST_OK);
+        char *text AUTO(mem) = attest_verifier_metrics(v);
+        assert_non_null(text);
+        poll(NULL, 0, 5);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+    assert_int_equal(attest_verifier_counters(v, &c, sizeof(c)), ATTEST_OK);
+    assert_true(told[ATTEST_EVENT_KEYS_FETCHED] >= 3);
+    assert_int_equal(c.refused_by_code[ATTEST_E_ISSUER - 1001], 2 * THREADS * CHECKS);
+    assert_int_equal(told[ATTEST_EVENT_REFUSED], 2 * THREADS * CHECKS);
+    assert_int_equal(told[ATTEST_EVENT_ALLOWED_UNVERIFIED], 2 * THREADS * CHECKS);
 }
 
 static void
@@ -557,6 +625,7 @@ setup(void **state)
     if (crypto_init(NULL) != ATTEST_OK || !http_stub_start(&stub))
         return -1;
     mint_key_init(&key, 1);
+    mint_key_init(&agent_key, 3);
     return 0;
 }
 
@@ -565,6 +634,7 @@ teardown(void **state)
 {
     (void)state;
     mint_key_done(&key);
+    mint_key_done(&agent_key);
     http_stub_stop(&stub);
     return 0;
 }
@@ -579,9 +649,11 @@ main(void)
         cmocka_unit_test(a_fetch_and_its_circuit_are_told),
         cmocka_unit_test(whoever_is_told_may_use_the_verifier),
         cmocka_unit_test(counters_count),
+        cmocka_unit_test(a_bound_token_counts_as_known),
         cmocka_unit_test(their_struct_may_grow),
         cmocka_unit_test(they_are_prometheus_text),
         cmocka_unit_test(nothing_is_lost_between_threads),
+        cmocka_unit_test(events_come_from_all_threads),
         cmocka_unit_test(a_child_has_none),
         cmocka_unit_test(a_traceparent_is_read_to_the_letter),
         cmocka_unit_test(a_check_is_a_span_of_the_request),
