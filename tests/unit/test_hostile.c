@@ -15,32 +15,17 @@
 #include <attest/attest.h>
 
 #include "support/vector.h"
+#include "support/vector_case.h"
 
 struct run {
     const char *set; /* "invalid" or "valid" */
     size_t wrong;
 };
 
-/* The file of the case, or the set's default for it. One line, or bytes when len is asked for. */
 static char *
-file_of(const struct run *run, const char *folder, const char *file, const char *fallback,
-        size_t *len)
+file_of(const struct run *run, const char *folder, const char *file, size_t *len)
 {
-    char name[512];
-    size_t n;
-    snprintf(name, sizeof(name), "%s/%s/%s", run->set, folder, file);
-    char *text = vector_read_optional(name, &n);
-    if (!text && !fallback)
-        return NULL;
-    if (!text) {
-        snprintf(name, sizeof(name), "%s/%s", run->set, fallback);
-        text = vector_read(name, &n);
-    }
-    if (len)
-        *len = n;
-    else if (n && text[n - 1] == '\n')
-        text[n - 1] = '\0';
-    return text;
+    return vector_case_file(run->set, folder, file, NULL, len);
 }
 
 static enum attest_rc
@@ -69,39 +54,6 @@ done(enum attest_rc rc, const struct attest_error *err)
         fail_msg("%s", err->text);
 }
 
-/* "ES256 EdDSA"; changes the text. */
-static void
-allow_algs(struct attest_policy *policy, const char *issuer, char *algs)
-{
-    struct attest_error err;
-    char *save = NULL;
-    for (char *alg = strtok_r(algs, " ", &save); alg; alg = strtok_r(NULL, " ", &save))
-        done(attest_policy_issuer_alg(policy, issuer, alg, &err), &err);
-}
-
-/* Trusts the one issuer, for whatever the case's folder lets it speak for. */
-static struct attest_policy *
-policy_of(const struct run *run, const char *folder, const char *issuer)
-{
-    struct attest_policy *policy = NULL;
-    struct attest_error err;
-    AUTO(mem) char *audience = file_of(run, folder, "audience", "default_audience", NULL);
-    AUTO(mem) char *trust_domain = file_of(run, folder, "trust_domain", NULL, NULL);
-    AUTO(mem) char *provider = file_of(run, folder, "provider", NULL, NULL);
-    AUTO(mem) char *algs = file_of(run, folder, "alg", NULL, NULL);
-    done(attest_policy_new(&policy, &err), &err);
-    done(attest_policy_add_audience(policy, audience, &err), &err);
-    done(attest_policy_add_issuer(policy, issuer, ATTEST_TRUST_PROVIDER, &err), &err);
-    if (trust_domain)
-        done(attest_policy_issuer_trust_domain(policy, issuer, trust_domain, &err), &err);
-    if (provider)
-        done(attest_policy_issuer_provider(policy, issuer, provider, &err), &err);
-    if (algs)
-        allow_algs(policy, issuer, algs);
-    done(attest_policy_freeze(policy, &err), &err);
-    return policy;
-}
-
 static enum attest_rc
 run_keyset(const char *input, size_t len, struct attest_error *err)
 {
@@ -116,17 +68,10 @@ static enum attest_rc
 run_signed_keyset(const struct run *run, const char *folder, const char *input, size_t len,
                   struct attest_error *err)
 {
-    size_t root_len;
-    AUTO(mem) char *root = file_of(run, folder, "root.jwk", "default_root.jwk", &root_len);
-    AUTO(mem) char *issuer = file_of(run, folder, "issuer", "default_issuer", NULL);
-    AUTO(mem) char *now = file_of(run, folder, "now", "default_now", NULL);
-    struct attest_keys *keys = NULL;
-    done(attest_keys_new(&keys, err), err);
-    done(attest_keys_pin_root(keys, issuer, root, root_len, err), err);
-    enum attest_rc rc =
-        attest_keys_add_signed(keys, issuer, input, len, strtoll(now, NULL, 10), err);
-    assert_int_equal(attest_keys_expires_at_s(keys, issuer) != 0, rc == ATTEST_OK);
-    attest_keys_free(keys);
+    AUTO(vector_case) struct vector_case c;
+    vector_case_signed_keyset(&c, run->set, folder);
+    enum attest_rc rc = attest_keys_add_signed(c.keys, c.issuer, input, len, c.now_s, err);
+    assert_int_equal(attest_keys_expires_at_s(c.keys, c.issuer) != 0, rc == ATTEST_OK);
     return rc;
 }
 
@@ -134,21 +79,12 @@ static enum attest_rc
 run_token(const struct run *run, const char *folder, const char *input, size_t len,
           struct attest_error *err)
 {
-    size_t jwks_len;
-    AUTO(mem) char *jwks = file_of(run, folder, "keys", "default_keys.json", &jwks_len);
-    AUTO(mem) char *issuer = file_of(run, folder, "issuer", "default_issuer", NULL);
-    AUTO(mem) char *now = file_of(run, folder, "now", "default_now", NULL);
-    struct attest_keys *keys = NULL;
+    AUTO(vector_case) struct vector_case c;
     struct attest_claims *claims = NULL;
-    struct attest_policy *policy = policy_of(run, folder, issuer);
-    done(attest_keys_new(&keys, err), err);
-    done(attest_keys_add_jwks(keys, issuer, jwks, jwks_len, err), err);
-    enum attest_rc rc =
-        attest_verify(keys, policy, input, len, strtoll(now, NULL, 10), &claims, err);
+    vector_case_token(&c, run->set, folder);
+    enum attest_rc rc = attest_verify(c.keys, c.policy, input, len, c.now_s, &claims, err);
     assert_int_equal(claims != NULL, rc == ATTEST_OK);
     attest_claims_free(claims);
-    attest_keys_free(keys);
-    attest_policy_free(policy);
     return rc;
 }
 
@@ -158,10 +94,10 @@ run_case(void *ctx, const char *folder)
     struct run *run = ctx;
     size_t len;
     struct attest_error err = {.rc = ATTEST_OK};
-    AUTO(mem) char *kind = file_of(run, folder, "kind", NULL, NULL);
-    AUTO(mem) char *expect = file_of(run, folder, "expect", NULL, NULL);
-    AUTO(mem) char *says = file_of(run, folder, "says", NULL, NULL);
-    AUTO(mem) char *input = file_of(run, folder, "input", NULL, &len);
+    AUTO(mem) char *kind = file_of(run, folder, "kind", NULL);
+    AUTO(mem) char *expect = file_of(run, folder, "expect", NULL);
+    AUTO(mem) char *says = file_of(run, folder, "says", NULL);
+    AUTO(mem) char *input = file_of(run, folder, "input", &len);
     if (!expect || !input)
         fail_msg("%s/%s: input and expect are needed", run->set, folder);
     /* A copy of just its size: a sanitizer sees what reads behind the end. */
