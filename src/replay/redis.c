@@ -1,138 +1,249 @@
 /* SPDX-License-Identifier: MIT */
-#include <hiredis/hiredis.h>
-#include <pthread.h>
-#include <signal.h>
-#include <string.h>
-#include <time.h>
+#include "replay/redis_pool.h"
 
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
 #include "base/ed25519.h"
-#include "replay/redis_url.h"
-#include "replay/replay.h"
+#include "base/secret.h"
 
 /*
  * One SET with NX and PX: whether it was there, and for how long it is kept, are one step on the
- * server. Every answer but a plain yes or no is "unavailable"; the connection is then dropped and
- * made again by the next call.
+ * server. Behind it, in the same bytes, a GET of the epoch: when the memory was emptied before the
+ * SET, the epoch is gone by the GET, and what was set is not believed.
  */
-#define KEY_PREFIX "attest:seen:"
-#define KEY_SIZE (sizeof(KEY_PREFIX) + 2 * SHA256_LEN)
+#define KEY_SIZE (sizeof(REDIS_TAG) + 2 * SHA256_LEN)
+#define FAILURES_MAX 3   /* in a row, until Redis is left alone for a while */
+#define PAUSE_MIN_MS 100 /* that while, doubled with each try in vain */
+#define PAUSE_MAX_MS 1000
+#define CHECK_EVERY_MS 30000 /* who the server is, and its policy, of each connection */
+#define LOSS_TOLD_S 120      /* how long a loss counts as degraded */
 
 struct redis {
     struct replay_store store;
-    struct redis_url url;
-    unsigned timeout_ms;
-    pthread_mutex_t lock;
-    redisContext *context; /* NULL: not connected */
+    struct redis_target target;
+    struct redis_pool pool;
+    struct replay_store *memory; /* for when Redis does not answer; NULL: refuse */
+    pthread_mutex_t lock;        /* of epoch */
+    bool ready;
+    char epoch[REDIS_EPOCH_MAX + 1]; /* the last one seen, "" for none yet */
+    _Atomic int64_t lost_s;          /* nothing is known of before */
+    _Atomic uint64_t losses, fallback;
+    _Atomic unsigned failures, pause_ms;
+    _Atomic int64_t retry_at_ms;
 };
-
-DEFINE_AUTO(redisReply, redisReply *, freeReplyObject);
-
-/*
- * hiredis writes without MSG_NOSIGNAL: to a server that went away that would end a program which
- * leaves SIGPIPE at its default. Held back in this thread, and taken off if it came by us.
- */
-struct held_pipe {
-    sigset_t before;
-    bool was_pending;
-};
-
-static void
-hold_pipe(struct held_pipe *held)
-{
-    sigset_t pipe_only, pending;
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    sigpending(&pending);
-    held->was_pending = sigismember(&pending, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe_only, &held->before);
-}
-
-static void
-release_pipe(const struct held_pipe *held)
-{
-    sigset_t pipe_only;
-    const struct timespec at_once = {0};
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    while (!held->was_pending && sigtimedwait(&pipe_only, NULL, &at_once) == SIGPIPE)
-        ;
-    pthread_sigmask(SIG_SETMASK, &held->before, NULL);
-}
-
-static bool
-command_ok(redisContext *context, int n, const char **words)
-{
-    AUTO(redisReply) redisReply *reply = redisCommandArgv(context, n, words, NULL);
-    return reply && reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "OK") == 0;
-}
-
-static bool
-log_in(const struct redis *r, redisContext *context)
-{
-    char database[16];
-    const char *with_user[] = {"AUTH", r->url.user, r->url.password};
-    const char *without[] = {"AUTH", r->url.password};
-    const char *select[] = {"SELECT", database};
-    snprintf(database, sizeof(database), "%d", r->url.database);
-    if (r->url.password &&
-        !(r->url.user ? command_ok(context, 3, with_user) : command_ok(context, 2, without)))
-        return false;
-    return r->url.database == 0 || command_ok(context, 2, select);
-}
-
-static void
-disconnect(struct redis *r)
-{
-    if (r->context)
-        redisFree(r->context);
-    r->context = NULL;
-}
-
-static bool
-connect_to(struct redis *r)
-{
-    struct timeval limit = {.tv_sec = r->timeout_ms / 1000,
-                            .tv_usec = (suseconds_t)(r->timeout_ms % 1000) * 1000};
-    r->context = r->url.path ? redisConnectUnixWithTimeout(r->url.path, limit)
-                             : redisConnectWithTimeout(r->url.host, r->url.port, limit);
-    if (r->context && !r->context->err && redisSetTimeout(r->context, limit) == REDIS_OK &&
-        log_in(r, r->context))
-        return true;
-    disconnect(r);
-    return false;
-}
 
 /* The same name on every server that shares the store, whatever bytes scope and id hold. */
 static bool
-key_of(struct slice scope, struct slice id, char key[KEY_SIZE])
+key_of(const struct replay_item *item, char key[KEY_SIZE])
 {
     uint8_t digest[SHA256_LEN];
     AUTO(buf) struct buf text;
     buf_init(&text, 4096);
-    buf_printf(&text, "%zu:", scope.len);
-    buf_slice(&text, scope);
-    buf_slice(&text, id);
+    buf_printf(&text, "%zu:", item->scope.len);
+    buf_slice(&text, item->scope);
+    buf_slice(&text, item->id);
     if (buf_rc(&text))
         return false;
     sha256(digest, text.p, text.len);
-    memcpy(key, KEY_PREFIX, sizeof(KEY_PREFIX) - 1);
-    hex_encode(key + sizeof(KEY_PREFIX) - 1, digest, sizeof(digest));
+    memcpy(key, REDIS_TAG, sizeof(REDIS_TAG) - 1);
+    hex_encode(key + sizeof(REDIS_TAG) - 1, digest, sizeof(digest));
     return true;
 }
 
-static enum attest_rc
-set_once(struct redis *r, const char *key, int64_t keep_ms)
+/* ---- what was lost ---- */
+
+static int64_t
+lost_s(const struct redis *r)
 {
-    if (!r->context && !connect_to(r))
-        return ATTEST_E_REPLAY_STORE;
-    AUTO(redisReply)
-    redisReply *reply = redisCommand(r->context, "SET %s 1 NX PX %lld", key, (long long)keep_ms);
-    if (reply && reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "OK") == 0)
-        return ATTEST_OK;
-    if (reply && reply->type == REDIS_REPLY_NIL)
-        return ATTEST_E_REPLAY;
-    disconnect(r);
-    return ATTEST_E_REPLAY_STORE;
+    return atomic_load_explicit(&r->lost_s, memory_order_acquire);
+}
+
+static enum attest_rc
+say_lost(const struct redis *r, struct attest_error *err)
+{
+    return error_set(err, ATTEST_E_REPLAY_STORE,
+                     "replay store: Redis knows nothing of before %" PRId64, lost_s(r));
+}
+
+/*
+ * Takes note of a server's epoch. The first one says itself since when it knows. Another one than
+ * before: what was known is lost, up to this moment, whatever its own clock said.
+ */
+static void
+adopt(struct redis *r, struct redis_link *link, const struct redis_epoch *epoch, int64_t now_s)
+{
+    int64_t bound_s = now_s + REPLAY_KEEP_MAX_S;
+    int64_t since_s = epoch->since_s < bound_s ? epoch->since_s : bound_s;
+    pthread_mutex_lock(&r->lock);
+    bool changed = r->epoch[0] && strcmp(r->epoch, link->epoch) != 0;
+    if (changed && since_s < now_s)
+        since_s = now_s;
+    if (since_s > lost_s(r))
+        atomic_store_explicit(&r->lost_s, since_s, memory_order_release);
+    memcpy(r->epoch, link->epoch, sizeof(r->epoch));
+    if (changed)
+        redis_pool_renew(&r->pool, link);
+    pthread_mutex_unlock(&r->lock);
+    if (changed)
+        atomic_fetch_add_explicit(&r->losses, 1, memory_order_relaxed);
+}
+
+static enum attest_rc
+look(struct redis *r, struct redis_link *link, int64_t now_s, int64_t deadline_ms,
+     struct attest_error *err)
+{
+    struct redis_epoch epoch;
+    enum attest_rc rc = redis_link_check(link, now_s, deadline_ms, &epoch, err);
+    if (rc == ATTEST_OK)
+        adopt(r, link, &epoch, now_s);
+    return rc;
+}
+
+/* ---- one question ---- */
+
+static bool
+is_epoch(const redisReply *reply, const char *epoch)
+{
+    return reply->type == REDIS_REPLY_STRING && strcmp(reply->str, epoch) == 0;
+}
+
+static enum attest_rc
+set_once(struct redis *r, struct redis_link *link, const char *key, int64_t now_s,
+         int64_t deadline_ms, struct attest_error *err)
+{
+    AUTO(buf) struct buf commands;
+    redisReply *replies[2] = {NULL, NULL};
+    char keep_ms[24];
+    /* Redis counts real time, where now_s may stand still or run ahead: never less than the most.
+     */
+    snprintf(keep_ms, sizeof(keep_ms), "%d", (REPLAY_KEEP_MAX_S + 1) * 1000);
+    buf_init(&commands, 1024);
+    REDIS_PUT(&commands, "SET", key, "1", "NX", "PX", keep_ms);
+    REDIS_PUT(&commands, "GET", REDIS_EPOCH_KEY);
+    enum attest_rc rc = redis_link_ask(link, &commands, 2, replies, deadline_ms, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    AUTO(redisReply) redisReply *set = replies[0];
+    AUTO(redisReply) redisReply *epoch = replies[1];
+    if (set->type != REDIS_REPLY_NIL && !redis_said_ok(set))
+        return redis_refused(set, err);
+    if (epoch->type == REDIS_REPLY_ERROR)
+        return redis_refused(epoch, err);
+    if (!is_epoch(epoch, link->epoch)) {
+        rc = look(r, link, now_s, deadline_ms, err);
+        return rc == ATTEST_OK ? say_lost(r, err) : rc;
+    }
+    return set->type == REDIS_REPLY_NIL ? error_set(err, ATTEST_E_REPLAY, "seen before")
+                                        : ATTEST_OK;
+}
+
+static bool
+is_answer(enum attest_rc rc)
+{
+    return rc == ATTEST_OK || rc == ATTEST_E_REPLAY || rc == ATTEST_E_REPLAY_STORE;
+}
+
+/* Whether to ask a Redis at all that did not answer lately; one caller at a time finds out. */
+static bool
+may_ask(struct redis *r)
+{
+    if (atomic_load(&r->failures) < FAILURES_MAX)
+        return true;
+    int64_t now_ms = clock_mono_ms(), at_ms = atomic_load(&r->retry_at_ms);
+    int64_t again_ms = now_ms + r->target.timeout_ms + PAUSE_MAX_MS;
+    return now_ms >= at_ms && atomic_compare_exchange_strong(&r->retry_at_ms, &at_ms, again_ms);
+}
+
+static void
+note_answer(struct redis *r, enum attest_rc rc)
+{
+    if (rc == ATTEST_E_BUSY)
+        return; /* says nothing of Redis */
+    if (is_answer(rc)) {
+        if (atomic_load_explicit(&r->failures, memory_order_relaxed))
+            atomic_store(&r->failures, 0);
+        return;
+    }
+    unsigned failures = atomic_fetch_add(&r->failures, 1) + 1;
+    if (failures < FAILURES_MAX)
+        return;
+    unsigned pause_ms = failures == FAILURES_MAX ? PAUSE_MIN_MS : 2 * atomic_load(&r->pause_ms);
+    if (pause_ms > PAUSE_MAX_MS)
+        pause_ms = PAUSE_MAX_MS;
+    atomic_store(&r->pause_ms, pause_ms);
+    atomic_store(&r->retry_at_ms, clock_mono_ms() + pause_ms);
+}
+
+/* ATTEST_OK, _REPLAY, _REPLAY_STORE when it was lost; else why Redis gave no answer. */
+static enum attest_rc
+ask_redis(struct redis *r, const struct replay_item *item, const char *key, int64_t now_s,
+          struct attest_error *err)
+{
+    struct redis_link *link = NULL;
+    bool is_new = false;
+    if (item->since_s <= lost_s(r))
+        return say_lost(r, err);
+    if (!may_ask(r))
+        return error_set(err, ATTEST_E_BUSY, "replay store: Redis did not answer lately");
+    int64_t deadline_ms = clock_mono_ms() + r->target.timeout_ms;
+    enum attest_rc rc = redis_pool_take(&r->pool, &r->target, deadline_ms, &link, &is_new, err);
+    if (rc == ATTEST_OK && (is_new || clock_mono_ms() - link->checked_ms > CHECK_EVERY_MS))
+        rc = look(r, link, now_s, deadline_ms, err);
+    if (rc == ATTEST_OK && item->since_s <= lost_s(r))
+        rc = say_lost(r, err);
+    if (rc == ATTEST_OK)
+        rc = set_once(r, link, key, now_s, deadline_ms, err);
+    if (link && is_answer(rc))
+        redis_pool_give(&r->pool, link);
+    else if (link)
+        redis_pool_drop(&r->pool, link);
+    note_answer(r, rc);
+    /* Another connection may have found the loss meanwhile. */
+    return rc == ATTEST_OK && item->since_s <= lost_s(r) ? say_lost(r, err) : rc;
+}
+
+/* ---- the store ---- */
+
+static void
+tell_state(struct redis *r, int64_t now_s)
+{
+    unsigned failures = atomic_load_explicit(&r->failures, memory_order_relaxed);
+    enum replay_state memory = r->memory ? replay_state(r->memory) : REPLAY_HEALTHY;
+    int64_t lost = lost_s(r);
+    if (memory == REPLAY_UNHEALTHY)
+        replay_set_state(&r->store, REPLAY_UNHEALTHY, "the memory beside Redis is full");
+    else if (failures && r->memory)
+        replay_set_state(&r->store, REPLAY_DEGRADED,
+                         "Redis does not answer: each process remembers for itself");
+    else if (failures >= FAILURES_MAX)
+        replay_set_state(&r->store, REPLAY_UNHEALTHY, "Redis does not answer");
+    else if (failures)
+        replay_set_state(&r->store, REPLAY_DEGRADED, "Redis failed to answer");
+    else if (lost && now_s <= lost + LOSS_TOLD_S)
+        replay_set_state(&r->store, REPLAY_DEGRADED,
+                         "Redis has no memory of before: older tokens are refused");
+    else if (memory == REPLAY_DEGRADED)
+        replay_set_state(&r->store, REPLAY_DEGRADED, "the memory beside Redis is full");
+    else
+        replay_set_state(&r->store, REPLAY_HEALTHY, "Redis answers");
+}
+
+/*
+ * With a memory beside: what Redis accepts is remembered here, too, and where Redis gives no answer
+ * the memory decides. So no process accepts twice, whatever Redis does.
+ */
+static enum attest_rc
+and_memory(struct redis *r, enum attest_rc rc, const struct replay_item *item, int64_t now_s,
+           struct attest_error *err)
+{
+    if (!r->memory || rc == ATTEST_E_REPLAY || rc == ATTEST_E_REPLAY_STORE)
+        return rc;
+    enum attest_rc remembered = replay_consume(r->memory, item, now_s, err);
+    if (rc != ATTEST_OK && remembered == ATTEST_OK)
+        atomic_fetch_add_explicit(&r->fallback, 1, memory_order_relaxed);
+    return remembered;
 }
 
 static enum attest_rc
@@ -140,65 +251,96 @@ redis_consume(struct replay_store *store, const struct replay_item *item, int64_
               struct attest_error *err)
 {
     struct redis *r = (struct redis *)store;
-    int64_t keep_until_s = item->keep_until_s;
     char key[KEY_SIZE];
-    if (now_s < 0 || keep_until_s < now_s || keep_until_s - now_s > REPLAY_KEEP_MAX_S ||
-        !key_of(item->scope, item->id, key))
+    if (now_s < 1 || item->keep_until_s < now_s || item->keep_until_s - now_s > REPLAY_KEEP_MAX_S ||
+        !key_of(item, key))
         return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: entry outside its bounds");
-    struct held_pipe held;
-    hold_pipe(&held);
-    pthread_mutex_lock(&r->lock);
-    /* Redis counts real time, where now_s may stand still or run ahead: never less than the most.
-     */
-    enum attest_rc rc = set_once(r, key, (REPLAY_KEEP_MAX_S + INT64_C(1)) * 1000);
-    pthread_mutex_unlock(&r->lock);
-    release_pipe(&held);
-    if (rc == ATTEST_E_REPLAY_STORE)
-        replay_set_state(store, REPLAY_UNHEALTHY, "no answer from Redis");
-    else
-        replay_set_state(store, REPLAY_HEALTHY, "Redis answers");
-    if (rc == ATTEST_E_REPLAY)
-        return error_set(err, rc, "seen before");
-    return rc ? error_set(err, rc, "replay store: no answer from Redis") : ATTEST_OK;
+    enum attest_rc rc = ask_redis(r, item, key, now_s, err);
+    rc = and_memory(r, rc, item, now_s, err);
+    tell_state(r, now_s);
+    if (is_answer(rc))
+        return rc;
+    if (err)
+        err->rc = ATTEST_E_REPLAY_STORE;
+    return ATTEST_E_REPLAY_STORE;
+}
+
+static void
+redis_stats(const struct replay_store *store, struct replay_stats *stats)
+{
+    struct redis *r = (struct redis *)store;
+    struct replay_stats memory = {0};
+    if (r->memory)
+        replay_stats(r->memory, &memory);
+    stats->fallback = atomic_load_explicit(&r->fallback, memory_order_relaxed);
+    stats->unremembered = memory.unremembered;
+    stats->entries = memory.entries;
+    stats->losses = atomic_load_explicit(&r->losses, memory_order_relaxed);
+    stats->lost_s = lost_s(r);
+    stats->connects = atomic_load_explicit(&r->pool.connects, memory_order_relaxed);
+    stats->connect_failures = atomic_load_explicit(&r->pool.failures, memory_order_relaxed);
+    stats->connections = redis_pool_open(&r->pool);
 }
 
 static void
 redis_free(struct replay_store *store)
 {
     struct redis *r = (struct redis *)store;
-    disconnect(r);
-    pthread_mutex_destroy(&r->lock);
-    secret_wipe(&r->url, sizeof(r->url));
+    redis_pool_done(&r->pool);
+    if (r->ready)
+        pthread_mutex_destroy(&r->lock);
+    replay_free(r->memory);
+    redis_target_done(&r->target);
     free(r);
 }
 
-static const struct replay_kind redis_kind = {redis_consume, NULL, redis_free};
+static const struct replay_kind redis_kind = {redis_consume, redis_stats, redis_free};
+
+/* One that refuses us, or is not fit, will be so tomorrow: said at once. */
+static enum attest_rc
+first_connection(struct redis *r, struct attest_error *err)
+{
+    struct redis_link *link = NULL;
+    bool is_new;
+    int64_t deadline_ms = clock_mono_ms() + r->target.timeout_ms;
+    enum attest_rc rc = redis_pool_take(&r->pool, &r->target, deadline_ms, &link, &is_new, err);
+    if (rc == ATTEST_OK)
+        rc = look(r, link, clock_wall_s(), deadline_ms, err);
+    if (rc == ATTEST_OK)
+        redis_pool_give(&r->pool, link);
+    else if (link)
+        redis_pool_drop(&r->pool, link);
+    bool away = rc == ATTEST_E_IO || rc == ATTEST_E_TIMEOUT;
+    if (away && r->memory) {
+        note_answer(r, rc);
+        rc = ATTEST_OK;
+    } else if (away) {
+        rc = ATTEST_E_IO;
+    }
+    tell_state(r, clock_wall_s());
+    return rc;
+}
 
 enum attest_rc
-replay_redis_new(const char *url, unsigned timeout_ms, struct replay_store **ret,
+replay_redis_new(const struct replay_redis *options, struct replay_store **ret,
                  struct attest_error *err)
 {
     struct redis *r = calloc(1, sizeof(*r));
     if (!r)
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
-    if (!redis_url_read(url, &r->url) || timeout_ms == 0) {
-        free(r);
-        return error_set(err, ATTEST_E_ARGUMENT, "replay store: no URL of a Redis");
-    }
-    if (pthread_mutex_init(&r->lock, NULL) != 0) {
-        free(r);
-        return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
-    }
     r->store.kind = &redis_kind;
-    r->timeout_ms = timeout_ms;
     AUTO(replay_store) struct replay_store *store = &r->store;
-    struct held_pipe held;
-    hold_pipe(&held);
-    bool connected = connect_to(r);
-    release_pipe(&held);
-    if (!connected)
-        return error_set(err, ATTEST_E_IO, "replay store: %s does not answer or refuses us",
-                         r->url.path ? r->url.path : r->url.host);
-    *ret = STEAL(store);
-    return ATTEST_OK;
+    enum attest_rc rc = redis_target_init(&r->target, options, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    r->ready = pthread_mutex_init(&r->lock, NULL) == 0;
+    if (!r->ready || !redis_pool_init(&r->pool, options->connections_max))
+        return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
+    if (options->memory_max)
+        rc = replay_memory_new(options->memory_max, options->full, &r->memory, err);
+    if (rc == ATTEST_OK)
+        rc = first_connection(r, err);
+    if (rc == ATTEST_OK)
+        *ret = STEAL(store);
+    return rc;
 }

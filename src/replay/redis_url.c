@@ -35,7 +35,7 @@ static bool
 read_login(struct redis_url *url, char *login)
 {
     char *password = cut(login, ':');
-    if (!password || !*password)
+    if (password ? !*password : !*login)
         return false;
     url->password = password;
     url->user = *login ? login : NULL;
@@ -70,9 +70,10 @@ redis_url_read(const char *url, struct redis_url *ret)
         ret->path = ret->room + 7;
         return ret->path[1] != '\0';
     }
-    if (strncmp(url, "redis://", 8) != 0)
+    ret->tls = strncmp(url, "rediss://", 9) == 0;
+    if (!ret->tls && strncmp(url, "redis://", 8) != 0)
         return false;
-    char *host = ret->room + 8, *database = cut(host, '/');
+    char *host = ret->room + (ret->tls ? 9 : 8), *database = cut(host, '/');
     if (database && *database && !read_number(database, 0, 65535, &ret->database))
         return false;
     char *at = strrchr(host, '@');

@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 
-/* redis://[[user]:password@]host[:port][/database] or unix:///path, taken apart. Pure. */
+/* redis[s]://[[user][:password]@]host[:port][/database] or unix:///path, taken apart. Pure. */
 #define REDIS_URL_MAX 512
 
 struct redis_url {
@@ -13,6 +13,7 @@ struct redis_url {
     const char *host;
     const char *user, *password; /* NULL: none */
     int port, database;
+    bool tls;
 };
 
 /* False when it is no such URL; '%' escapes are not understood and refused. */

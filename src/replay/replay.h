@@ -110,12 +110,34 @@ enum attest_rc replay_memory_new(size_t entries_max, enum replay_full full,
 size_t replay_memory_count(const struct replay_store *store);
 
 /*
- * A store in Redis or Valkey for all servers that name the same one:
- * redis://[[user]:password@]host[:port][/database] or unix:///path. It connects at once and again
- * after a failure. ATTEST_E_ARGUMENT (no such URL), ATTEST_E_IO (no connection),
- * ATTEST_E_UNSUPPORTED (built without hiredis).
+ * A store in Redis or Valkey for all servers that name the same one; docs/verifier.md says what it
+ * guarantees when.
+ *
+ * url             redis[s]://[[user][:password]@]host[:port][/database] or unix:///path
+ * password_file   holds the password in the place of the URL; read anew for each log-in
+ * ca_file         PEM certificates that vouch for rediss:// in the place of the system's
+ * timeout_ms      for one question, connecting and waiting for a connection included
+ * memory_max      entries of a memory beside it that decides where Redis gives no answer; 0: none
  */
-enum attest_rc replay_redis_new(const char *url, unsigned timeout_ms, struct replay_store **ret,
+struct replay_redis {
+    const char *url, *password_file, *ca_file;
+    unsigned timeout_ms, connections_max;
+    size_t memory_max;
+    enum replay_full full; /* of that memory */
+};
+
+#define REPLAY_TIMEOUT_DEFAULT_MS 1000
+#define REPLAY_TIMEOUT_MAX_MS 60000
+#define REPLAY_CONNECTIONS_DEFAULT 16
+#define REPLAY_CONNECTIONS_MAX 256
+
+/*
+ * It connects at once and again after a failure. options are copied. ATTEST_E_ARGUMENT (wrong
+ * options), ATTEST_E_IO (no connection; with a memory beside it that is none), ATTEST_E_DENIED
+ * (password, ACL), ATTEST_E_CONFIG (a Redis that would forget, a replica, another Cluster node),
+ * ATTEST_E_UNSUPPORTED (built without hiredis, or without TLS), ATTEST_E_NOMEM.
+ */
+enum attest_rc replay_redis_new(const struct replay_redis *options, struct replay_store **ret,
                                 struct attest_error *err);
 
 #endif

@@ -5,8 +5,6 @@
 
 #include "base/ed25519.h"
 
-#define TIMEOUT_DEFAULT_MS 1000
-
 /* A store has one to tell, but may serve many verifiers: each looks for itself. */
 static void
 note_change(void *ctx, enum replay_state before, enum replay_state now, const char *why)
@@ -68,10 +66,15 @@ enum attest_rc
 attest_replay_new_redis(const char *url, unsigned timeout_ms, struct attest_replay **ret,
                         struct attest_error *err)
 {
+    const struct replay_redis options = {
+        .url = url,
+        .timeout_ms = timeout_ms ? timeout_ms : REPLAY_TIMEOUT_DEFAULT_MS,
+        .connections_max = REPLAY_CONNECTIONS_DEFAULT,
+    };
     struct replay_store *store = NULL;
     enum attest_rc rc = crypto_init(err);
     if (rc == ATTEST_OK)
-        rc = replay_redis_new(url, timeout_ms ? timeout_ms : TIMEOUT_DEFAULT_MS, &store, err);
+        rc = replay_redis_new(&options, &store, err);
     return rc == ATTEST_OK ? wrap_store(store, ret, err) : rc;
 }
 

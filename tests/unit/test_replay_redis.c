@@ -1,134 +1,366 @@
 /* SPDX-License-Identifier: MIT */
-#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
 #include "base/ed25519.h"
-#include "replay/redis_url.h"
 #include "replay/replay.h"
+#include "tests/support/redis.h"
 
-static char dir[64], url[128], path[96];
-static pid_t server = -1;
+/* Against a real server; each test has its own. */
 
+static struct replay_redis options;
+
+/* Starts a server; skips the test when there is none, or no hiredis. */
 static void
-start_server(void)
+begin(struct redis_server_run *server, const char *const *more, bool is_new)
 {
-    server = fork();
-    if (server == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        int null = open("/dev/null", O_RDWR);
-        dup2(null, STDOUT_FILENO);
-        dup2(null, STDERR_FILENO);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", path, "--save", "",
-               "--appendonly", "no", "--dir", dir, NULL);
-        _exit(127);
+    struct replay_store *none = NULL;
+    const struct replay_redis probe = {
+        .url = "unix:///none", .timeout_ms = 1, .connections_max = 1};
+    if (replay_redis_new(&probe, &none, NULL) == ATTEST_E_UNSUPPORTED)
+        skip();
+    assert_true(redis_prepare(server));
+    if (!redis_start(server, more)) {
+        redis_done(server);
+        skip();
     }
+    if (is_new)
+        assert_true(redis_declare_new(server));
+    options = (struct replay_redis){
+        .url = server->url, .timeout_ms = 2000, .connections_max = REPLAY_CONNECTIONS_DEFAULT};
 }
 
-static void
-stop_server(void)
+static struct replay_store *
+new_store(void)
 {
-    if (server > 0) {
-        kill(server, SIGKILL);
-        waitpid(server, NULL, 0);
-    }
-    server = -1;
+    struct replay_store *store = NULL;
+    struct attest_error err = {0};
+    if (replay_redis_new(&options, &store, &err) != ATTEST_OK)
+        fail_msg("%d: %s", err.rc, err.text);
+    return store;
 }
 
-/* False when there is no server on this machine. */
-static bool
-new_store(struct replay_store **ret)
-{
-    for (int i = 0; i < 600; i++) {
-        enum attest_rc rc = replay_redis_new(url, 2000, ret, NULL);
-        if (rc == ATTEST_OK)
-            return true;
-        if (rc == ATTEST_E_UNSUPPORTED || waitpid(server, NULL, WNOHANG) == server)
-            return false;
-        usleep(50000);
-    }
-    return false;
-}
-
+/* of_s: how many seconds from now on it could have been accepted at the earliest. */
 static enum attest_rc
-consume(struct replay_store *s, const char *scope, const char *id, int64_t keep_s)
+consume_of(struct replay_store *s, const char *id, int64_t of_s)
 {
     int64_t now = clock_wall_s();
-    const struct replay_item item = {slice_cstr(scope), slice_cstr(id), now, now + keep_s};
+    const struct replay_item item = {slice_cstr("issuer"), slice_cstr(id), now + of_s, now + 100};
     return replay_consume(s, &item, now, NULL);
 }
 
-static void
-test_urls(void **state)
+static enum attest_rc
+consume(struct replay_store *s, const char *id)
 {
-    (void)state;
-    struct redis_url u;
-    static const char *const wrong[] = {
-        "",         "redis:",          "redis://",         "http://h",     "redis://h:0",
-        "unix://",  "redis://h:65536", "redis://h:x",      "redis://u@h",  "redis://u:@h",
-        "unix:///", "redis://h/x",     "redis://h/100000", "redis://[::1", "redis://[::1]x",
-        "disk",     "redis://h?a=b",   "redis://:%41@h",   "redis://h /0", "redis://:p@",
-    };
-    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-        if (redis_url_read(wrong[i], &u))
-            fail_msg("taken: %s", wrong[i]);
-    }
-    assert_true(redis_url_read("redis://h", &u));
-    assert_string_equal(u.host, "h");
-    assert_int_equal(u.port, 6379);
-    assert_int_equal(u.database, 0);
-    assert_null(u.user);
-    assert_null(u.password);
-    assert_null(u.path);
-    assert_true(redis_url_read("redis://:p@ss@127.0.0.1:7000/3", &u));
-    assert_string_equal(u.host, "127.0.0.1");
-    assert_string_equal(u.password, "p@ss");
-    assert_null(u.user);
-    assert_int_equal(u.port, 7000);
-    assert_int_equal(u.database, 3);
-    assert_true(redis_url_read("redis://me:secret@[::1]:1/", &u));
-    assert_string_equal(u.host, "::1");
-    assert_string_equal(u.user, "me");
-    assert_int_equal(u.port, 1);
-    assert_true(redis_url_read("unix:///run/redis.sock", &u));
-    assert_string_equal(u.path, "/run/redis.sock");
+    return consume_of(s, id, 0);
+}
+
+static struct replay_stats
+stats_of(const struct replay_store *s)
+{
+    struct replay_stats stats;
+    replay_stats(s, &stats);
+    return stats;
 }
 
 static void
 test_once(void **state)
 {
     (void)state;
-    AUTO(replay_store) struct replay_store *a = NULL;
-    AUTO(replay_store) struct replay_store *b = NULL;
-    if (server < 0 || !new_store(&a))
-        skip();
-    assert_true(new_store(&b));
-    assert_int_equal(consume(a, "issuer", "x", 100), ATTEST_OK);
-    assert_int_equal(consume(b, "issuer", "x", 100), ATTEST_E_REPLAY);
-    assert_int_equal(consume(b, "other", "x", 100), ATTEST_OK);
-    assert_int_equal(consume(a, "issuerx", "", 100), ATTEST_OK);
-    assert_int_equal(consume(a, "issuer", "far", REPLAY_KEEP_MAX_S + 1), ATTEST_E_REPLAY_STORE);
-    assert_int_equal(consume(a, "issuer", "past", -1), ATTEST_E_REPLAY_STORE);
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    struct replay_store *a = new_store(), *b = new_store();
+    assert_int_equal(consume(a, "x"), ATTEST_OK);
+    assert_int_equal(consume(b, "x"), ATTEST_E_REPLAY);
+    int64_t now = clock_wall_s();
+    struct replay_item item = {slice_cstr("other"), slice_cstr("x"), now, now + 100};
+    assert_int_equal(replay_consume(b, &item, now, NULL), ATTEST_OK);
+    item.keep_until_s = now + REPLAY_KEEP_MAX_S + 1;
+    assert_int_equal(replay_consume(b, &item, now, NULL), ATTEST_E_REPLAY_STORE);
+    item.keep_until_s = now - 1;
+    assert_int_equal(replay_consume(b, &item, now, NULL), ATTEST_E_REPLAY_STORE);
     /* Redis counts real time, and the caller's clock may stand still: it is not forgotten early. */
-    assert_int_equal(consume(a, "issuer", "short", 0), ATTEST_OK);
-    assert_int_equal(consume(a, "issuer", "short", 0), ATTEST_E_REPLAY);
+    item = (struct replay_item){slice_cstr("i"), slice_cstr("short"), now, now};
+    assert_int_equal(replay_consume(a, &item, now, NULL), ATTEST_OK);
     usleep(2100000);
-    assert_int_equal(consume(a, "issuer", "short", 0), ATTEST_E_REPLAY);
+    assert_int_equal(replay_consume(a, &item, now, NULL), ATTEST_E_REPLAY);
+    assert_int_equal(replay_state(a), REPLAY_HEALTHY);
+    struct replay_stats stats = stats_of(a);
+    assert_int_equal(stats.consumed, 2);
+    assert_int_equal(stats.replayed, 1);
+    assert_int_equal(stats.connections, 1);
+    assert_int_equal(stats.connects, 1);
+    assert_int_equal(stats.lost_s, 0);
+    replay_free(a);
+    replay_free(b);
+    redis_done(&server);
 }
 
-enum { THREADS = 6, TOKENS = 200 };
+/* A memory that nobody declared new could be an emptied one. */
+static void
+test_begins_with_what_is_new(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, false);
+    struct replay_store *a = new_store();
+    int64_t lost_s = stats_of(a).lost_s;
+    assert_in_range(lost_s, clock_wall_s() - 10, clock_wall_s());
+    assert_int_equal(replay_state(a), REPLAY_DEGRADED);
+    assert_int_equal(consume_of(a, "old", -100), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume_of(a, "young", 10), ATTEST_OK);
+    assert_int_equal(consume_of(a, "young", 10), ATTEST_E_REPLAY);
+    assert_int_equal(stats_of(a).losses, 0);
+    /* The next one finds the same beginning. */
+    struct replay_store *b = new_store();
+    assert_int_equal(stats_of(b).lost_s, lost_s);
+    replay_free(a);
+    replay_free(b);
+    redis_done(&server);
+}
+
+static void
+check_loss(struct replay_store *a, struct replay_store *b)
+{
+    assert_int_equal(consume(a, "before"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume(b, "before"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume(b, "b"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(stats_of(a).losses, 1);
+    assert_int_equal(stats_of(b).losses, 1);
+    assert_int_equal(replay_state(a), REPLAY_DEGRADED);
+    /* Still when it is tried again, also by one who was not there; what is new passes, once. */
+    struct replay_store *late = new_store();
+    assert_int_equal(consume(late, "before"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume(a, "before"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume_of(a, "new", 30), ATTEST_OK);
+    assert_int_equal(consume_of(b, "new", 30), ATTEST_E_REPLAY);
+    assert_int_equal(consume_of(late, "new", 30), ATTEST_E_REPLAY);
+    replay_free(late);
+}
+
+static void
+test_flushed(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    struct replay_store *a = new_store(), *b = new_store();
+    assert_int_equal(consume(a, "before"), ATTEST_OK);
+    assert_int_equal(consume(b, "before"), ATTEST_E_REPLAY);
+    assert_true(redis_command(&server, "FLUSHALL"));
+    check_loss(a, b);
+    replay_free(a);
+    replay_free(b);
+    redis_done(&server);
+}
+
+/* While it is away nothing passes. It comes back with the epoch and without what came after it. */
+static void
+test_restarted_from_an_old_file(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    struct replay_store *a = new_store(), *b = new_store(), *none = NULL;
+    assert_int_equal(consume(a, "a"), ATTEST_OK);
+    assert_true(redis_command(&server, "SAVE"));
+    assert_int_equal(consume(a, "before"), ATTEST_OK);
+    assert_int_equal(consume(b, "before"), ATTEST_E_REPLAY);
+    redis_stop(&server);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(consume(a, "c"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume(b, "c"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(replay_state(a), REPLAY_UNHEALTHY);
+    assert_int_equal(replay_state(b), REPLAY_DEGRADED);
+    assert_int_equal(replay_redis_new(&options, &none, NULL), ATTEST_E_IO);
+    assert_null(none);
+    assert_true(redis_start(&server, NULL));
+    for (int i = 0; i < 100 && stats_of(a).losses == 0; i++) {
+        assert_int_equal(consume_of(a, "c", 0), ATTEST_E_REPLAY_STORE);
+        usleep(50000);
+    }
+    for (int i = 0; i < 100 && stats_of(b).losses == 0; i++)
+        assert_int_equal(consume_of(b, "c", 0), ATTEST_E_REPLAY_STORE);
+    check_loss(a, b);
+    replay_free(a);
+    replay_free(b);
+    redis_done(&server);
+}
+
+/* A paused server costs no more than the time-out, and soon not even that. */
+static void
+test_paused(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    options.timeout_ms = 200;
+    struct replay_store *s = new_store();
+    assert_int_equal(consume(s, "before"), ATTEST_OK);
+    kill(server.pid, SIGSTOP);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(consume(s, "x"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(replay_state(s), REPLAY_UNHEALTHY);
+    uint64_t failures = stats_of(s).connect_failures + stats_of(s).connects;
+    for (int i = 0; i < 10000; i++)
+        assert_int_equal(consume(s, "x"), ATTEST_E_REPLAY_STORE);
+    assert_in_range(stats_of(s).connect_failures + stats_of(s).connects, failures, failures + 40);
+    kill(server.pid, SIGCONT);
+    enum attest_rc rc = ATTEST_E_REPLAY_STORE;
+    for (int i = 0; i < 200 && rc == ATTEST_E_REPLAY_STORE; i++) {
+        usleep(25000);
+        rc = consume(s, "after");
+    }
+    assert_int_equal(rc, ATTEST_OK);
+    assert_int_equal(replay_state(s), REPLAY_HEALTHY);
+    assert_int_equal(consume(s, "before"), ATTEST_E_REPLAY);
+    /* What was asked before the pause ended may have been heard: never twice, and no loss. */
+    assert_int_equal(stats_of(s).losses, 0);
+    replay_free(s);
+    redis_done(&server);
+}
+
+/* With a memory beside it this process goes on, and accepts nothing twice before or after. */
+static void
+test_fallback(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    options.memory_max = 100;
+    struct replay_store *s = new_store();
+    assert_int_equal(consume(s, "shared"), ATTEST_OK);
+    redis_stop(&server);
+    assert_int_equal(consume(s, "shared"), ATTEST_E_REPLAY);
+    assert_int_equal(consume(s, "alone"), ATTEST_OK);
+    assert_int_equal(consume(s, "alone"), ATTEST_E_REPLAY);
+    assert_int_equal(replay_state(s), REPLAY_DEGRADED);
+    assert_int_equal(stats_of(s).fallback, 1);
+    assert_int_equal(stats_of(s).entries, 2);
+    struct replay_store *born_alone = new_store();
+    assert_int_equal(consume(born_alone, "y"), ATTEST_OK);
+    assert_int_equal(replay_state(born_alone), REPLAY_DEGRADED);
+    assert_true(redis_start(&server, NULL));
+    for (int i = 0; i < 200 && stats_of(s).losses == 0; i++) {
+        usleep(25000);
+        enum attest_rc rc = consume(s, "alone");
+        assert_true(rc == ATTEST_E_REPLAY || rc == ATTEST_E_REPLAY_STORE);
+    }
+    assert_int_equal(stats_of(s).losses, 1);
+    assert_int_equal(consume_of(s, "together", 30), ATTEST_OK);
+    assert_int_equal(stats_of(s).fallback, 1);
+    replay_free(s);
+    replay_free(born_alone);
+    redis_done(&server);
+}
+
+/* A server that forgets what is alive is not taken, at the start or later. */
+static void
+test_eviction_is_refused(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    const char *const more[] = {"--maxmemory-policy", "volatile-ttl", NULL};
+    struct replay_store *s = NULL;
+    struct attest_error err;
+    begin(&server, more, true);
+    assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_CONFIG);
+    assert_non_null(strstr(err.text, "noeviction"));
+    options.memory_max = 100; /* no excuse */
+    assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_CONFIG);
+    assert_null(s);
+    options.memory_max = 0;
+    assert_true(redis_command(&server, "CONFIG SET maxmemory-policy noeviction"));
+    s = new_store();
+    assert_int_equal(consume(s, "x"), ATTEST_OK);
+    assert_true(redis_command(&server, "CONFIG SET maxmemory-policy allkeys-lru"));
+    assert_true(redis_command(&server, "CLIENT KILL TYPE normal"));
+    assert_int_equal(consume(s, "y"), ATTEST_E_REPLAY_STORE);
+    /* Full, it refuses. */
+    assert_true(redis_command(&server, "CONFIG SET maxmemory-policy noeviction"));
+    assert_int_equal(consume(s, "y"), ATTEST_OK);
+    assert_true(redis_command(&server, "CONFIG SET maxmemory 1"));
+    assert_int_equal(consume(s, "z"), ATTEST_E_REPLAY_STORE);
+    replay_free(s);
+    redis_done(&server);
+}
+
+static void
+write_password(const struct redis_server_run *server, const char *text, char *path, size_t size)
+{
+    snprintf(path, size, "%s/password", server->dir);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "%s\n", text);
+    assert_int_equal(fchmod(fileno(f), 0600), 0);
+    fclose(f);
+}
+
+/* Logged in by a file; and by users who may do no more than they need, or less. */
+static void
+test_log_in(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    struct replay_store *s = NULL;
+    struct attest_error err;
+    char path[96], url[128];
+    begin(&server, NULL, true);
+    assert_true(redis_command(
+        &server, "ACL SETUSER few on >geheim resetkeys ~attest:{seen}:* -@all +info +get +set "
+                 "+watch +multi +exec"));
+    assert_true(redis_command(&server, "ACL SETUSER blind on >geheim ~* +@all -info"));
+    assert_true(redis_command(&server, "ACL SETUSER default resetpass >geheim"));
+    assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_DENIED);
+    write_password(&server, "falsch", path, sizeof(path));
+    options.password_file = path;
+    assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_DENIED);
+    assert_null(strstr(err.text, "falsch"));
+    write_password(&server, "geheim", path, sizeof(path));
+    s = new_store();
+    assert_int_equal(consume(s, "x"), ATTEST_OK);
+    replay_free(STEAL(s));
+    chmod(path, 0644);
+    assert_int_not_equal(replay_redis_new(&options, &s, &err), ATTEST_OK);
+    chmod(path, 0600);
+    options.password_file = "/none";
+    assert_int_not_equal(replay_redis_new(&options, &s, &err), ATTEST_OK);
+    (void)url;
+    redis_done(&server);
+}
+
+static void
+test_arguments(void **state)
+{
+    (void)state;
+    struct replay_store *s = NULL;
+    static const struct replay_redis wrong[] = {
+        {.url = "disk", .timeout_ms = 1, .connections_max = 1},
+        {.url = "redis://u@h", .timeout_ms = 1, .connections_max = 1},
+        {.url = "redis://:p@h", .password_file = "f", .timeout_ms = 1, .connections_max = 1},
+        {.url = "redis://h", .timeout_ms = 0, .connections_max = 1},
+        {.url = "redis://h", .timeout_ms = REPLAY_TIMEOUT_MAX_MS + 1, .connections_max = 1},
+        {.url = "redis://h", .timeout_ms = 1, .connections_max = 0},
+        {.url = "redis://h", .timeout_ms = 1, .connections_max = REPLAY_CONNECTIONS_MAX + 1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        if (replay_redis_new(&wrong[i], &s, NULL) != ATTEST_E_ARGUMENT)
+            fail_msg("case %zu", i);
+    }
+    assert_null(s);
+}
+
+enum { THREADS = 12, TOKENS = 200 };
 static struct replay_store *shared[2];
 static _Atomic unsigned accepted[TOKENS], wrong_answers;
 
@@ -139,7 +371,7 @@ hammer(void *arg)
     for (unsigned i = 0; i < TOKENS; i++) {
         char id[32];
         snprintf(id, sizeof(id), "thread-%u", i);
-        enum attest_rc rc = consume(s, "issuer", id, 100);
+        enum attest_rc rc = consume(s, id);
         if (rc == ATTEST_OK)
             atomic_fetch_add(&accepted[i], 1);
         else if (rc != ATTEST_E_REPLAY)
@@ -148,14 +380,18 @@ hammer(void *arg)
     return NULL;
 }
 
+/* More threads than connections: they wait for one another. */
 static void
 test_threads_accept_once(void **state)
 {
     (void)state;
+    struct redis_server_run server;
     pthread_t threads[THREADS];
-    if (server < 0 || !new_store(&shared[0]))
-        skip();
-    assert_true(new_store(&shared[1]));
+    begin(&server, NULL, true);
+    options.connections_max = 4;
+    options.timeout_ms = 20000;
+    shared[0] = new_store();
+    shared[1] = new_store();
     for (unsigned i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, hammer, &shared[i % 2]), 0);
     for (unsigned i = 0; i < THREADS; i++)
@@ -163,57 +399,30 @@ test_threads_accept_once(void **state)
     for (unsigned i = 0; i < TOKENS; i++)
         assert_int_equal(accepted[i], 1);
     assert_int_equal(wrong_answers, 0);
-    replay_free(shared[0]);
-    replay_free(shared[1]);
-}
-
-/* While the server is away nothing passes; when it is back the store is there again by itself. */
-static void
-test_fails_closed(void **state)
-{
-    (void)state;
-    AUTO(replay_store) struct replay_store *s = NULL;
-    struct replay_store *none = NULL;
-    if (server < 0 || !new_store(&s))
-        skip();
-    assert_int_equal(consume(s, "issuer", "before", 100), ATTEST_OK);
-    stop_server();
-    assert_int_equal(consume(s, "issuer", "new", 100), ATTEST_E_REPLAY_STORE);
-    assert_int_equal(consume(s, "issuer", "new", 100), ATTEST_E_REPLAY_STORE);
-    assert_int_equal(replay_redis_new(url, 500, &none, NULL), ATTEST_E_IO);
-    unlink(path);
-    start_server();
-    enum attest_rc rc = ATTEST_E_REPLAY_STORE;
-    for (int i = 0; i < 600 && rc == ATTEST_E_REPLAY_STORE; i++) {
-        usleep(50000);
-        rc = consume(s, "issuer", "new", 100);
+    for (int i = 0; i < 2; i++) {
+        assert_in_range(stats_of(shared[i]).connections, 1, 4);
+        assert_in_range(stats_of(shared[i]).connects, 1, 4);
+        replay_free(shared[i]);
     }
-    assert_int_equal(rc, ATTEST_OK);
-    assert_int_equal(consume(s, "issuer", "new", 100), ATTEST_E_REPLAY);
-    assert_int_equal(replay_redis_new("disk", 500, &none, NULL), ATTEST_E_ARGUMENT);
-    assert_null(none);
+    redis_done(&server);
 }
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_arguments),
         cmocka_unit_test(test_once),
+        cmocka_unit_test(test_begins_with_what_is_new),
+        cmocka_unit_test(test_flushed),
+        cmocka_unit_test(test_restarted_from_an_old_file),
+        cmocka_unit_test(test_paused),
+        cmocka_unit_test(test_fallback),
+        cmocka_unit_test(test_eviction_is_refused),
+        cmocka_unit_test(test_log_in),
         cmocka_unit_test(test_threads_accept_once),
-        cmocka_unit_test(test_fails_closed),
     };
     if (crypto_init(NULL) != ATTEST_OK)
         return 1;
-    snprintf(dir, sizeof(dir), "/tmp/attest-redis-XXXXXX");
-    if (!mkdtemp(dir))
-        return 1;
-    snprintf(path, sizeof(path), "%s/redis.sock", dir);
-    snprintf(url, sizeof(url), "unix://%s", path);
-    start_server();
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    stop_server();
-    unlink(path);
-    rmdir(dir);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

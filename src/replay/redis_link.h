@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef REPLAY_REDIS_LINK_H
+#define REPLAY_REDIS_LINK_H
+
+#include <hiredis/hiredis.h>
+#include <signal.h>
+
+#include "replay/redis_server.h"
+#include "replay/redis_target.h"
+
+/*
+ * One connection to Redis, logged in: commands go out in one piece, the replies are waited for
+ * until a deadline of clock_mono_ms(), however the bytes trickle. Not thread-safe. No SIGPIPE.
+ */
+
+struct redis_link {
+    redisContext *context;
+    uint64_t generation;             /* the pool's, when it was made */
+    int64_t checked_ms;              /* when the server was last asked who it is */
+    char epoch[REDIS_EPOCH_MAX + 1]; /* that it had then */
+};
+
+/*
+ * Connects and logs in. A host name is looked up as the system does, which may take longer than the
+ * deadline. ATTEST_E_DENIED (password, ACL), ATTEST_E_UNSUPPORTED (TLS is not built in),
+ * ATTEST_E_IO, ATTEST_E_NOMEM.
+ */
+enum attest_rc redis_link_open(const struct redis_target *target, int64_t deadline_ms,
+                               struct redis_link **ret, struct attest_error *err);
+void redis_link_free(struct redis_link *link);
+DEFINE_AUTO(redis_link, struct redis_link *, redis_link_free);
+DEFINE_AUTO(redisReply, redisReply *, freeReplyObject);
+
+/* False when the other side has closed, or said what nobody asked for. */
+bool redis_link_quiet(const struct redis_link *link);
+
+/* Appends one command of words, each NUL-terminated, NULL behind the last. */
+void redis_put(struct buf *commands, const char *const *words);
+#define REDIS_PUT(commands, ...) redis_put(commands, (const char *const[]){__VA_ARGS__, NULL})
+
+/*
+ * Sends the commands and waits for n replies, freed by the caller when all came. Error replies are
+ * replies. ATTEST_E_TIMEOUT or ATTEST_E_IO: the connection is of no more use.
+ */
+enum attest_rc redis_link_ask(struct redis_link *link, const struct buf *commands, size_t n,
+                              redisReply **replies, int64_t deadline_ms, struct attest_error *err);
+
+/* What an error reply means, with a sentence: ATTEST_E_DENIED, ATTEST_E_CONFIG or ATTEST_E_IO. */
+enum attest_rc redis_refused(const redisReply *reply, struct attest_error *err);
+bool redis_said_ok(const redisReply *reply);
+
+/*
+ * Asks the server who it is and what its epoch is, and gives it a new one, that begins at now_s,
+ * when it has none or another server's. Fills link->epoch and epoch. Errors of redis_server_read(),
+ * redis_server_fit(), redis_refused() and redis_link_ask().
+ */
+enum attest_rc redis_link_check(struct redis_link *link, int64_t now_s, int64_t deadline_ms,
+                                struct redis_epoch *epoch, struct attest_error *err);
+
+#define REDIS_TAG                                                                                  \
+    "attest:{seen}:" /* one hash tag: what belongs together is in one Cluster slot                 \
+                      */
+#define REDIS_EPOCH_KEY REDIS_TAG "epoch"
+
+/*
+ * TLS writes without MSG_NOSIGNAL: to a server that went away that would end a program which leaves
+ * SIGPIPE at its default. Held back in this thread, and taken off if it came by us.
+ */
+struct held_pipe {
+    sigset_t before;
+    bool was_pending;
+};
+void hold_pipe(struct held_pipe *held);
+void release_pipe(const struct held_pipe *held);
+
+/* TLS over a connected context; src/replay/redis_tls.c or, without it, ATTEST_E_UNSUPPORTED. */
+enum attest_rc redis_tls_start(redisContext *context, const struct redis_target *target,
+                               struct attest_error *err);
+bool redis_tls_supported(void);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "replay/redis_server.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/ed25519.h"
+
+#define ID_LEN 40
+#define NONCE_LEN 16
+
+/* Cuts the first line, without its end, off text. */
+static struct slice
+next_line(struct slice *text)
+{
+    const char *end = memchr(text->p, '\n', text->len);
+    size_t len = end ? (size_t)(end - text->p) : text->len;
+    struct slice line = {text->p, len};
+    text->p += end ? len + 1 : len;
+    text->len -= end ? len + 1 : len;
+    if (line.len && line.p[line.len - 1] == '\r')
+        line.len--;
+    return line;
+}
+
+static bool
+find_field(struct slice info, const char *name, struct slice *ret)
+{
+    size_t name_len = strlen(name);
+    while (info.len) {
+        struct slice line = next_line(&info);
+        if (line.len > name_len && line.p[name_len] == ':' && memcmp(line.p, name, name_len) == 0) {
+            *ret = (struct slice){line.p + name_len + 1, line.len - name_len - 1};
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+id_ok(struct slice id)
+{
+    if (id.len != ID_LEN)
+        return false;
+    for (size_t i = 0; i < id.len; i++) {
+        if (!strchr("0123456789abcdef", id.p[i]) || !id.p[i])
+            return false;
+    }
+    return true;
+}
+
+enum attest_rc
+redis_server_read(struct slice info, struct redis_server *ret, struct attest_error *err)
+{
+    struct slice run, role, policy, replication;
+    if (!find_field(info, "run_id", &run) || !id_ok(run))
+        return error_set(err, ATTEST_E_UNSUPPORTED, "replay store: INFO without run_id");
+    if (!find_field(info, "role", &role))
+        return error_set(err, ATTEST_E_UNSUPPORTED, "replay store: INFO without role");
+    if (!find_field(info, "maxmemory_policy", &policy) || policy.len >= sizeof(ret->policy))
+        return error_set(err, ATTEST_E_UNSUPPORTED, "replay store: INFO without maxmemory_policy");
+    if (!find_field(info, "master_replid", &replication) || !id_ok(replication))
+        replication = slice_cstr("-");
+    snprintf(ret->identity, sizeof(ret->identity), "%.*s.%.*s", SLICE_ARG(run),
+             SLICE_ARG(replication));
+    snprintf(ret->policy, sizeof(ret->policy), "%.*s", SLICE_ARG(policy));
+    ret->replica = !slice_is(role, "master");
+    return ATTEST_OK;
+}
+
+enum attest_rc
+redis_server_fit(const struct redis_server *server, struct attest_error *err)
+{
+    if (server->replica)
+        return error_set(err, ATTEST_E_CONFIG, "replay store: this Redis is a replica");
+    if (strcmp(server->policy, "noeviction") != 0)
+        return error_set(err, ATTEST_E_CONFIG,
+                         "replay store: maxmemory-policy %s would forget tokens; set noeviction",
+                         server->policy);
+    return ATTEST_OK;
+}
+
+static bool
+cut_word(struct slice *text, struct slice *ret)
+{
+    const char *end = memchr(text->p, ' ', text->len);
+    if (!end)
+        return false;
+    *ret = (struct slice){text->p, (size_t)(end - text->p)};
+    text->p = end + 1;
+    text->len -= ret->len + 1;
+    return ret->len > 0;
+}
+
+static bool
+read_seconds(struct slice text, int64_t *ret)
+{
+    int64_t n = 0;
+    if (text.len == 0 || text.len > 12)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return false;
+        n = n * 10 + (text.p[i] - '0');
+    }
+    *ret = n;
+    return true;
+}
+
+bool
+redis_epoch_read(struct slice text, struct redis_epoch *ret)
+{
+    struct slice version, since, identity;
+    if (text.len > REDIS_EPOCH_MAX || !cut_word(&text, &version) || !slice_is(version, "1") ||
+        !cut_word(&text, &since) || !read_seconds(since, &ret->since_s) ||
+        !cut_word(&text, &identity) || identity.len > REDIS_IDENTITY_MAX ||
+        text.len != 2 * NONCE_LEN)
+        return false;
+    memcpy(ret->identity, identity.p, identity.len);
+    ret->identity[identity.len] = '\0';
+    return true;
+}
+
+void
+redis_epoch_write(char out[REDIS_EPOCH_MAX + 1], const struct redis_epoch *epoch)
+{
+    uint8_t nonce[NONCE_LEN];
+    char hex[2 * NONCE_LEN + 1];
+    random_bytes(nonce, sizeof(nonce));
+    hex_encode(hex, nonce, sizeof(nonce));
+    snprintf(out, REDIS_EPOCH_MAX + 1, "1 %" PRId64 " %s %s", epoch->since_s, epoch->identity, hex);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef REPLAY_REDIS_SERVER_H
+#define REPLAY_REDIS_SERVER_H
+
+#include "base/bytes.h"
+
+/*
+ * What a Redis or Valkey says of itself, and the epoch of its memory. Pure.
+ *
+ * The epoch is the value of one key beside the entries: since when nothing was forgotten, and in
+ * which server. Gone: the memory was emptied. Of another server: this one was started again or
+ * took over from another, and has at best what had reached its disk or itself by then.
+ */
+
+#define REDIS_IDENTITY_MAX 81 /* run id, '.', replication id */
+
+struct redis_server {
+    char identity[REDIS_IDENTITY_MAX + 1];
+    char policy[32]; /* maxmemory-policy */
+    bool replica;
+};
+
+/* The reply to INFO. ATTEST_E_UNSUPPORTED when run id, role or maxmemory_policy is not in it. */
+enum attest_rc redis_server_read(struct slice info, struct redis_server *ret,
+                                 struct attest_error *err);
+/*
+ * Whether what it keeps, it keeps: ATTEST_E_CONFIG for a maxmemory-policy that forgets what is
+ * alive, and for a replica, which takes no writes.
+ */
+enum attest_rc redis_server_fit(const struct redis_server *server, struct attest_error *err);
+
+#define REDIS_EPOCH_MAX 160
+/* What an operator sets the epoch to when nothing was accepted yet by anyone. */
+#define REDIS_EPOCH_NEW "new"
+
+struct redis_epoch {
+    int64_t since_s; /* Unix time; 0: since there is anything */
+    char identity[REDIS_IDENTITY_MAX + 1];
+};
+
+/* False when it is no epoch, REDIS_EPOCH_NEW included. */
+bool redis_epoch_read(struct slice text, struct redis_epoch *ret);
+/* One that differs from any other. */
+void redis_epoch_write(char out[REDIS_EPOCH_MAX + 1], const struct redis_epoch *epoch);
+
+#endif

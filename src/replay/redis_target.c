@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include "replay/redis_target.h"
+
+#include "base/secret.h"
+
+enum attest_rc
+redis_options_check(const struct replay_redis *options, struct redis_url *url,
+                    struct attest_error *err)
+{
+    if (!redis_url_read(options->url, url))
+        return error_set(err, ATTEST_E_ARGUMENT, "replay store: no URL of a Redis");
+    if (url->user && !url->password && !options->password_file)
+        return error_set(err, ATTEST_E_ARGUMENT, "replay store: a user without a password");
+    if (url->password && options->password_file)
+        return error_set(err, ATTEST_E_ARGUMENT, "replay store: two passwords");
+    if (options->timeout_ms < 1 || options->timeout_ms > REPLAY_TIMEOUT_MAX_MS)
+        return error_set(err, ATTEST_E_ARGUMENT, "replay store: 1 to %d ms", REPLAY_TIMEOUT_MAX_MS);
+    if (options->connections_max < 1 || options->connections_max > REPLAY_CONNECTIONS_MAX)
+        return error_set(err, ATTEST_E_ARGUMENT, "replay store: 1 to %d connections",
+                         REPLAY_CONNECTIONS_MAX);
+    return ATTEST_OK;
+}
+
+static bool
+copy(const char *text, char **ret)
+{
+    if (text)
+        *ret = slice_dup(slice_cstr(text));
+    return !text || *ret;
+}
+
+enum attest_rc
+redis_target_init(struct redis_target *target, const struct replay_redis *options,
+                  struct attest_error *err)
+{
+    enum attest_rc rc = redis_options_check(options, &target->url, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    target->timeout_ms = options->timeout_ms;
+    if (!copy(options->password_file, &target->password_file) ||
+        !copy(options->ca_file, &target->ca_file))
+        return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
+    return ATTEST_OK;
+}
+
+void
+redis_target_done(struct redis_target *target)
+{
+    secret_wipe(&target->url, sizeof(target->url));
+    free(target->password_file);
+    free(target->ca_file);
+}

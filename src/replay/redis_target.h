@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef REPLAY_REDIS_TARGET_H
+#define REPLAY_REDIS_TARGET_H
+
+#include "replay/redis_url.h"
+#include "replay/replay.h"
+
+/* Which Redis, and how it is spoken to: the options, checked, and copies that outlive them. */
+struct redis_target {
+    struct redis_url url;
+    char *password_file; /* NULL: as the URL says; read anew for each log-in */
+    char *ca_file;       /* of PEM certificates, for rediss; NULL: the system's */
+    unsigned timeout_ms;
+};
+
+/* ATTEST_E_ARGUMENT, with a sentence that holds nothing of the URL. */
+enum attest_rc redis_options_check(const struct replay_redis *options, struct redis_url *url,
+                                   struct attest_error *err);
+
+/* Zeroed before; to be ended also when it failed. target->url points into itself: do not copy. */
+enum attest_rc redis_target_init(struct redis_target *target, const struct replay_redis *options,
+                                 struct attest_error *err);
+void redis_target_done(struct redis_target *target);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/ed25519.h"
+#include "replay/redis_server.h"
+#include "replay/redis_url.h"
+
+#define RUN "0123456789abcdef0123456789abcdef01234567"
+#define REPLID "89abcdef0123456789abcdef0123456789abcdef"
+
+static void
+test_urls(void **state)
+{
+    (void)state;
+    struct redis_url u;
+    static const char *const wrong[] = {
+        "",         "redis:",          "redis://",         "http://h",     "redis://h:0",
+        "unix://",  "redis://h:65536", "redis://h:x",      "redis://@h",   "redis://u:@h",
+        "unix:///", "redis://h/x",     "redis://h/100000", "redis://[::1", "redis://[::1]x",
+        "disk",     "redis://h?a=b",   "redis://:%41@h",   "redis://h /0", "redis://:p@",
+        "rediss:",  "rediss://",       "redisss://h",      "rediss:///0",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        if (redis_url_read(wrong[i], &u))
+            fail_msg("taken: %s", wrong[i]);
+    }
+    assert_true(redis_url_read("redis://h", &u));
+    assert_string_equal(u.host, "h");
+    assert_int_equal(u.port, 6379);
+    assert_int_equal(u.database, 0);
+    assert_null(u.user);
+    assert_null(u.password);
+    assert_null(u.path);
+    assert_false(u.tls);
+    assert_true(redis_url_read("redis://:p@ss@127.0.0.1:7000/3", &u));
+    assert_string_equal(u.host, "127.0.0.1");
+    assert_string_equal(u.password, "p@ss");
+    assert_null(u.user);
+    assert_int_equal(u.port, 7000);
+    assert_int_equal(u.database, 3);
+    assert_true(redis_url_read("redis://me:secret@[::1]:1/", &u));
+    assert_string_equal(u.host, "::1");
+    assert_string_equal(u.user, "me");
+    assert_int_equal(u.port, 1);
+    assert_true(redis_url_read("rediss://me@h:2/7", &u));
+    assert_true(u.tls);
+    assert_string_equal(u.user, "me");
+    assert_null(u.password);
+    assert_string_equal(u.host, "h");
+    assert_int_equal(u.database, 7);
+    assert_true(redis_url_read("unix:///run/redis.sock", &u));
+    assert_string_equal(u.path, "/run/redis.sock");
+    assert_false(u.tls);
+}
+
+static void
+test_info(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *info;
+        enum attest_rc read, fit;
+    } cases[] = {
+        {"# Server\r\nrun_id:" RUN "\r\n\r\nmaxmemory_policy:noeviction\r\nrole:master\r\n"
+         "master_replid:" REPLID "\r\n",
+         ATTEST_OK, ATTEST_OK},
+        {"run_id:" RUN "\nmaxmemory_policy:noeviction\nrole:master", ATTEST_OK, ATTEST_OK},
+        {"run_id:" RUN "\r\nmaxmemory_policy:allkeys-lru\r\nrole:master\r\n", ATTEST_OK,
+         ATTEST_E_CONFIG},
+        {"run_id:" RUN "\r\nmaxmemory_policy:volatile-ttl\r\nrole:master\r\n", ATTEST_OK,
+         ATTEST_E_CONFIG},
+        {"run_id:" RUN "\r\nmaxmemory_policy:noeviction\r\nrole:slave\r\n", ATTEST_OK,
+         ATTEST_E_CONFIG},
+        {"run_id:" RUN "\r\nrole:master\r\n", ATTEST_E_UNSUPPORTED, 0},
+        {"run_id:" RUN "\r\nmaxmemory_policy:noeviction\r\n", ATTEST_E_UNSUPPORTED, 0},
+        {"maxmemory_policy:noeviction\r\nrole:master\r\n", ATTEST_E_UNSUPPORTED, 0},
+        {"run_id:short\r\nmaxmemory_policy:noeviction\r\nrole:master\r\n", ATTEST_E_UNSUPPORTED, 0},
+        {"xrun_id:" RUN "\r\nmaxmemory_policy:noeviction\r\nrole:master\r\n", ATTEST_E_UNSUPPORTED,
+         0},
+        {"run_id\r\n:\r\n", ATTEST_E_UNSUPPORTED, 0},
+        {"", ATTEST_E_UNSUPPORTED, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct redis_server server;
+        enum attest_rc rc = redis_server_read(slice_cstr(cases[i].info), &server, NULL);
+        if (rc != cases[i].read)
+            fail_msg("case %zu: %d", i, rc);
+        if (rc == ATTEST_OK)
+            assert_int_equal(redis_server_fit(&server, NULL), cases[i].fit);
+        if (i == 0)
+            assert_string_equal(server.identity, RUN "." REPLID);
+        if (i == 1)
+            assert_string_equal(server.identity, RUN ".-");
+    }
+}
+
+static void
+test_epochs(void **state)
+{
+    (void)state;
+    struct redis_epoch epoch = {.since_s = 1700000000}, back;
+    char text[REDIS_EPOCH_MAX + 1], other[REDIS_EPOCH_MAX + 1], cut[REDIS_EPOCH_MAX + 2];
+    snprintf(epoch.identity, sizeof(epoch.identity), "%s", RUN "." REPLID);
+    redis_epoch_write(text, &epoch);
+    redis_epoch_write(other, &epoch);
+    assert_string_not_equal(text, other);
+    assert_true(redis_epoch_read(slice_cstr(text), &back));
+    assert_int_equal(back.since_s, epoch.since_s);
+    assert_string_equal(back.identity, epoch.identity);
+    for (size_t len = 0; len < strlen(text); len++)
+        assert_false(redis_epoch_read((struct slice){text, len}, &back));
+    snprintf(cut, sizeof(cut), "%sx", text);
+    assert_false(redis_epoch_read(slice_cstr(cut), &back));
+    text[0] = '2';
+    assert_false(redis_epoch_read(slice_cstr(text), &back));
+    assert_false(redis_epoch_read(slice_cstr(REDIS_EPOCH_NEW), &back));
+    assert_false(redis_epoch_read(slice_cstr("1 -5 a 0123456789abcdef0123456789abcdef"), &back));
+    assert_false(redis_epoch_read(slice_cstr("1  a 0123456789abcdef0123456789abcdef"), &back));
+    assert_true(redis_epoch_read(slice_cstr("1 0 a 0123456789abcdef0123456789abcdef"), &back));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_info),
+        cmocka_unit_test(test_epochs),
+    };
+    if (crypto_init(NULL) != ATTEST_OK)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
