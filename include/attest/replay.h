@@ -12,6 +12,8 @@
  * verifiers may share one. It does not survive fork(): each child makes its own.
  */
 struct attest_replay;
+/* How one is to be made. Built by one thread. */
+struct attest_replay_setup;
 
 /* Tokens remembered at once, without another number; some 40 bytes each. */
 #define ATTEST_REPLAY_DEFAULT 262144
@@ -53,12 +55,82 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(2) enum attest_rc
 /*
  * Remembers in Redis or Valkey, shared by all servers that name the same one:
  * redis://[[user]:password@]host[:port][/database] or unix:///path. An answer that does not come
- * within timeout_ms (0: 1,000) is 1014. ATTEST_E_ARGUMENT (not such a URL), ATTEST_E_UNSUPPORTED
- * (built without it), ATTEST_E_IO (no connection now).
+ * within timeout_ms (0: 1,000) is 1014. ATTEST_E_ARGUMENT (not such a URL, more than 60,000), and
+ * the errors of attest_replay_new().
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 3) enum attest_rc
     attest_replay_new_redis(const char *url, unsigned timeout_ms, struct attest_replay **ret,
                             struct attest_error *err);
+
+/*
+ * The same with all that can be said about it. Without any call of _set_ it is a memory in this
+ * process of the default size. ATTEST_E_NOMEM.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_replay_setup_new(struct attest_replay_setup **ret, struct attest_error *err);
+ATTEST_EXPORT void attest_replay_setup_free(struct attest_replay_setup *setup);
+
+/* Entries of the memory in this process, 1 to 2^28. ATTEST_E_CONFIG. */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_replay_setup_set_entries_max(struct attest_replay_setup *setup, size_t entries_max,
+                                        struct attest_error *err);
+
+/*
+ * A full memory lets through what it cannot remember, instead of 1014: such a token can be used
+ * again until it expires. Counted (ATTEST_REPLAY_UNREMEMBERED), and the state is degraded.
+ */
+ATTEST_EXPORT
+    ATTEST_NONNULL(1) void attest_replay_setup_accept_when_full(struct attest_replay_setup *setup);
+
+/*
+ * In Redis: redis://[[user][:password]@]host[:port][/database], rediss:// for the same over TLS, or
+ * unix:///path. ATTEST_E_CONFIG: no such URL; ATTEST_E_NOMEM.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_replay_setup_set_redis(struct attest_replay_setup *setup, const char *url,
+                                  struct attest_error *err);
+
+/*
+ * A file with the password, so that it stands in no URL: at most 512 bytes, readable by its owner
+ * and group only, read anew for each log-in. ATTEST_E_NOMEM.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_replay_setup_set_password_file(struct attest_replay_setup *setup, const char *path,
+                                          struct attest_error *err);
+
+/* PEM certificates to trust for rediss:// in the place of the system's. ATTEST_E_NOMEM. */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_replay_setup_set_ca_file(struct attest_replay_setup *setup, const char *path,
+                                    struct attest_error *err);
+
+/* Milliseconds for one answer of Redis: 1 to 60,000, 1,000 without this call. ATTEST_E_CONFIG. */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_replay_setup_set_timeout_ms(struct attest_replay_setup *setup, int64_t timeout_ms,
+                                       struct attest_error *err);
+
+/* Connections to Redis at most: 1 to 256, 16 without this call. ATTEST_E_CONFIG. */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_replay_setup_set_connections_max(struct attest_replay_setup *setup, int64_t connections,
+                                            struct attest_error *err);
+
+/*
+ * Where Redis gives no answer the memory in this process decides, instead of 1014: a token can then
+ * be used once in each process. Counted (ATTEST_REPLAY_FALLBACK), and the state is degraded.
+ */
+ATTEST_EXPORT ATTEST_NONNULL(1) void attest_replay_setup_fall_back_to_memory(
+    struct attest_replay_setup *setup);
+
+/*
+ * Makes it. The setup may be freed at once. ATTEST_E_IO: Redis does not answer (which is no error
+ * where memory is fallen back to); ATTEST_E_DENIED: password, or an ACL that does not allow what is
+ * needed; ATTEST_E_CONFIG: a Redis that may forget what is alive (maxmemory-policy is not
+ * noeviction), a replica, or not the node of a Cluster that keeps these keys; also two passwords,
+ * or none for a user; ATTEST_E_UNSUPPORTED: built without hiredis, or rediss:// with a hiredis that
+ * has no TLS; ATTEST_E_NOMEM.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_replay_new(const struct attest_replay_setup *setup, struct attest_replay **ret,
+                      struct attest_error *err);
 
 /* Gives up the caller's hold; a verifier made with it keeps its own. NULL is fine. */
 ATTEST_EXPORT void attest_replay_free(struct attest_replay *replay);

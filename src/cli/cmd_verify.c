@@ -30,6 +30,8 @@ const struct cli_command cmd_verify = {
              "required|preferred|optional"},
             {"replay", "STORE", NULL, "memory (the default) or redis://host: what was seen before",
              NULL},
+            {"replay-password-file", "FILE", NULL, "its password, which is then not in the URL",
+             NULL},
             {"proof", "PROOF", NULL, "proof of possession, for a bound token", NULL},
         },
     .text =
@@ -97,17 +99,25 @@ make_policy(struct attest_policy *policy, const struct setting *s, const struct 
     return rc == ATTEST_OK ? EXIT_DONE : failed(&err, "");
 }
 
+DEFINE_AUTO(attest_replay_setup, struct attest_replay_setup *, attest_replay_setup_free);
+
 static enum exit_status
-make_replay(const char *store, struct attest_replay **ret)
+make_replay(const char *store, const char *password_file, struct attest_replay **ret)
 {
     struct attest_error err = {0};
     bool memory = !store || strcmp(store, "memory") == 0;
-    enum attest_rc rc = memory ? attest_replay_new_memory(16, ret, &err)
-                               : attest_replay_new_redis(store, 0, ret, &err);
-    if (rc == ATTEST_E_ARGUMENT)
+    AUTO(attest_replay_setup) struct attest_replay_setup *setup = NULL;
+    enum attest_rc rc = attest_replay_setup_new(&setup, &err);
+    if (rc == ATTEST_OK)
+        rc = attest_replay_setup_set_entries_max(setup, 16, &err);
+    if (rc == ATTEST_OK && !memory && attest_replay_setup_set_redis(setup, store, &err))
         return cli_complain(
             EXIT_USAGE, cmd_verify.name,
-            "--replay takes memory, redis://host[:port][/database] or unix:///path");
+            "--replay takes memory, redis[s]://host[:port][/database] or unix:///path");
+    if (rc == ATTEST_OK && password_file)
+        rc = attest_replay_setup_set_password_file(setup, password_file, &err);
+    if (rc == ATTEST_OK)
+        rc = attest_replay_new(setup, ret, &err);
     return rc == ATTEST_OK ? EXIT_DONE : failed(&err, "--replay memory needs no server");
 }
 
@@ -178,7 +188,7 @@ build(const struct cli_args *args, const struct setting *s, struct parts *parts)
     parts->vk = (struct verify_keys){.args = args, .issuer = s->issuer, .keys = parts->keys};
     enum exit_status status = make_policy(parts->policy, s, args);
     if (status == EXIT_DONE)
-        status = make_replay(s->replay, &parts->replay);
+        status = make_replay(s->replay, cli_value(args, "replay-password-file"), &parts->replay);
     if (status == EXIT_DONE)
         status = verify_keys_verifier(&parts->vk, parts->policy, parts->replay, &parts->verifier);
     return status;

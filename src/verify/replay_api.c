@@ -32,8 +32,8 @@ replay_changed(struct attest_replay *replay, atomic_uint *seen, struct replay_ne
     return true;
 }
 
-static enum attest_rc
-wrap_store(struct replay_store *store, struct attest_replay **ret, struct attest_error *err)
+enum attest_rc
+replay_wrap(struct replay_store *store, struct attest_replay **ret, struct attest_error *err)
 {
     struct attest_replay *replay = calloc(1, sizeof(*replay));
     if (!replay) {
@@ -59,7 +59,7 @@ attest_replay_new_memory(size_t entries_max, struct attest_replay **ret, struct 
     if (rc == ATTEST_OK)
         rc = replay_memory_new(entries_max ? entries_max : ATTEST_REPLAY_DEFAULT,
                                REPLAY_FULL_REFUSE, &store, err);
-    return rc == ATTEST_OK ? wrap_store(store, ret, err) : rc;
+    return rc == ATTEST_OK ? replay_wrap(store, ret, err) : rc;
 }
 
 enum attest_rc
@@ -75,7 +75,7 @@ attest_replay_new_redis(const char *url, unsigned timeout_ms, struct attest_repl
     enum attest_rc rc = crypto_init(err);
     if (rc == ATTEST_OK)
         rc = replay_redis_new(&options, &store, err);
-    return rc == ATTEST_OK ? wrap_store(store, ret, err) : rc;
+    return rc == ATTEST_OK ? replay_wrap(store, ret, err) : rc;
 }
 
 struct attest_replay *

@@ -19,6 +19,10 @@ struct attest_replay {
     char why[160];
 };
 
+/* Takes the store over, also when it fails. ATTEST_E_NOMEM. */
+enum attest_rc replay_wrap(struct replay_store *store, struct attest_replay **ret,
+                           struct attest_error *err);
+
 /* One more holder, who gives it up with attest_replay_free(). */
 struct attest_replay *replay_hold(struct attest_replay *replay);
 

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <attest/replay.h>
+#include <cmocka.h>
+
+#include "verify/replay_api.h"
+
+DEFINE_AUTO(attest_replay_setup, struct attest_replay_setup *, attest_replay_setup_free);
+
+static struct attest_replay_setup *
+new_setup(void)
+{
+    struct attest_replay_setup *setup = NULL;
+    assert_int_equal(attest_replay_setup_new(&setup, NULL), ATTEST_OK);
+    return setup;
+}
+
+static void
+test_values(void **state)
+{
+    (void)state;
+    AUTO(attest_replay_setup) struct attest_replay_setup *s = new_setup();
+    assert_int_equal(attest_replay_setup_set_entries_max(s, 0, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_replay_setup_set_entries_max(s, ((size_t)1 << 28) + 1, NULL),
+                     ATTEST_E_CONFIG);
+    assert_int_equal(attest_replay_setup_set_timeout_ms(s, 0, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_replay_setup_set_timeout_ms(s, 60001, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_replay_setup_set_timeout_ms(s, 60000, NULL), ATTEST_OK);
+    assert_int_equal(attest_replay_setup_set_connections_max(s, 0, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_replay_setup_set_connections_max(s, 257, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_replay_setup_set_connections_max(s, 256, NULL), ATTEST_OK);
+    assert_int_equal(attest_replay_setup_set_redis(s, "http://h", NULL), ATTEST_E_CONFIG);
+    assert_string_equal(attest_replay_state_name(ATTEST_REPLAY_DEGRADED), "degraded");
+    assert_string_equal(attest_replay_state_name((enum attest_replay_state)99), "unknown");
+}
+
+/* What is right by itself and wrong together is the configuration's fault, not the caller's. */
+static void
+test_passwords(void **state)
+{
+    (void)state;
+    struct attest_replay *replay = NULL;
+    struct attest_error err;
+    AUTO(attest_replay_setup) struct attest_replay_setup *two = new_setup();
+    AUTO(attest_replay_setup) struct attest_replay_setup *none = new_setup();
+    assert_int_equal(attest_replay_setup_set_redis(two, "redis://:geheim@localhost:1", NULL), 0);
+    assert_int_equal(attest_replay_setup_set_password_file(two, "/none", NULL), ATTEST_OK);
+    enum attest_rc rc = attest_replay_new(two, &replay, &err);
+    assert_int_equal(rc, ATTEST_E_CONFIG);
+    assert_int_equal(err.rc, rc);
+    assert_null(strstr(err.text, "geheim"));
+    assert_int_equal(attest_replay_setup_set_redis(none, "redis://me@localhost:1", NULL), 0);
+    assert_int_equal(attest_replay_new(none, &replay, NULL), ATTEST_E_CONFIG);
+    assert_null(replay);
+}
+
+/* Where hiredis has no TLS that is said, and nothing goes out in the clear instead. */
+static void
+test_tls(void **state)
+{
+    (void)state;
+    struct attest_replay *replay = NULL;
+    struct attest_error err;
+    AUTO(attest_replay_setup) struct attest_replay_setup *s = new_setup();
+    assert_int_equal(attest_replay_setup_set_redis(s, "rediss://127.0.0.1:1", NULL), ATTEST_OK);
+    enum attest_rc rc = attest_replay_new(s, &replay, &err);
+#if defined(HAVE_HIREDIS_SSL) || !defined(WITH_REDIS)
+    assert_int_not_equal(rc, ATTEST_OK);
+#else
+    assert_int_equal(rc, ATTEST_E_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "TLS"));
+#endif
+    attest_replay_setup_fall_back_to_memory(s);
+#if !defined(HAVE_HIREDIS_SSL)
+    assert_int_equal(attest_replay_new(s, &replay, NULL), ATTEST_E_UNSUPPORTED);
+    assert_null(replay);
+#endif
+    attest_replay_free(replay);
+}
+
+static enum attest_rc
+consume(struct attest_replay *replay, const char *id)
+{
+    const struct replay_item item = {slice_cstr("i"), slice_cstr(id), 1700000000, 1700000100};
+    return replay_consume(replay->store, &item, 1700000000, NULL);
+}
+
+static void
+test_full_memory(void **state)
+{
+    (void)state;
+    struct attest_replay *replay = NULL;
+    AUTO(attest_replay_setup) struct attest_replay_setup *s = new_setup();
+    assert_int_equal(attest_replay_setup_set_entries_max(s, 2, NULL), ATTEST_OK);
+    for (int accepts = 0; accepts < 2; accepts++) {
+        if (accepts)
+            attest_replay_setup_accept_when_full(s);
+        assert_int_equal(attest_replay_new(s, &replay, NULL), ATTEST_OK);
+        assert_int_equal(consume(replay, "a"), ATTEST_OK);
+        assert_int_equal(consume(replay, "b"), ATTEST_OK);
+        assert_int_equal(attest_replay_state(replay), ATTEST_REPLAY_HEALTHY);
+        assert_int_equal(consume(replay, "c"), accepts ? ATTEST_OK : ATTEST_E_REPLAY_STORE);
+        assert_int_equal(consume(replay, "a"), ATTEST_E_REPLAY);
+        assert_int_equal(attest_replay_state(replay),
+                         accepts ? ATTEST_REPLAY_DEGRADED : ATTEST_REPLAY_UNHEALTHY);
+        assert_int_equal(attest_replay_count(replay, ATTEST_REPLAY_CONSUMED), 2 + accepts);
+        assert_int_equal(attest_replay_count(replay, ATTEST_REPLAY_UNREMEMBERED), accepts);
+        assert_int_equal(attest_replay_count(replay, ATTEST_REPLAY_UNAVAILABLE), 1 - accepts);
+        assert_int_equal(attest_replay_count(replay, ATTEST_REPLAY_REPLAYED), 1);
+        assert_int_equal(attest_replay_count(replay, ATTEST_REPLAY_ENTRIES), 2);
+        assert_int_equal(attest_replay_count(replay, (enum attest_replay_counter)1000), 0);
+        assert_int_equal(attest_replay_lost_at_s(replay), 0);
+        attest_replay_free(replay);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_passwords),
+        cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_full_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
