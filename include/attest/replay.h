@@ -80,7 +80,7 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  * again until it expires. Counted (ATTEST_REPLAY_UNREMEMBERED), and the state is degraded.
  */
 ATTEST_EXPORT
-    ATTEST_NONNULL(1) void attest_replay_setup_accept_when_full(struct attest_replay_setup *setup);
+ATTEST_NONNULL(1) void attest_replay_setup_accept_when_full(struct attest_replay_setup *setup);
 
 /*
  * In Redis: redis://[[user][:password]@]host[:port][/database], rediss:// for the same over TLS, or

@@ -301,7 +301,9 @@ redis_link_open(const struct redis_target *target, int64_t deadline_ms, struct r
         return error_set(err, ATTEST_E_IO, "replay store: %s: %s",
                          url->path ? url->path : url->host, link->context->errstr);
     enum attest_rc rc = ATTEST_OK;
-    if (url->tls && redisSetTimeout(link->context, limit) == REDIS_OK)
+    if (url->tls && redisSetTimeout(link->context, limit) != REDIS_OK)
+        rc = error_set(err, ATTEST_E_IO, "replay store: setsockopt");
+    else if (url->tls)
         rc = redis_tls_start(link->context, target, err);
     if (rc == ATTEST_OK)
         rc = stop_blocking(link->context, err);

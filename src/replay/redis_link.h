@@ -73,9 +73,9 @@ struct held_pipe {
 void hold_pipe(struct held_pipe *held);
 void release_pipe(const struct held_pipe *held);
 
-/* TLS over a connected context; src/replay/redis_tls.c or, without it, ATTEST_E_UNSUPPORTED. */
+/* TLS over a connected context. ATTEST_E_UNSUPPORTED with a hiredis that has none. */
 enum attest_rc redis_tls_start(redisContext *context, const struct redis_target *target,
                                struct attest_error *err);
-bool redis_tls_supported(void);
+enum attest_rc redis_tls_supported(struct attest_error *err);
 
 #endif

@@ -9,10 +9,11 @@
 DEFINE_AUTO(SSL_CTX, SSL_CTX *, SSL_CTX_free);
 DEFINE_AUTO(SSL, SSL *, SSL_free);
 
-bool
-redis_tls_supported(void)
+enum attest_rc
+redis_tls_supported(struct attest_error *err)
 {
-    return true;
+    (void)err;
+    return ATTEST_OK;
 }
 
 /* hiredis by itself would check the certificate and not whose it is. */
@@ -50,10 +51,11 @@ redis_tls_start(redisContext *context, const struct redis_target *target, struct
 
 #else
 
-bool
-redis_tls_supported(void)
+enum attest_rc
+redis_tls_supported(struct attest_error *err)
 {
-    return false;
+    return error_set(err, ATTEST_E_UNSUPPORTED,
+                     "replay store: rediss:// needs a hiredis with TLS; this one has none");
 }
 
 enum attest_rc
@@ -61,9 +63,7 @@ redis_tls_start(redisContext *context, const struct redis_target *target, struct
 {
     (void)context;
     (void)target;
-    return error_set(err, ATTEST_E_UNSUPPORTED,
-                     "replay store: rediss:// needs a hiredis with TLS, which this one was built "
-                     "without");
+    return redis_tls_supported(err);
 }
 
 #endif
