@@ -70,8 +70,9 @@ if [ "$status" = 0 ]; then
 else
     run key_ctl retire --force --reason 'try without' -- "$third"
     expect 0
+    # On a busy machine it may be ready by now.
     run signer_load --count 1
-    expect 1
+    [ "$status" = 1 ] || key_state "$fourth" active || complain "somebody signs without an active key"
 fi
 until_true key_state "$fourth" active || complain "the standby did not take over"
 until_true signer_load --count 5 >"$dir/out" || complain "no tokens after a retirement"
