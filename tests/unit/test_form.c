@@ -54,11 +54,19 @@ test_sha256(void **state)
 {
     (void)state;
     static const struct form_case cases[] = {
-        {"sha256:" HEX63 "f", true},   {"sha256:" HEX63, false},
-        {"sha256:" HEX63 "ff", false}, {"sha256:" HEX63 "F", false},
-        {"sha256:" HEX63 "g", false},  {"sha512:" HEX63 "f", false},
-        {"SHA256:" HEX63 "f", false},  {HEX63 "f", false},
-        {"sha256-" HEX63 "f", false},  {"", false},
+        {"sha256:" HEX63 "f", true},
+        {"sha256:" HEX63, false},
+        {"sha256:" HEX63 "ff", false},
+        {"sha256:" HEX63 "F", false},
+        {"sha256:" HEX63 "g", false},
+        {"sha256:" HEX63 "/", false},
+        {"sha256:" HEX63 ":", false},
+        {"sha256:" HEX63 "`", false},
+        {"sha512:" HEX63 "f", false},
+        {"SHA256:" HEX63 "f", false},
+        {HEX63 "f", false},
+        {"sha256-" HEX63 "f", false},
+        {"", false},
     };
     run(form_sha256, cases, ARRAY_LEN(cases));
 }
@@ -97,6 +105,16 @@ test_uri(void **state)
         {"https://mcp.example.com", true},
         {"http://127.0.0.1:8080/mcp?x=1", true},
         {"urn:example:server", true},
+        {"Z39.50r+x-1:z", true},
+        {"az:~", true},
+        {"[x:y", false},
+        {"{x:y", false},
+        {"a{:y", false},
+        {"a[:y", false},
+        {"a@:y", false},
+        {"a/b", false},
+        {"abc", false},
+        {"https://a\x7f", false},
         {"", false},
         {"mcp.example.com", false},
         {"https:", false},

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "support/child.h"
 #include "support/mint.h"
 #include "token/signed_keyset.h"
 #include "verify/keys.h"
@@ -344,7 +345,7 @@ test_pins(void **state)
                      ATTEST_E_CONFIG);
     pid_t pid = fork();
     if (pid == 0)
-        _exit(attest_keys_pin_root(keys, OTHER, jwk, strlen(jwk), &err) == ATTEST_E_FORKED ? 0 : 1);
+        child_exit(attest_keys_pin_root(keys, OTHER, jwk, strlen(jwk), &err) == ATTEST_E_FORKED);
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);

@@ -130,6 +130,11 @@ test_passes_over_what_is_not_ours(void **state)
         KEY("e", X1, ",\"alg\":1"),
         KEY("e", X1, ",\"key_ops\":[\"sign\"]"),
         KEY("e", X1, ",\"key_ops\":\"verify\""),
+        KEY("e", X1, ",\"key_ops\":[1,null]"),
+        KEY("e", X1, ",\"key_ops\":[]"),
+        KEY("e", X1, ",\"key_ops\":{\"verify\":1}"),
+        KEY("e", X1, ",\"use\":1"),
+        KEY("e", X1, ",\"use\":null"),
     };
     for (size_t i = 0; i < ARRAY_LEN(others); i++) {
         char text[1024];
@@ -142,6 +147,35 @@ test_passes_over_what_is_not_ours(void **state)
         struct attest_error err;
         snprintf(text, sizeof(text), "{\"keys\":[%s]}", others[i]);
         assert_int_equal(keyset_read(text, strlen(text), &none, &err), ATTEST_E_NOT_FOUND);
+        assert_null(none);
+    }
+}
+
+static void
+test_refuses_the_whole(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{}",
+        "{\"keys\":1}",
+        "{\"keys\":null}",
+        "[]",
+        "{\"keys\":[1]}",
+        "{\"keys\":[" KEY("k", X2, "") ",\"x\"]}",
+        "{\"keys\":[" KEY("k", X2, "") ",[]]}",
+        "{\"keys\":[" KEY("k", X2, "") ",{\"kty\":\"OKP\",\"kid\":1}]}",
+        "{\"keys\":[" KEY("k", X2, "") ",{\"kty\":\"RSA\",\"kid\":null}]}",
+        "{\"keys\":[" KEY("k", X2, "") ",{\"kty\":\"RSA\",\"kid\":\"k\"}]}",
+        "{\"keys\":[" KEY("k", X2, "") "," KEY("", X1, "") "]}",
+        "{\"keys\":[" KEY("k", X2, ",\"d\":null") "]}",
+        "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"k\",\"x\":1}]}",
+        "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"k\"}]}",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct keyset *none = NULL;
+        struct attest_error err;
+        if (keyset_read(texts[i], strlen(texts[i]), &none, &err) != ATTEST_E_MALFORMED)
+            fail_msg("not refused: %s", texts[i]);
         assert_null(none);
     }
 }
@@ -256,6 +290,7 @@ main(void)
         cmocka_unit_test(test_write_none),
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_passes_over_what_is_not_ours),
+        cmocka_unit_test(test_refuses_the_whole),
         cmocka_unit_test(test_kid_length),
         cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_out_of_memory),

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -165,6 +166,19 @@ test_refuses_by_name(void **state)
         {"{" AUDIENCE "," IDENTITY ",\"agent_integrity\":{\"config_hash\":\"sha256:ABC\"}}",
          "agent_integrity.config_hash"},
         {"{" AUDIENCE "," IDENTITY ",\"agent_integrity\":null}", "agent_integrity"},
+        {"{" AUDIENCE "," IDENTITY ",\"agent_integrity\":{\"config_hash\":1}}",
+         "agent_integrity.config_hash"},
+        {"{" AUDIENCE "," IDENTITY ",\"attestation_metadata\":{\"safety_level\":1}}",
+         "attestation_metadata.safety_level"},
+        {"{" AUDIENCE "," IDENTITY ",\"attestation_metadata\":{\"nested_attestation\":1}}",
+         "attestation_metadata.nested_attestation"},
+        {"{" AUDIENCE "," IDENTITY ",\"attestation_metadata\":{\"capabilities_declared\":\"a\"}}",
+         "attestation_metadata.capabilities_declared"},
+        {"{" AUDIENCE "," IDENTITY ",\"attestation_metadata\":{\"capabilities_declared\":[\"\"]}}",
+         "attestation_metadata.capabilities_declared"},
+        {"{" AUDIENCE "," IDENTITY ",\"cnf\":1}", "cnf"},
+        {"{" AUDIENCE "," IDENTITY ",\"cnf\":{\"jwk\":1}}", "cnf.jwk"},
+        {"{" AUDIENCE "," IDENTITY ",\"\\u007f\":1}", "?"},
         {"{" AUDIENCE "," IDENTITY ",\"attestation_metadata\":{\"safety_level\":\"none\"}}",
          "attestation_metadata.safety_level"},
         {"{" AUDIENCE "," IDENTITY ",\"attestation_metadata\":{\"safety_level\":\"minimal\"}}",
@@ -197,6 +211,37 @@ test_refuses_by_name(void **state)
     }
 }
 
+static void
+test_refuses_too_many_capabilities(void **state)
+{
+    (void)state;
+    static struct fixture f;
+    AUTO(buf) struct buf text;
+    buf_init(&text, sizeof(f.text));
+    buf_str(&text,
+            "{" AUDIENCE "," IDENTITY ",\"attestation_metadata\":{\"capabilities_declared\":[");
+    for (int i = 0; i <= MINT_CAPABILITIES_MAX; i++)
+        buf_printf(&text, "%s\"c\"", i ? "," : "");
+    buf_str(&text, "]}}");
+    assert_true(buf_terminate(&text));
+    assert_int_equal(read_text(&f, text.p), ATTEST_E_CLAIMS);
+    assert_string_equal(f.member, "attestation_metadata.capabilities_declared");
+}
+
+/* A name longer than what it is to be told in is cut. */
+static void
+test_long_name(void **state)
+{
+    (void)state;
+    static struct fixture f;
+    char text[1024], name[512] = {0};
+    memset(name, 'n', 300);
+    snprintf(text, sizeof(text), "{" AUDIENCE "," IDENTITY ",\"%s\":1}", name);
+    assert_int_equal(read_text(&f, text), ATTEST_E_CLAIMS);
+    assert_in_range(strlen(f.member), 1, sizeof(f.member) - 1);
+    assert_int_equal(strncmp(f.member, name, strlen(f.member)), 0);
+}
+
 int
 main(void)
 {
@@ -205,6 +250,8 @@ main(void)
         cmocka_unit_test(test_minimum),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_refuses_by_name),
+        cmocka_unit_test(test_refuses_too_many_capabilities),
+        cmocka_unit_test(test_long_name),
     };
     if (crypto_init(NULL))
         return 1;

@@ -13,6 +13,7 @@
 
 #include "base/b64u.h"
 #include "base/clock.h"
+#include "support/child.h"
 #include "support/http_stub.h"
 #include "support/mint.h"
 #include "token/signed_keyset.h"
@@ -434,11 +435,9 @@ a_child_is_told(void **state)
                     attest_verifier_start_thread(v, NULL) == ATTEST_E_FORKED &&
                     attest_verifier_clear(v, stub.origin, NULL) == ATTEST_E_FORKED;
         attest_verifier_free(v);
-        _exit(told ? 0 : 1);
+        child_exit(told);
     }
-    int status = -1;
-    waitpid(pid, &status, 0);
-    assert_int_equal(status, 0);
+    assert_true(child_was_good(pid));
     step_until(v, 0, ATTEST_OK); /* and the parent's thread lives */
 }
 

@@ -54,6 +54,13 @@ test_refuses(void **state)
         "spiffe://a/model/x y",
         " spiffe://a/model/x",
         "spiffe://a/model/caf\xc3\xa9",
+        "spiffe://a/model/@",
+        "spiffe://a/model/[",
+        "spiffe://a/model/{",
+        "spiffe://a/model/:",
+        "spiffe://a`/model/x",
+        "spiffe://a{/model/x",
+        "spiffe://a!/model/x",
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct subject s = {.enterprise = false};
@@ -155,6 +162,7 @@ test_issuer_accepts(void **state)
         "https://a.example",          "https://a.example/",      "https://a.example:8443",
         "https://a.example/tenant/1", "https://a.example/t%20x", "https://127.0.0.1:1",
         "https://[::1]:65535/x",      "https://my_host",         "https://xn--bcher-kva.example",
+        "https://[2001:db8::1]",      "https://a.example/A(~)9", "https://a.example/%aF",
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct attest_error err;

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "support/child.h"
 #include "support/mint.h"
 #include "support/samejson.h"
 #include "verify/keys.h"
@@ -359,7 +360,7 @@ test_fork(void **state)
     if (pid == 0) {
         struct attest_result *r = NULL;
         enum attest_rc rc = attest_verifier_check(v, token, strlen(token), NULL, 0, &r);
-        _exit(rc == ATTEST_E_FORKED && !r ? 0 : 1);
+        child_exit(rc == ATTEST_E_FORKED && !r);
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -382,7 +383,7 @@ test_store_from_before_fork(void **state)
     if (pid == 0) {
         struct attest_verifier *v = NULL;
         enum attest_rc rc = attest_verifier_new(p, keys, replay, &v, NULL);
-        _exit(rc == ATTEST_E_FORKED && !v ? 0 : 1);
+        child_exit(rc == ATTEST_E_FORKED && !v);
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
