@@ -1,13 +1,13 @@
 #!/bin/sh
 # Runs the benches one after the other and prints one table of what they found.
 #
-#   make bench [BENCH_SECONDS=10] [BENCH_ONLY="verify verifier bound mint tpm rotation disk jwks memory"]
+#   make bench [BENCH_SECONDS=10] [BENCH_ONLY="verify verifier bound replay mint tpm rotation disk jwks memory"]
 #
 # BENCH_SECONDS is about what each figure is measured for. Exit status: 0 every gate met, 1 one was
 # missed, 3 something could not be measured.
 # SPDX-License-Identifier: MIT
 set -u
-: "${BENCH_SECONDS:=10}" "${BENCH_ONLY:=verify verifier bound mint tpm rotation disk jwks memory}"
+: "${BENCH_SECONDS:=10}" "${BENCH_ONLY:=verify verifier bound replay mint tpm rotation disk jwks memory}"
 export BENCH_SECONDS top_srcdir top_builddir
 rows=$(mktemp "${TMPDIR:-/tmp}/attest-bench-rows.XXXXXX") || exit 3
 trap 'rm -f "$rows" "$rows.one" "$rows.times"' EXIT
