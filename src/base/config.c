@@ -162,6 +162,60 @@ read_items(struct reader *r, const struct config_key *key)
     }
 }
 
+static enum attest_rc read_mapping(struct reader *r, const char *prefix, unsigned depth);
+static enum attest_rc set_fallbacks(const struct config_schema *schema, void *config,
+                                    struct attest_error *err);
+
+/* One mapping of a list of them, as if it were a file of its own. */
+static enum attest_rc
+read_row(struct reader *r, const struct config_key *key)
+{
+    const struct config_schema *schema = r->schema, *row = key->row;
+    void *config = r->config;
+    uint8_t *around = r->seen;
+    char begins[NAME_ROOM];
+    memcpy(begins, r->where, sizeof(begins));
+    AUTO(mem) uint8_t *seen = calloc(row->n_keys + 1, 1);
+    enum attest_rc rc = seen ? config_add_row(key, config, &r->config, r->where, r->err)
+                             : error_set(r->err, ATTEST_E_NOMEM, "out of memory");
+    r->schema = row;
+    r->seen = seen;
+    if (!rc)
+        rc = set_fallbacks(row, r->config, r->err);
+    if (!rc)
+        rc = read_mapping(r, "", 0);
+    r->schema = schema;
+    r->config = config;
+    r->seen = around;
+    for (size_t i = 0; i < row->n_keys && !rc; i++) {
+        if (row->keys[i].required && !(seen[i] & SEEN_VALUE))
+            rc = error_set(r->err, ATTEST_E_CONFIG, "%s: %s: %s is required in each", begins,
+                           key->name, row->keys[i].name);
+    }
+    return rc;
+}
+
+static enum attest_rc
+read_rows(struct reader *r, const struct config_key *key)
+{
+    if (r->seen)
+        r->seen[key - r->schema->keys] |= SEEN_VALUE;
+    config_clear(key, r->config);
+    for (;;) {
+        AUTO(event) yaml_event_t e = {0};
+        enum attest_rc rc = next(r, &e);
+        if (rc || e.type == YAML_SEQUENCE_END_EVENT)
+            return rc;
+        if (e.type != YAML_MAPPING_START_EVENT)
+            return error_set(r->err, ATTEST_E_CONFIG,
+                             "%s: %s holds mappings only, such as {%s: ...}", r->where, key->name,
+                             key->row->keys[0].name);
+        rc = read_row(r, key);
+        if (rc)
+            return rc;
+    }
+}
+
 static enum attest_rc
 read_value(struct reader *r, const struct config_key *key)
 {
@@ -174,6 +228,8 @@ read_value(struct reader *r, const struct config_key *key)
     if ((e.type == YAML_SEQUENCE_START_EVENT && key->type == CONFIG_LIST) ||
         (e.type == YAML_MAPPING_START_EVENT && key->type == CONFIG_MAP))
         return read_items(r, key);
+    if (e.type == YAML_SEQUENCE_START_EVENT && key->type == CONFIG_ROWS)
+        return read_rows(r, key);
     static const char *const wanted[] = {
         [CONFIG_STRING] = "a text",
         [CONFIG_INT] = "a whole number",
@@ -181,6 +237,7 @@ read_value(struct reader *r, const struct config_key *key)
         [CONFIG_LIST] = "a list: [one, two]",
         [CONFIG_MAP] = "a mapping: {name: value}",
         [CONFIG_ENUM] = "one of its words",
+        [CONFIG_ROWS] = "a list of mappings",
     };
     return error_set(r->err, ATTEST_E_CONFIG, "%s: %s must be %s", r->where, key->name,
                      wanted[key->type]);
@@ -217,8 +274,6 @@ refuse_unknown(struct reader *r, const char *name)
     return error_set(r->err, ATTEST_E_CONFIG, "%s: unknown key '%.60s'; did you mean '%s'?",
                      r->where, name, near->name);
 }
-
-static enum attest_rc read_mapping(struct reader *r, const char *prefix, unsigned depth);
 
 static enum attest_rc
 read_group(struct reader *r, const struct config_key *first, const char *name, unsigned depth)
@@ -337,6 +392,15 @@ set_fallback(const struct config_schema *schema, const struct config_key *key, v
     if (*key->fallback == '\0')
         return config_set_scalar(key, config, (struct slice){"", 0}, r.source, err);
     return read_text(&r, slice_cstr(key->fallback), key);
+}
+
+static enum attest_rc
+set_fallbacks(const struct config_schema *schema, void *config, struct attest_error *err)
+{
+    enum attest_rc rc = ATTEST_OK;
+    for (size_t i = 0; i < schema->n_keys && !rc; i++)
+        rc = set_fallback(schema, &schema->keys[i], config, err);
+    return rc;
 }
 
 static enum attest_rc
@@ -460,6 +524,8 @@ check_required(const struct config_schema *schema, const uint8_t *seen, struct a
         char variable[NAME_ROOM];
         if (!key->required || (seen[i] & SEEN_VALUE))
             continue;
+        if (!schema->env_prefix)
+            return error_set(err, ATTEST_E_CONFIG, "%s is required", key->name);
         config_env_name(schema, key, variable, sizeof(variable));
         return error_set(err, ATTEST_E_CONFIG, "%s is required: add it to the file or set %s",
                          key->name, variable);
@@ -473,8 +539,8 @@ config_parse(const struct config_schema *schema, struct slice text, const char *
 {
     AUTO(mem) uint8_t *seen = calloc(schema->n_keys + 1, 1);
     enum attest_rc rc = seen ? ATTEST_OK : error_set(err, ATTEST_E_NOMEM, "out of memory");
-    for (size_t i = 0; i < schema->n_keys && !rc; i++)
-        rc = set_fallback(schema, &schema->keys[i], config, err);
+    if (!rc)
+        rc = set_fallbacks(schema, config, err);
     if (!rc)
         rc = read_file_text(schema, text, seen, config, err);
     if (!rc)

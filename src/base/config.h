@@ -13,7 +13,8 @@
  *
  * A dot in a name is a YAML mapping: `tls: {certificate: …}`. The environment variable is the
  * prefix and the name in capitals with '_' for '.': ATTESTD_TLS_CERTIFICATE. It wins over the file.
- * In the environment a list is separated by commas, a map is name=value pairs separated by commas.
+ * In the environment a list is separated by commas, a map is name=value pairs separated by commas;
+ * rows are for the file alone.
  */
 
 enum config_type {
@@ -23,6 +24,7 @@ enum config_type {
     CONFIG_LIST,   /* struct config_list */
     CONFIG_MAP,    /* struct config_list of name, value, name, value… */
     CONFIG_ENUM,   /* int, the index in choices */
+    CONFIG_ROWS,   /* struct config_rows: a list of mappings, each with the keys of `row` */
 };
 
 struct config_list {
@@ -30,6 +32,12 @@ struct config_list {
     size_t n;
 };
 
+struct config_rows {
+    void **items; /* each of row_size bytes, filled as its schema says */
+    size_t n;
+};
+
+struct config_schema;
 struct config_key {
     const char *name;
     enum config_type type;
@@ -37,13 +45,15 @@ struct config_key {
     bool required;
     const char *fallback; /* as written in YAML (lists: flow form); NULL is NULL, 0, false, empty */
     int64_t min, max;
-    const char *const *choices; /* NULL-terminated */
-    const char *help;           /* one line, the unit included */
+    const char *const *choices;      /* NULL-terminated */
+    const char *help;                /* one line, the unit included */
+    const struct config_schema *row; /* CONFIG_ROWS: names without dots, no rows in rows */
+    size_t row_size;
 };
 
 struct config_schema {
     const char *program;    /* "attestd" */
-    const char *env_prefix; /* "ATTESTD_" */
+    const char *env_prefix; /* "ATTESTD_"; NULL: the file alone */
     const struct config_key *keys;
     size_t n_keys;
 };

@@ -23,6 +23,8 @@ put_list(struct buf *out, const struct config_list *list, bool map)
     buf_char(out, map ? '}' : ']');
 }
 
+static void put_rows(struct buf *out, const struct config_key *key, const struct config_rows *rows);
+
 /* Written the same way in JSON and in YAML, which holds JSON's values as its flow form. */
 static void
 put_value(struct buf *out, const struct config_key *key, const void *config)
@@ -54,7 +56,25 @@ put_value(struct buf *out, const struct config_key *key, const void *config)
     case CONFIG_MAP:
         put_list(out, at, key->type == CONFIG_MAP);
         return;
+    case CONFIG_ROWS:
+        put_rows(out, key, at);
+        return;
     }
+}
+
+static void
+put_rows(struct buf *out, const struct config_key *key, const struct config_rows *rows)
+{
+    buf_char(out, '[');
+    for (size_t i = 0; i < rows->n; i++) {
+        buf_str(out, i ? ", {" : "{");
+        for (size_t k = 0; k < key->row->n_keys; k++) {
+            buf_printf(out, "%s\"%s\": ", k ? ", " : "", key->row->keys[k].name);
+            put_value(out, &key->row->keys[k], rows->items[i]);
+        }
+        buf_char(out, '}');
+    }
+    buf_char(out, ']');
 }
 
 /* The part of a name that stands at the level under prefix_len, up to its dot or end. */

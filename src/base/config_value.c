@@ -163,7 +163,9 @@ config_set_scalar(const struct config_key *key, void *config, struct slice text,
     };
     if (key->type >= ARRAY_LEN(setters) || !setters[key->type])
         return error_set(err, ATTEST_E_CONFIG, "%s: %s must be a %s", where, key->name,
-                         key->type == CONFIG_LIST ? "list: [one, two]" : "mapping: {name: value}");
+                         key->type == CONFIG_LIST  ? "list: [one, two]"
+                         : key->type == CONFIG_MAP ? "mapping: {name: value}"
+                                                   : "list of mappings");
     return setters[key->type](key, config, text, where, err);
 }
 
@@ -209,6 +211,34 @@ config_add_item(const struct config_key *key, void *config, struct slice name, s
     return rc;
 }
 
+enum attest_rc
+config_add_row(const struct config_key *key, void *config, void **ret, const char *where,
+               struct attest_error *err)
+{
+    struct config_rows *rows = member(key, config);
+    if (rows->n >= CONFIG_ROWS_MAX)
+        return error_set(err, ATTEST_E_CONFIG, "%s: %s has too many items", where, key->name);
+    void **items = realloc(rows->items, (rows->n + 1) * sizeof(*items));
+    if (items)
+        rows->items = items;
+    void *row = items ? calloc(1, key->row_size) : NULL;
+    if (!row)
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    *ret = rows->items[rows->n++] = row;
+    return ATTEST_OK;
+}
+
+static void
+rows_clear(const struct config_key *key, struct config_rows *rows)
+{
+    for (size_t i = 0; i < rows->n; i++) {
+        config_done(key->row, rows->items[i]);
+        free(rows->items[i]);
+    }
+    free(rows->items);
+    *rows = (struct config_rows){0};
+}
+
 static void
 list_clear(struct config_list *list)
 {
@@ -239,6 +269,9 @@ config_clear(const struct config_key *key, void *config)
     case CONFIG_LIST:
     case CONFIG_MAP:
         list_clear(at);
+        break;
+    case CONFIG_ROWS:
+        rows_clear(key, at);
         break;
     }
 }

@@ -12,6 +12,7 @@
 #define CONFIG_STRING_MAX 4096
 #define CONFIG_NAME_MAX 256
 #define CONFIG_ITEMS_MAX 1024
+#define CONFIG_ROWS_MAX 256
 
 /* Sets a STRING, INT, BOOL or ENUM, freeing what was there. */
 enum attest_rc config_set_scalar(const struct config_key *key, void *config, struct slice text,
@@ -20,6 +21,10 @@ enum attest_rc config_set_scalar(const struct config_key *key, void *config, str
 /* Adds to a LIST (name empty) or a MAP (a name twice is refused). */
 enum attest_rc config_add_item(const struct config_key *key, void *config, struct slice name,
                                struct slice text, const char *where, struct attest_error *err);
+
+/* One more row, zeroed. */
+enum attest_rc config_add_row(const struct config_key *key, void *config, void **ret,
+                              const char *where, struct attest_error *err);
 
 /* Frees and zeroes. */
 void config_clear(const struct config_key *key, void *config);

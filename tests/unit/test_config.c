@@ -351,6 +351,71 @@ test_load(void **state)
     assert_string_equal(t.issuer, "from the environment");
 }
 
+struct door {
+    char *name;
+    int64_t width;
+    struct config_list keys;
+};
+
+struct house {
+    struct config_rows doors;
+    char *street;
+};
+
+#define ROW(m) offsetof(struct door, m)
+static const struct config_key door_keys[] = {
+    {"name", CONFIG_STRING, ROW(name), .required = true},
+    {"width", CONFIG_INT, ROW(width), .fallback = "80", .min = 1, .max = 300},
+    {"keys", CONFIG_LIST, ROW(keys)},
+};
+static const struct config_schema door_schema = {"door", NULL, door_keys, ARRAY_LEN(door_keys)};
+static const struct config_key house_keys[] = {
+    {"doors", CONFIG_ROWS, offsetof(struct house, doors), .row = &door_schema,
+     .row_size = sizeof(struct door)},
+    {"street", CONFIG_STRING, offsetof(struct house, street)},
+};
+static const struct config_schema house_schema = {"house", NULL, house_keys, ARRAY_LEN(house_keys)};
+
+static void
+house_auto(struct house *house)
+{
+    config_done(&house_schema, house);
+}
+
+/* A list of mappings: each with fall-backs of its own, and what follows belongs to the file again.
+ */
+static void
+test_rows(void **state)
+{
+    (void)state;
+    static const char text[] = "doors:\n- name: front\n  keys: [a, b]\n"
+                               "- {width: 120, name: back}\nstreet: High\n";
+    AUTO(house) struct house h = {0};
+    AUTO(house) struct house again = {0};
+    AUTO(buf) struct buf yaml;
+    AUTO(buf) struct buf json;
+    assert_int_equal(config_parse(&house_schema, slice_cstr(text), NULL, &h, NULL), ATTEST_OK);
+    assert_int_equal(h.doors.n, 2);
+    const struct door *front = h.doors.items[0], *back = h.doors.items[1];
+    assert_string_equal(front->name, "front");
+    assert_int_equal(front->width, 80);
+    assert_int_equal(front->keys.n, 2);
+    assert_string_equal(back->name, "back");
+    assert_int_equal(back->width, 120);
+    assert_int_equal(back->keys.n, 0);
+    assert_string_equal(h.street, "High");
+    buf_init(&yaml, 4096);
+    buf_init(&json, 4096);
+    assert_int_equal(config_dump(&house_schema, &h, false, &yaml), ATTEST_OK);
+    assert_int_equal(config_parse(&house_schema, buf_view(&yaml), NULL, &again, NULL), ATTEST_OK);
+    assert_int_equal(again.doors.n, 2);
+    assert_string_equal(((struct door *)again.doors.items[0])->keys.items[1], "b");
+    buf_reset(&yaml);
+    assert_int_equal(config_dump(&house_schema, &h, true, &yaml), ATTEST_OK);
+    assert_int_equal(config_dump(&house_schema, &again, true, &json), ATTEST_OK);
+    assert_true(slice_eq(buf_view(&yaml), buf_view(&json)));
+}
+
 int
 main(void)
 {
@@ -361,6 +426,7 @@ main(void)
         cmocka_unit_test(test_environment_wins),
         cmocka_unit_test(test_environment_refused),
         cmocka_unit_test(test_dump_round_trip),
+        cmocka_unit_test(test_rows),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_load),
     };
