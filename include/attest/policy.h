@@ -3,6 +3,7 @@
 #define ATTEST_POLICY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <attest/error.h>
@@ -67,6 +68,20 @@ ATTEST_EXPORT const char *attest_mode_name(enum attest_mode mode);
 /* An empty policy: nobody trusted, no audience, mode required. Free with attest_policy_free(). */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_policy_new(struct attest_policy **ret, struct attest_error *err);
+
+/*
+ * A policy from YAML, as attest-policy.yaml(5) describes it: text_len bytes, or a file of at most
+ * 1 MiB. It is open still: a program may add what it knows itself, its own name above all, and then
+ * freezes it. ret is set only on ATTEST_OK. Nothing is passed over: ATTEST_E_CONFIG names the line
+ * for a key that is unknown, there twice or of the wrong kind, and the value when no policy could
+ * have it; ATTEST_E_LIMIT (more than 64 of a kind), _NOMEM; of a file also _NOT_FOUND, _DENIED,
+ * _IO. Neither the environment nor another file is read.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 3) enum attest_rc
+    attest_policy_load_yaml(const char *text, size_t text_len, struct attest_policy **ret,
+                            struct attest_error *err);
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_policy_load_file(const char *path, struct attest_policy **ret, struct attest_error *err);
 
 /*
  * A name of this server, compared with the token's `aud` byte for byte. At least one is needed;
