@@ -12,11 +12,13 @@
 #define CONNECTIONS_KEPT 4L
 #define EVENTS_MAX 16
 #define BLIND_MS 50
+#define GRACE_MS 500 /* behind its own time limit an exchange is ended by us */
 
 struct job {
     struct exchange *exchange;
     fetch_done *done;
     void *ctx;
+    int64_t end_ms; /* of the monotonic clock: at the latest */
     struct job *next;
 };
 
@@ -122,7 +124,8 @@ fetch_engine_start(struct fetch_engine *engine, const struct fetch_request *requ
         exchange_free(exchange);
         return error_set(err, ATTEST_E_NOMEM, "fetch: out of memory");
     }
-    *job = (struct job){exchange, done, ctx, engine->jobs};
+    *job = (struct job){exchange, done, ctx, clock_mono_ms() + request->timeout_ms + GRACE_MS,
+                        engine->jobs};
     engine->jobs = job;
     return ATTEST_OK;
 }
@@ -136,12 +139,15 @@ fetch_engine_fd(const struct fetch_engine *engine)
 int
 fetch_engine_timeout_ms(const struct fetch_engine *engine)
 {
-    if (engine->timer_ms < 0)
-        return engine->blind ? BLIND_MS : -1;
-    int64_t left = engine->timer_ms - clock_mono_ms();
-    if (engine->blind && left > BLIND_MS)
-        return BLIND_MS;
-    return left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left;
+    int64_t at_ms = engine->timer_ms < 0 ? INT64_MAX : engine->timer_ms, now_ms = clock_mono_ms();
+    for (const struct job *job = engine->jobs; job; job = job->next)
+        at_ms = job->end_ms < at_ms ? job->end_ms : at_ms;
+    if (engine->blind && at_ms > now_ms + BLIND_MS)
+        at_ms = now_ms + BLIND_MS;
+    if (at_ms == INT64_MAX)
+        return -1;
+    int64_t left_ms = at_ms - now_ms;
+    return left_ms < 0 ? 0 : left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
 }
 
 static struct job *
@@ -169,11 +175,31 @@ finish(struct fetch_engine *engine, CURL *curl, CURLcode code)
     job_free(engine, job);
 }
 
+/*
+ * libcurl that has run out of memory may lose sight of a socket or of a timer, and would then never
+ * tell of that exchange again.
+ */
 static void
 act(struct fetch_engine *engine, curl_socket_t fd, int what)
 {
     int running;
-    curl_multi_socket_action(engine->multi, fd, what, &running);
+    if (curl_multi_socket_action(engine->multi, fd, what, &running) != CURLM_OK)
+        engine->blind = true;
+}
+
+static void
+end_overdue(struct fetch_engine *engine)
+{
+    int64_t now_ms = clock_mono_ms();
+    struct job *job = engine->jobs;
+    while (job) {
+        if (job->end_ms > now_ms) {
+            job = job->next;
+            continue;
+        }
+        finish(engine, job->exchange->curl, CURLE_OPERATION_TIMEDOUT);
+        job = engine->jobs; /* whoever was told may have begun another */
+    }
 }
 
 void
@@ -187,7 +213,7 @@ fetch_engine_step(struct fetch_engine *engine)
                    (events[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
         act(engine, events[i].data.fd, what);
     }
-    if (fetch_engine_timeout_ms(engine) == 0) {
+    if (engine->timer_ms >= 0 && engine->timer_ms <= clock_mono_ms()) {
         engine->timer_ms = -1;
         act(engine, CURL_SOCKET_TIMEOUT, 0);
     }
@@ -202,4 +228,5 @@ fetch_engine_step(struct fetch_engine *engine)
         if (message->msg == CURLMSG_DONE)
             finish(engine, message->easy_handle, message->data.result);
     }
+    end_overdue(engine);
 }
