@@ -26,8 +26,8 @@ const struct cli_command cmd_verify = {
             {"alg", "ALG", NULL,
              "allow EdDSA, Ed25519 or ES256, once for each; otherwise the first two", NULL, true},
             {"audience", "URL", NULL, "whom it must be meant for: this server's name", NULL},
-            {"policy", "MODE", NULL, "required (the default), preferred or optional",
-             "required|preferred|optional"},
+            {"policy", "MODE|FILE", NULL,
+             "required (the default), preferred or optional; or attest-policy.yaml(5)", NULL},
             {"replay", "STORE", NULL, "memory (the default) or redis://host: what was seen before",
              NULL},
             {"replay-password-file", "FILE", NULL, "its password, which is then not in the URL",
@@ -43,6 +43,8 @@ const struct cli_command cmd_verify = {
         "Without --root-key whoever serves the keys is believed. With it, which may be given\n"
         "several times, the keys come from <issuer>" SIGNED_JWKS_PATH " or from --jwks\n"
         "holding such a document, and from nowhere else; revoked keys are refused.\n\n"
+        "A policy FILE says who is trusted, and may name the audience; --issuer is then the one\n"
+        "of them whose token this is.\n\n"
         "  attest verify --issuer https://ai.example.com --audience https://mcp.example.com "
         "< token\n"
         "  attest verify --issuer https://ai.example.com --jwks jwks.json \\\n"
@@ -74,27 +76,55 @@ allow_algs(struct attest_policy *policy, const char *issuer, const struct cli_ar
     return rc;
 }
 
-static enum exit_status
-make_policy(struct attest_policy *policy, const struct setting *s, const struct cli_args *args)
+/* The mode of this name, and required for none; false when it must be a file. */
+static bool
+mode_of(const char *name, enum attest_mode *ret)
 {
-    enum attest_mode mode = ATTEST_MODE_REQUIRED;
+    static const enum attest_mode modes[] = {ATTEST_MODE_REQUIRED, ATTEST_MODE_PREFERRED,
+                                             ATTEST_MODE_OPTIONAL};
+    *ret = ATTEST_MODE_REQUIRED;
+    for (size_t i = 0; name && i < ARRAY_LEN(modes); i++) {
+        *ret = modes[i];
+        if (strcmp(name, attest_mode_name(modes[i])) == 0)
+            return true;
+    }
+    return !name;
+}
+
+/* What the command line alone says. */
+static enum attest_rc
+policy_of_mode(const struct setting *s, enum attest_mode mode, struct attest_policy **ret,
+               struct attest_error *err)
+{
+    enum attest_rc rc = attest_policy_new(ret, err);
+    if (rc == ATTEST_OK)
+        rc = attest_policy_allow_loopback_http(*ret, err);
+    if (rc == ATTEST_OK)
+        rc = attest_policy_add_issuer(*ret, s->issuer, ATTEST_TRUST_PROVIDER, err);
+    if (rc == ATTEST_OK)
+        rc = attest_policy_set_mode(*ret, mode, err);
+    return rc;
+}
+
+/* A file says whom to trust and how; --issuer is then one of those. */
+static enum exit_status
+make_policy(const struct setting *s, const struct cli_args *args, struct attest_policy **ret)
+{
+    enum attest_mode mode;
     struct attest_error err = {0};
-    if (s->mode && strcmp(s->mode, "preferred") == 0)
-        mode = ATTEST_MODE_PREFERRED;
-    if (s->mode && strcmp(s->mode, "optional") == 0)
-        mode = ATTEST_MODE_OPTIONAL;
-    enum attest_rc rc = attest_policy_allow_loopback_http(policy, &err);
+    bool file = !mode_of(s->mode, &mode);
+    enum attest_rc rc =
+        file ? attest_policy_load_file(s->mode, ret, &err) : policy_of_mode(s, mode, ret, &err);
+    if (file && rc == ATTEST_E_NOT_FOUND)
+        return cli_complain(EXIT_USAGE, cmd_verify.name,
+                            "--policy is required|preferred|optional or a file, not '%s'", s->mode);
+    if (rc == ATTEST_OK && s->audience)
+        rc = attest_policy_add_audience(*ret, s->audience, &err);
     if (rc == ATTEST_OK)
-        rc = attest_policy_add_audience(policy, s->audience, &err);
+        rc = allow_algs(*ret, s->issuer, args, &err);
     if (rc == ATTEST_OK)
-        rc = attest_policy_add_issuer(policy, s->issuer, ATTEST_TRUST_PROVIDER, &err);
-    if (rc == ATTEST_OK)
-        rc = allow_algs(policy, s->issuer, args, &err);
-    if (rc == ATTEST_OK)
-        rc = attest_policy_set_mode(policy, mode, &err);
-    if (rc == ATTEST_OK)
-        rc = attest_policy_freeze(policy, &err);
-    if (rc == ATTEST_E_CONFIG)
+        rc = attest_policy_freeze(*ret, &err);
+    if (rc == ATTEST_E_CONFIG || rc == ATTEST_E_LIMIT)
         return cli_complain(EXIT_USAGE, cmd_verify.name, "%s", err.text);
     return rc == ATTEST_OK ? EXIT_DONE : failed(&err, "");
 }
@@ -182,11 +212,10 @@ static enum exit_status
 build(const struct cli_args *args, const struct setting *s, struct parts *parts)
 {
     struct attest_error err = {0};
-    if (attest_keys_new(&parts->keys, &err) != ATTEST_OK ||
-        attest_policy_new(&parts->policy, &err) != ATTEST_OK)
+    if (attest_keys_new(&parts->keys, &err) != ATTEST_OK)
         return failed(&err, "");
     parts->vk = (struct verify_keys){.args = args, .issuer = s->issuer, .keys = parts->keys};
-    enum exit_status status = make_policy(parts->policy, s, args);
+    enum exit_status status = make_policy(s, args, &parts->policy);
     if (status == EXIT_DONE)
         status = make_replay(s->replay, cli_value(args, "replay-password-file"), &parts->replay);
     if (status == EXIT_DONE)
@@ -202,7 +231,10 @@ verify(const struct cli_args *args)
     AUTO(buf) struct buf token;
     struct attest_error err = {0};
     buf_init(&token, TOKEN_LEN_MAX);
-    if (!cli_need(args, "issuer", &s.issuer) || !cli_need(args, "audience", &s.audience))
+    enum attest_mode mode;
+    s.audience = cli_value(args, "audience");
+    if (!cli_need(args, "issuer", &s.issuer) ||
+        (mode_of(s.mode, &mode) && !cli_need(args, "audience", &s.audience)))
         return EXIT_USAGE;
     if (cli_read_token(args->operand, &token, &err) != ATTEST_OK)
         return failed(&err, "pipe one token in");

@@ -176,7 +176,10 @@ told(void *ctx, const struct attest_event *event)
 {
     struct verify_keys *vk = ctx;
     enum attest_event_kind kind = attest_event_kind(event);
+    const char *issuer = attest_event_issuer(event);
     if (kind != ATTEST_EVENT_KEYS_FETCHED && kind != ATTEST_EVENT_KEYS_FETCH_FAILED)
+        return;
+    if (!issuer || strcmp(issuer, vk->issuer) != 0) /* a policy file may trust others too */
         return;
     vk->ended = true;
     vk->rc = attest_event_code(event);
@@ -216,6 +219,9 @@ fetching(struct verify_keys *vk, const struct kind *kind, struct attest_policy *
         rc = attest_verifier_new_fetching(policy, vk->keys, replay, options, ret, &err);
     if (rc != ATTEST_OK)
         return no_keys(&err, kind->no_answer);
+    if (attest_verifier_invalidate(*ret, vk->issuer, &err) == ATTEST_E_ISSUER)
+        return cli_complain(EXIT_USAGE, "verify", "--issuer: the policy does not trust %s",
+                            vk->issuer);
     vk->fetched = true;
     attest_verifier_on_event(*ret, told, vk);
     verify_keys_wait(vk, *ret);

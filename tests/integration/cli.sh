@@ -56,8 +56,8 @@ expect 2 "wants a value" verify --issuer=
 expect 2 "given twice" verify --issuer a --issuer b
 expect 2 "too many arguments" inspect a b
 expect 2 "too many arguments" keygen a
-expect 2 "--policy is required|preferred|optional" verify --policy maybe
-expect 2 "not 'prefer'" verify --policy prefer
+expect 2 "--policy is required|preferred|optional or a file, not 'maybe'" \
+    verify --issuer https://a.example --audience https://b.example --policy maybe x
 expect 2 "--issuer is missing" verify --audience x
 expect 2 "--audience is missing" verify --issuer https://ai.example.com
 
@@ -122,6 +122,27 @@ refused 1016 -32002 --proof nonsense
 "$mint" token >in
 refused 1010 -32002
 "$mint" jwks >jwks
+
+# A policy from a file: it names the audience, and says what the token must hold.
+printf 'audiences: [%s]\nissuers:\n  - {issuer: %s, trust: provider}\n' $audience $issuer >policy.yaml
+from_file() {
+    want=$1 text=$2
+    shift 2
+    expect "$want" "$text" verify --jwks jwks --policy policy.yaml "$@"
+}
+"$mint" token >in
+from_file 0 "" --issuer $issuer
+says '"verified":true'
+from_file 2 "add the issuer" --issuer https://other.example.com --alg EdDSA
+echo 'require: [cnf]' >>policy.yaml
+from_file 1 "" --issuer $issuer
+says '"error_code":1007'
+echo 'requires: [cnf]' >>policy.yaml
+from_file 2 "policy.yaml: line 5: unknown key 'requires'; did you mean 'require'" --issuer $issuer
+printf 'issuers: [{issuer: %s, trust: provider}]\n' $issuer >policy.yaml
+from_file 2 "no audience" --issuer $issuer
+from_file 0 "" --issuer $issuer --audience $audience
+
 head -c 70000 /dev/zero | tr '\0' a >in
 verify 3 "longer than"
 
