@@ -88,9 +88,10 @@ LD_LIBRARY_PATH="$root/lib" "$dir/shared" || complain "the shared program does n
 needed=$(readelf -d "$dir/shared" | grep -c 'NEEDED.*libattest\.so')
 [ "$needed" -eq 1 ] || complain "the shared program does not load libattest"
 
+# All of it, and not only what this program happens to reach: nothing that any of it needs is left out.
 others=$(pkg-config --static --libs-only-l libattest | sed 's/-lattest//')
 $compiler $sanitizer -Wall -Werror -o "$dir/static" "$dir/user.c" $flags \
-    -Wl,-Bstatic -lattest -Wl,-Bdynamic $others 2>"$dir/log" || complain "static: $(cat "$dir/log")"
+    -Wl,-Bstatic -Wl,--whole-archive -lattest -Wl,--no-whole-archive -Wl,-Bdynamic $others 2>"$dir/log" || complain "static: $(cat "$dir/log")"
 "$dir/static" || complain "the static program does not run"
 readelf -d "$dir/static" | grep -q 'NEEDED.*libattest' && complain "the static program loads libattest"
 

@@ -409,6 +409,35 @@ they_are_prometheus_text(void **state)
     }
 }
 
+/* What a metric means is in libattest(3), under its very name. */
+static void
+the_page_names_every_metric(void **state)
+{
+    (void)state;
+    static char page[65536];
+    FILE *file = fopen(TESTS_DIR "/../docs/man/libattest.3", "re");
+    assert_non_null(file);
+    size_t n = fread(page, 1, sizeof(page) - 1, file);
+    fclose(file);
+    assert_true(n > 0 && n < sizeof(page) - 1);
+    struct attest_fetch *fetch = new_fetch();
+    AUTO(attest_verifier) struct attest_verifier *v = new_verifier(stub.origin, fetch);
+    attest_fetch_free(fetch);
+    char *text AUTO(mem) = attest_verifier_metrics(v);
+    unsigned metrics = 0;
+    for (const char *at = text; (at = strstr(at, "# TYPE ")); metrics++) {
+        char name[128];
+        at += strlen("# TYPE ");
+        snprintf(name, sizeof(name), " %.*s ", (int)strcspn(at, " "), at);
+        if (!strstr(page, name)) {
+            name[strlen(name) - 1] = '\n'; /* the last one of an item */
+            if (!strstr(page, name))
+                fail_msg("libattest.3 does not tell of%s", name);
+        }
+    }
+    assert_true(metrics > 20);
+}
+
 enum { THREADS = 8, CHECKS = 100 };
 
 static void *
@@ -652,6 +681,7 @@ main(void)
         cmocka_unit_test(a_bound_token_counts_as_known),
         cmocka_unit_test(their_struct_may_grow),
         cmocka_unit_test(they_are_prometheus_text),
+        cmocka_unit_test(the_page_names_every_metric),
         cmocka_unit_test(nothing_is_lost_between_threads),
         cmocka_unit_test(events_come_from_all_threads),
         cmocka_unit_test(a_child_has_none),
