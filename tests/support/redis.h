@@ -114,7 +114,8 @@ redis_stop(struct redis_server_run *s)
 static inline void
 redis_done(struct redis_server_run *s)
 {
-    static const char *const files[] = {"redis.sock", "dump.rdb", "appendonly.aof", "password"};
+    static const char *const files[] = {"redis.sock", "dump.rdb", "nodes.conf",
+                                        "password",   "cert.pem", "key.pem"};
     redis_stop(s);
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         char path[96];

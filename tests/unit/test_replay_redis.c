@@ -306,20 +306,25 @@ write_password(const struct redis_server_run *server, const char *text, char *pa
     fclose(f);
 }
 
-/* Logged in by a file; and by users who may do no more than they need, or less. */
+/* A port below the range that the kernel hands out. */
 static void
-test_log_in(void **state)
+random_port(char out[8])
+{
+    uint16_t random;
+    random_bytes(&random, sizeof(random));
+    snprintf(out, 8, "%d", 20000 + random % 12000);
+}
+
+/* Logged in by a file, that is nobody else's to read. */
+static void
+test_password_file(void **state)
 {
     (void)state;
     struct redis_server_run server;
     struct replay_store *s = NULL;
     struct attest_error err;
-    char path[96], url[128];
+    char path[96];
     begin(&server, NULL, true);
-    assert_true(redis_command(
-        &server, "ACL SETUSER few on >geheim resetkeys ~attest:{seen}:* -@all +info +get +set "
-                 "+watch +multi +exec"));
-    assert_true(redis_command(&server, "ACL SETUSER blind on >geheim ~* +@all -info"));
     assert_true(redis_command(&server, "ACL SETUSER default resetpass >geheim"));
     assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_DENIED);
     write_password(&server, "falsch", path, sizeof(path));
@@ -332,10 +337,163 @@ test_log_in(void **state)
     replay_free(STEAL(s));
     chmod(path, 0644);
     assert_int_not_equal(replay_redis_new(&options, &s, &err), ATTEST_OK);
-    chmod(path, 0600);
     options.password_file = "/none";
     assert_int_not_equal(replay_redis_new(&options, &s, &err), ATTEST_OK);
-    (void)url;
+    assert_null(s);
+    redis_done(&server);
+}
+
+/* A user who may do what is needed and no more; and one who may not ask who the server is. */
+static void
+test_users(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    struct replay_store *s = NULL;
+    struct attest_error err;
+    char port[8], url[64];
+    const char *const more[] = {"--port", port, "--bind", "127.0.0.1", NULL};
+    random_port(port);
+    begin(&server, more, false);
+    assert_true(redis_command(&server,
+                              "ACL SETUSER few on >geheim resetkeys ~attest:{seen}:* -@all "
+                              "+info +get +set +watch +multi +exec"));
+    assert_true(redis_command(&server, "ACL SETUSER blind on >geheim ~* +@all -info"));
+    options.url = url;
+    snprintf(url, sizeof(url), "redis://few:geheim@127.0.0.1:%s", port);
+    s = new_store(); /* and it may begin an epoch */
+    assert_int_equal(consume_of(s, "x", 10), ATTEST_OK);
+    assert_int_equal(consume_of(s, "x", 10), ATTEST_E_REPLAY);
+    replay_free(STEAL(s));
+    snprintf(url, sizeof(url), "redis://blind:geheim@127.0.0.1:%s", port);
+    assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_DENIED);
+    assert_non_null(strstr(err.text, "info"));
+    snprintf(url, sizeof(url), "redis://few:falsch@127.0.0.1:%s", port);
+    assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_DENIED);
+    assert_null(s);
+    redis_done(&server);
+}
+
+static void
+test_replica_is_refused(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    struct replay_store *s = NULL;
+    begin(&server, NULL, true);
+    struct replay_store *before = new_store();
+    assert_int_equal(consume(before, "x"), ATTEST_OK);
+    assert_true(redis_command(&server, "REPLICAOF 127.0.0.1 1"));
+    assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_CONFIG);
+    assert_null(s);
+    assert_int_equal(consume(before, "y"), ATTEST_E_REPLAY_STORE);
+    replay_free(before);
+    redis_done(&server);
+}
+
+/* Of a Cluster, only the node with the slot of {seen}, in which all keys are. */
+static void
+test_cluster(void **state)
+{
+    (void)state;
+    struct redis_server_run node, other;
+    struct replay_store *s = NULL;
+    struct attest_error err;
+    char port[8], other_port[8];
+    const char *more[] = {"--port",
+                          port,
+                          "--cluster-enabled",
+                          "yes",
+                          "--bind",
+                          "127.0.0.1",
+                          "--cluster-require-full-coverage",
+                          "no",
+                          NULL};
+    random_port(port);
+    random_port(other_port);
+    begin(&node, more, false);
+    assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_IO);
+    more[1] = other_port;
+    begin(&other, more, false);
+    assert_true(redis_command(&other, "CLUSTER ADDSLOTS 4229"));
+    for (int i = 0; i < 200 && !redis_command(&other, "GET attest:{seen}:x"); i++)
+        usleep(25000);
+    s = new_store();
+    for (int i = 0; i < 20; i++) {
+        char id[8];
+        snprintf(id, sizeof(id), "%d", i);
+        assert_int_equal(consume_of(s, id, 10), ATTEST_OK);
+        assert_int_equal(consume_of(s, id, 10), ATTEST_E_REPLAY);
+    }
+    replay_free(STEAL(s));
+    /* The first one learns who has the slot, and says so. */
+    assert_true(redis_command(&node, "CLUSTER MEET 127.0.0.1 %s", other_port));
+    options.url = node.url;
+    enum attest_rc rc = ATTEST_E_IO;
+    for (int i = 0; i < 400 && rc == ATTEST_E_IO; i++) {
+        rc = replay_redis_new(&options, &s, &err);
+        usleep(25000);
+    }
+    assert_int_equal(rc, ATTEST_E_CONFIG);
+    assert_non_null(strstr(err.text, "another node"));
+    assert_null(s);
+    redis_done(&node);
+    redis_done(&other);
+}
+
+/* Over TLS, where hiredis has it, and only with whom the certificate names and somebody vouches
+ * for. */
+static void
+test_tls(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    struct replay_store *s = NULL;
+    char port[8], command[1024], url[64], cert[96], key[96];
+    random_port(port);
+    assert_true(redis_prepare(&server));
+    snprintf(cert, sizeof(cert), "%s/cert.pem", server.dir);
+    snprintf(key, sizeof(key), "%s/key.pem", server.dir);
+    snprintf(
+        command, sizeof(command),
+        "openssl req -x509 -newkey ed25519 -nodes -keyout %s -out %s -subj /CN=localhost -days 2 "
+        "-addext subjectAltName=DNS:localhost >/dev/null 2>&1",
+        key, cert);
+    const char *const more[] = {"--tls-port",
+                                port,
+                                "--bind",
+                                "127.0.0.1",
+                                "--tls-cert-file",
+                                cert,
+                                "--tls-key-file",
+                                key,
+                                "--tls-ca-cert-file",
+                                cert,
+                                "--tls-auth-clients",
+                                "no",
+                                NULL};
+    if (system(command) != 0 || !redis_start(&server, more) || !redis_declare_new(&server)) {
+        redis_done(&server);
+        skip();
+    }
+    options = (struct replay_redis){
+        .url = url, .ca_file = cert, .timeout_ms = 5000, .connections_max = 2};
+    snprintf(url, sizeof(url), "rediss://localhost:%s", port);
+    enum attest_rc rc = replay_redis_new(&options, &s, NULL);
+#ifdef HAVE_HIREDIS_SSL
+    assert_int_equal(rc, ATTEST_OK);
+    assert_int_equal(consume(s, "x"), ATTEST_OK);
+    assert_int_equal(consume(s, "x"), ATTEST_E_REPLAY);
+    replay_free(STEAL(s));
+    snprintf(url, sizeof(url), "rediss://127.0.0.1:%s", port);
+    assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_IO);
+    snprintf(url, sizeof(url), "rediss://localhost:%s", port);
+    options.ca_file = NULL;
+    assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_IO);
+#else
+    assert_int_equal(rc, ATTEST_E_UNSUPPORTED);
+#endif
+    assert_null(s);
     redis_done(&server);
 }
 
@@ -419,7 +577,11 @@ main(void)
         cmocka_unit_test(test_paused),
         cmocka_unit_test(test_fallback),
         cmocka_unit_test(test_eviction_is_refused),
-        cmocka_unit_test(test_log_in),
+        cmocka_unit_test(test_password_file),
+        cmocka_unit_test(test_users),
+        cmocka_unit_test(test_replica_is_refused),
+        cmocka_unit_test(test_cluster),
+        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_threads_accept_once),
     };
     if (crypto_init(NULL) != ATTEST_OK)
