@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/ed25519.h"
 #include "replay/replay.h"
-#include "tests/support/redis.h"
+#include "support/redis.h"
 
 /* Against a real server; each test has its own. */
 
