@@ -288,6 +288,9 @@ try_stolen(struct scene *s)
     scene_try(s, "without a proof", ATTEST_E_PROOF_REQUIRED, scene_bound(s));
     scene_try_proof(s, "with the proof that was seen with it", ATTEST_E_REPLAY,
                     scene_text("%s", used), scene_text("%s", right));
+    scene_try_proof(s, "with a proof by the attacker's key, when it is known already",
+                    ATTEST_E_PROOF, scene_text("%s", used),
+                    scene_proof(s, &s->attacker, NULL, used, "x", "1"));
     scene_try_proof(s, "with a proof for another token", ATTEST_E_PROOF, scene_bound(s),
                     scene_text("%s", right));
     char *rebound = scene_tampered(s, &s->provider, "cnf", cnf, NULL);
