@@ -190,8 +190,11 @@ static void
 test_write_refuses(void **state)
 {
     (void)state;
-    struct mint_request several = provider, minimal = provider, none = provider;
-    struct claims_stamp ends = stamp, late = stamp;
+    struct mint_request several = provider, minimal = provider, none = provider, odd = provider;
+    struct claims_stamp ends = stamp, late = stamp, early = stamp, far = stamp;
+    odd.safety_level = slice_cstr("medium");
+    early.iat = -1;
+    far.exp = CLAIMS_TIME_MAX + 1;
     several.audience[1] = several.audience[0];
     several.n_audiences = 2;
     minimal.safety_level = slice_cstr("minimal");
@@ -202,8 +205,8 @@ test_write_refuses(void **state)
         const struct mint_request *request;
         const struct claims_stamp *stamp;
     } cases[] = {
-        {&several, &stamp}, {&minimal, &stamp}, {&none, &stamp},
-        {&provider, &ends}, {&provider, &late},
+        {&several, &stamp}, {&minimal, &stamp},  {&none, &stamp},   {&provider, &ends},
+        {&provider, &late}, {&provider, &early}, {&provider, &far}, {&odd, &stamp},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO(buf) struct buf out;

@@ -218,6 +218,12 @@ test_names_the_header_member(void **state)
     assert_int_equal(read_parts("{\"alg\":\"EdDSA\",\"kid\":\"k\",\"typ\":7}", slice_cstr("{}")),
                      ATTEST_E_MALFORMED);
     assert_string_equal(err.text, "token: header member 'typ' is no string");
+    assert_int_equal(read_parts("{\"alg\":\"EdDSA\",\"typ\":\"JWT\","
+                                "\"a_name_that_is_longer_than_anyone_wants_to_read\":1}",
+                                slice_cstr("{}")),
+                     ATTEST_E_MALFORMED);
+    assert_string_equal(err.text,
+                        "token: header member 'a_name_that_is_longer_than_anyon' is not allowed");
 }
 
 static void

@@ -407,6 +407,8 @@ test_content(void **state)
         {REVOKED("{\"kid\":\"r\",\"revoked_at\":-1}"), ATTEST_E_MALFORMED},
         {REVOKED("{\"kid\":\"r\",\"revoked_at\":\"1\"}"), ATTEST_E_MALFORMED},
         {REVOKED("{\"kid\":\"r\",\"revoked_at\":1,\"reason\":7}"), ATTEST_E_MALFORMED},
+        {REVOKED("{\"kid\":\"r\",\"revoked_at\":1,\"reason\":\"\x7f\"}"), ATTEST_OK},
+        {REVOKED("{\"kid\":\"r\",\"revoked_at\":9007199254740993}"), ATTEST_E_MALFORMED},
         {REVOKED("{\"kid\":\"r\",\"revoked_at\":1},{\"kid\":\"q\",\"revoked_at\":1},"
                  "{\"kid\":\"\\u0072\",\"revoked_at\":2}"),
          ATTEST_E_MALFORMED},
@@ -489,6 +491,8 @@ test_roots(void **state)
         {"{\"keys\":[" JWK_A("EdDSA") ",{\"kty\":\"RSA\"}]}", ATTEST_E_MALFORMED, 0},
         {KEY_B(",\"d\":\"AA\""), ATTEST_E_MALFORMED, 0},
         {KEY_B(",\"alg\":\"RS256\""), ATTEST_E_MALFORMED, 0},
+        {KEY_B(",\"alg\":7"), ATTEST_E_MALFORMED, 0},
+        {"{\"keys\":7}", ATTEST_E_MALFORMED, 0},
         {"{}", ATTEST_E_MALFORMED, 0},
         {"[]", ATTEST_E_MALFORMED, 0},
         {"", ATTEST_E_MALFORMED, 0},
@@ -503,6 +507,35 @@ test_roots(void **state)
         if (!rc)
             assert_int_equal(n, cases[i].n);
     }
+    size_t n;
+    AUTO(buf) struct buf longer;
+    buf_init(&longer, 2 * SIGNED_KEYSET_TEXT_MAX);
+    buf_str(&longer, JWK_A("EdDSA"));
+    assert_int_equal(signed_keyset_read_roots(longer.p, longer.len, NULL, 0, &n, &err),
+                     ATTEST_E_LIMIT);
+    while (longer.len <= SIGNED_KEYSET_TEXT_MAX)
+        buf_char(&longer, ' ');
+    struct signed_keyset_root one;
+    assert_int_equal(signed_keyset_read_roots(longer.p, longer.len, &one, 1, &n, &err),
+                     ATTEST_E_LIMIT);
+    assert_int_equal(signed_keyset_read_roots(longer.p, longer.len - 1, &one, 1, &n, &err),
+                     ATTEST_OK);
+}
+
+/* A reason is for people: what is longer than they read is cut, the revocation stands. */
+static void
+test_long_reason(void **state)
+{
+    (void)state;
+    AUTO(buf) struct buf payload;
+    buf_init(&payload, 8192);
+    buf_str(&payload,
+            HEAD ",\"keys\":[],\"revoked\":[{\"kid\":\"r\",\"revoked_at\":1,\"reason\":\"");
+    for (int i = 0; i <= SIGNED_KEYSET_REASON_MAX; i++)
+        buf_char(&payload, 'x');
+    buf_str(&payload, "\"}]}");
+    assert_true(buf_terminate(&payload));
+    assert_int_equal(read_payload_at(payload.p, NOW), ATTEST_OK);
 }
 
 int
@@ -520,6 +553,7 @@ main(void)
         cmocka_unit_test(test_content),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_roots),
+        cmocka_unit_test(test_long_reason),
     };
     if (crypto_init(NULL))
         return 1;

@@ -148,6 +148,11 @@ test_write_refuses(void **state)
     assert_int_equal(write_text("a", false, "bad", &names, out), ATTEST_E_CONFIG);
     assert_int_equal(write_text("A", false, "m", NULL, out), ATTEST_E_CONFIG);
     assert_int_equal(write_text("", false, "m", NULL, out), ATTEST_E_CONFIG);
+    char odd[80];
+    memset(odd, '/', sizeof(odd));
+    odd[sizeof(odd) - 1] = '\0';
+    assert_int_equal(write_text("a", false, odd, NULL, out), ATTEST_E_CLAIMS);
+    assert_int_equal(issuer_base(slice_cstr("")).len, 0);
     char longer[2100] = {0};
     memset(longer, 'm', 2040);
     assert_int_equal(write_text("a", false, longer, NULL, out), ATTEST_E_CLAIMS);
@@ -213,6 +218,10 @@ test_issuer_refuses(void **state)
         "https://a.example/x y",
         "https://a.example/%4",
         "https://a.example/%zz",
+        "https://a.example/%4z",
+        "https://a.example/\x7f",
+        "https://a.example/[",
+        "https://a.example/{",
         "https://a.example\\x",
         "https://a.example:",
         "https://a.example:0",
