@@ -33,6 +33,9 @@ for file in lib/libattest.so lib/libattest.a lib/pkgconfig/libattest.pc include/
     share/doc/attestd/verifier.md share/doc/attestd/README.md; do
     [ -e "$root/$file" ] || complain "$file is missing"
 done
+nm -g --defined-only "$root/lib/libattest.a" | awk 'NF == 3 { print $3 }' | LC_ALL=C sort |
+    diff "$top_srcdir/src/verify/libattest.symbols" - >&2 || complain "the static library has other names"
+
 # Nothing of the house's inside, only what include/attest holds.
 for file in "$top_srcdir"/include/attest/*.h; do
     [ -e "$root/include/attest/$(basename "$file")" ] || complain "$(basename "$file") is not installed"
