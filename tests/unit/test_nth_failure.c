@@ -140,6 +140,20 @@ reads_key_sets(void)
 }
 
 static enum attest_rc
+loads_a_policy(void)
+{
+    static const char yaml[] =
+        "mode: preferred\naudiences: [https://me.example, https://me.example/2]\nissuers:\n"
+        "  - {issuer: https://a.example, trust: provider, trust_domains: [a.example],\n"
+        "     providers: [anthropic], algs: [ES256], subject_names: {\"big/model\": big-model}}\n"
+        "  - {issuer: https://b.example, trust: enterprise, trust_domains: [c.example],\n"
+        "     providers: [b, c]}\n"
+        "providers: [anthropic, b]\nmodel_families: [claude-4]\nrequire: [cnf, iss]\n";
+    AUTO(attest_policy) struct attest_policy *policy = NULL;
+    return attest_policy_load_yaml(yaml, sizeof(yaml) - 1, &policy, NULL);
+}
+
+static enum attest_rc
 check_one(struct attest_verifier *v, const char *token, const char *its_proof)
 {
     AUTO(attest_result) struct attest_result *result = NULL;
@@ -277,6 +291,7 @@ static void each_failing(enum attest_rc (*what)(void))
         each_failing(name);                                                                        \
     }
 SCENARIO(reads_key_sets)
+SCENARIO(loads_a_policy)
 SCENARIO(verifies)
 SCENARIO(fetches)
 SCENARIO(discovers)
@@ -358,9 +373,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reads_key_sets), cmocka_unit_test(test_verifies),
-        cmocka_unit_test(test_fetches),        cmocka_unit_test(test_discovers),
-        cmocka_unit_test(test_writes_claims),
+        cmocka_unit_test(test_reads_key_sets), cmocka_unit_test(test_loads_a_policy),
+        cmocka_unit_test(test_verifies),       cmocka_unit_test(test_fetches),
+        cmocka_unit_test(test_discovers),      cmocka_unit_test(test_writes_claims),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

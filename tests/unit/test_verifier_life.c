@@ -223,6 +223,23 @@ test_keys_have_a_limit(void **state)
     assert_int_equal(attest_keys_add_file(keys, MINT_ISSUER, "/", NULL), ATTEST_E_IO);
 }
 
+/* There is no server on port 1; nothing is made of a URL that is none. */
+static void
+test_no_redis_there(void **state)
+{
+    (void)state;
+    struct attest_replay *replay = NULL;
+    enum attest_rc rc = attest_replay_new_redis("redis://127.0.0.1:1", 0, &replay, NULL);
+    assert_true(rc == ATTEST_E_IO || rc == ATTEST_E_UNSUPPORTED);
+    rc = attest_replay_new_redis("http://127.0.0.1:1", 500, &replay, NULL);
+    assert_true(rc == ATTEST_E_ARGUMENT || rc == ATTEST_E_UNSUPPORTED);
+    assert_int_equal(attest_replay_new_memory(((size_t)1 << 28) + 1, &replay, NULL),
+                     ATTEST_E_ARGUMENT);
+    assert_null(replay);
+    assert_int_equal(attest_replay_new_memory(0, &replay, NULL), ATTEST_OK);
+    attest_replay_free(replay);
+}
+
 static void
 test_names_of_what_is_none(void **state)
 {
@@ -242,6 +259,7 @@ main(void)
         cmocka_unit_test(test_fetch_bounds),
         cmocka_unit_test(test_fetch_urls),
         cmocka_unit_test(test_keys_have_a_limit),
+        cmocka_unit_test(test_no_redis_there),
         cmocka_unit_test(test_names_of_what_is_none),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
