@@ -78,6 +78,23 @@ test_nothing_is_fetched_by_one_with_keys(void **state)
     assert_int_equal(attest_verifier_invalidate(v, MINT_ISSUER, NULL), ATTEST_E_ARGUMENT);
 }
 
+static void
+test_a_refusal_says_nothing_of_an_agent(void **state)
+{
+    (void)state;
+    AUTO(attest_policy) struct attest_policy *policy = policy_of(MINT_ISSUER);
+    AUTO(attest_keys) struct attest_keys *keys = keys_of(MINT_ISSUER);
+    AUTO(attest_verifier) struct attest_verifier *v = NULL;
+    AUTO(attest_result) struct attest_result *result = NULL;
+    assert_int_equal(attest_verifier_new(policy, keys, NULL, &v, NULL), ATTEST_OK);
+    assert_int_equal(attest_verifier_check(v, "x", 1, NULL, 0, &result), ATTEST_E_MALFORMED);
+    assert_null(attest_result_issuer(result));
+    assert_null(attest_result_subject(result));
+    assert_null(attest_result_claims(result));
+    assert_null(attest_result_verified_claim(result, 0));
+    assert_int_equal(attest_result_trust(result), ATTEST_TRUST_NONE);
+}
+
 static bool
 child_is_refused(struct attest_verifier *v, struct attest_policy *policy, struct attest_keys *keys,
                  struct attest_replay *replay)
@@ -254,6 +271,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_fetched_by_one_with_keys),
+        cmocka_unit_test(test_a_refusal_says_nothing_of_an_agent),
         cmocka_unit_test(test_a_child_is_refused),
         cmocka_unit_test(test_half_made_verifiers),
         cmocka_unit_test(test_fetch_bounds),
