@@ -3,9 +3,9 @@
 # issuer, audience and tolerance. Nothing that we accept is refused by another, so we are nowhere the
 # looser; what we refuse and another accepts is of a kind that disagree.txt gives a reason for.
 #
-#   DISAGREE_TOKENS (3,000), DISAGREE_SEED (of today)
+#   DISAGREE_TOKENS (3,000), DISAGREE_SEED (1)
 set -u
-: "${DISAGREE_TOKENS:=3000}" "${DISAGREE_SEED:=$(date +%Y%m%d)}"
+: "${DISAGREE_TOKENS:=3000}" "${DISAGREE_SEED:=1}"
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 many=$top_builddir/tests/support/many_tokens

@@ -19,13 +19,15 @@
 #endif
 
 static _Thread_local size_t left; /* 0: not armed, or over */
-static _Thread_local bool reached, all_behind;
+static _Thread_local bool reached, all_behind, ours_only;
 static _Thread_local bool ours, library_failed;
 static _Thread_local long live;
 
 static bool
 fails(void)
 {
+    if (ours_only && !ours)
+        return false;
     if (!(reached && all_behind) && (left == 0 || --left > 0))
         return false;
     reached = true;
@@ -38,8 +40,15 @@ void
 alloc_fault_arm(size_t n, bool on)
 {
     left = n;
-    reached = library_failed = false;
+    reached = library_failed = ours_only = false;
     all_behind = on;
+}
+
+void
+alloc_fault_arm_ours(size_t n, bool on)
+{
+    alloc_fault_arm(n, on);
+    ours_only = true;
 }
 
 bool
@@ -53,7 +62,7 @@ alloc_fault_disarm(void)
 {
     bool was = reached;
     left = 0;
-    reached = all_behind = false;
+    reached = all_behind = ours_only = false;
     return was;
 }
 

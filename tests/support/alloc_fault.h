@@ -17,6 +17,9 @@ bool alloc_fault_counts(void);
 
 /* From now on the nth allocation fails (1: the next), and with `on` all behind it. */
 void alloc_fault_arm(size_t n, bool on);
+/* The same, counting only what our own objects ask for: a library may not survive without memory.
+ */
+void alloc_fault_arm_ours(size_t n, bool on);
 /* No more; true when the nth was reached. */
 bool alloc_fault_disarm(void);
 

@@ -374,7 +374,7 @@ fetch_and_check(void *ctx)
 {
     const struct fetched *f = ctx;
     AUTO(attest_verifier) struct attest_verifier *v = NULL;
-    begin();
+    alloc_fault_arm_ours(fault.n, fault.on); /* libcurl 7.88 without memory may divide by nought */
     enum attest_rc rc = make_fetching(&v);
     int64_t start_ms = clock_mono_ms();
     enum attest_rc bad = rc == ATTEST_OK ? show(v, f->forged, NULL) : rc;
@@ -415,7 +415,7 @@ fetching_verifiers(void **state)
     AUTO(mem) char *good = mint_token(&issuer, NULL, &payload);
     AUTO(mem) char *bad = mint_token(&agent, header, &payload);
     struct fetched f = {good, bad};
-    each_allocation("fetch", true, fetch_and_check, &f);
+    each_allocation("fetch", false, fetch_and_check, &f);
     http_stub_stop(&stub);
 }
 
