@@ -282,7 +282,8 @@ try_stolen(struct scene *s)
         jwk ? scene_text("{\"alg\":\"EdDSA\",\"typ\":\"wpt+jwt\",\"jwk\":%s}", jwk) : NULL;
     AUTO(mem) char *cnf = scene_cnf(&s->attacker);
     AUTO(mem) char *far = scene_text("%lld", (long long)scene_now_s(s) + 3600);
-    if (!used || !right || !embedded || !cnf || !far ||
+    AUTO(mem) char *past = scene_text("%lld", (long long)scene_now_s(s) - 3600);
+    if (!used || !right || !embedded || !cnf || !far || !past ||
         !attack_ready(s->run, "an honest proof is refused", scene_check(s, used, right), NULL))
         return;
     scene_try(s, "without a proof", ATTEST_E_PROOF_REQUIRED, scene_bound(s));
@@ -309,8 +310,7 @@ try_stolen(struct scene *s)
               "{\"alg\":\"none\",\"typ\":\"wpt+jwt\"}", "x", "1");
     try_proof(s, "with another kind of token as proof", ATTEST_E_PROOF, &s->agent,
               "{\"alg\":\"EdDSA\",\"typ\":\"JWT\"}", "x", "1");
-    try_proof(s, "with a proof that has ended", ATTEST_E_PROOF, &s->agent, NULL, "exp",
-              "1800000000");
+    try_proof(s, "with a proof that has ended", ATTEST_E_PROOF, &s->agent, NULL, "exp", past);
     try_proof(s, "with a proof for an hour", ATTEST_E_PROOF, &s->agent, NULL, "exp", far);
     scene_try_proof(s, "with the token itself as proof", ATTEST_E_PROOF, scene_text("%s", used),
                     scene_text("%s", used));
