@@ -24,14 +24,15 @@ try_rows(struct scene *s, const struct claim_row *rows, size_t n)
 
 /* ---- changed on the way ---- */
 
-static const struct claim_row changed[] = {
-    {"nbf", "1", ATTEST_E_SIGNATURE},
-    {"jti", "\"0b0e7b1c-4a5f-4d7e-9c33-0a1b2c3d4e5f\"", ATTEST_E_SIGNATURE},
-    {"attestation_metadata",
+static const struct {
+    const char *name, *was, *json;
+} changed[] = {
+    {"nbf", SCENE_AS_USUAL, "1"},
+    {"jti", SCENE_AS_USUAL, "\"0b0e7b1c-4a5f-4d7e-9c33-0a1b2c3d4e5f\""},
+    {"attestation_metadata", SCENE_AS_USUAL,
      "{\"attestation_version\":\"0.1.0\",\"attestation_type\":\"provider\","
-     "\"safety_level\":\"enhanced\",\"capabilities_declared\":[\"everything\"]}",
-     ATTEST_E_SIGNATURE},
-    {"admin", "true", ATTEST_E_SIGNATURE},
+     "\"safety_level\":\"enhanced\",\"capabilities_declared\":[\"everything\"]}"},
+    {"admin", "", "true"},
 };
 
 static char *
@@ -66,15 +67,17 @@ token_tampering(struct attack_run *run)
         AUTO(mem) char *token = scene_sign(&s.provider, NULL, payload);
         for (size_t i = 0; i < ARRAY_LEN(changed); i++) {
             AUTO(mem) char *name = scene_text("%s changed", changed[i].name);
-            scene_try(&s, name ? name : "changed", changed[i].expected,
-                      scene_tampered(&s, &s.provider, changed[i].name, changed[i].json, NULL));
+            scene_try_altered(&s, name ? name : "changed", ATTEST_OK, &s.provider, changed[i].name,
+                              changed[i].was, changed[i].json, NULL);
         }
         AUTO(mem) char *later = scene_text("%lld", (long long)scene_now_s(&s) + 800);
-        scene_try(&s, "exp put off", ATTEST_E_SIGNATURE,
-                  scene_tampered(&s, &s.provider, "exp", later, NULL));
+        scene_try_altered(&s, "exp put off", ATTEST_OK, &s.provider, "exp", SCENE_AS_USUAL, later,
+                          NULL);
         AUTO(mem) char *other = scene_join(&s.provider, agent_typ, payload, "", 0);
         scene_try(&s, "typ changed", ATTEST_E_SIGNATURE,
                   other && token ? scene_text("%s%s", other, strrchr(token, '.') + 1) : NULL);
+        if (run->n && run->tries[run->n - 1].got != ATTEST_OK)
+            scene_control(&s, STEAL(token));
         scene_try(&s, "a few bits of the signature flipped", ATTEST_E_SIGNATURE, bits_flipped(&s));
         scene_try(&s, "no signature", ATTEST_E_MALFORMED, with_signature(&s, "", 0));
         scene_try(&s, "a signature of one byte", ATTEST_E_SIGNATURE, with_signature(&s, "x", 1));
@@ -94,11 +97,8 @@ downgrade_attack(struct attack_run *run)
         attack_tried(run, "no token", ATTEST_E_REQUIRED, scene_check(&s, NULL, NULL));
         attack_tried(run, "an empty token", ATTEST_E_MALFORMED, scene_check(&s, "", NULL));
         AUTO(mem) char *cnf = scene_cnf(&s.agent);
-        AUTO(mem) char *bound = scene_token(&s, &s.provider, NULL, "cnf", cnf, NULL);
-        AUTO(mem) char *payload = scene_payload(&s, &s.provider, NULL);
-        AUTO(mem) char *stripped = scene_join(&s.provider, NULL, payload, "", 0);
-        scene_try(&s, "the binding taken out of a bound token", ATTEST_E_SIGNATURE,
-                  bound && stripped ? scene_text("%s%s", stripped, strrchr(bound, '.') + 1) : NULL);
+        scene_try_altered(&s, "the binding taken out of a bound token", ATTEST_E_PROOF_REQUIRED,
+                          &s.provider, "cnf", cnf, "", NULL);
         static const struct claim_row older[] = {
             {"cnf", "null", ATTEST_E_CLAIMS},
             {"cnf", "{}", ATTEST_E_CLAIMS},
@@ -154,9 +154,9 @@ safety_downgrade(struct attack_run *run)
             scene_try(&s, name ? name : "safety_level", rows[i].expected,
                       scene_token(&s, &s.provider, NULL, rows[i].name, rows[i].json, NULL));
         }
-        scene_try(&s, "a lower level written over", ATTEST_E_SIGNATURE,
-                  scene_tampered(&s, &s.provider, "attestation_metadata", OF_SAFETY("\"enhanced\""),
-                                 NULL));
+        scene_try_altered(&s, "a lower level written over", ATTEST_E_POLICY, &s.provider,
+                          "attestation_metadata", OF_SAFETY("\"standard\""),
+                          OF_SAFETY("\"enhanced\""), NULL);
     }
     scene_close(&s);
 }
@@ -181,8 +181,9 @@ audience_mismatch(struct attack_run *run)
     struct scene s;
     if (scene_open(&s, run, NULL)) {
         try_rows(&s, rows, ARRAY_LEN(rows));
-        scene_try(&s, "this server's name written over another's", ATTEST_E_SIGNATURE,
-                  scene_tampered(&s, &s.provider, "aud", "\"" SCENE_AUDIENCE "\"", NULL));
+        scene_try_altered(&s, "this server's name written over another's", ATTEST_E_AUDIENCE,
+                          &s.provider, "aud", "\"https://other.example.com\"",
+                          "\"" SCENE_AUDIENCE "\"", NULL);
     }
     scene_close(&s);
 }

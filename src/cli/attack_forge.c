@@ -144,33 +144,39 @@ times_at(struct times *t, int64_t now_s, int64_t lifetime_s)
     snprintf(t->jti, sizeof(t->jti), "\"%s\"", uuid);
 }
 
-static char *
-payload(const struct scene *s, const struct scene_key *key, va_list pairs)
+/* What a right token has; t outlives m. */
+static void
+set_right(struct members *m, const struct times *t, bool enterprise)
 {
-    struct members m = {0};
-    struct times t;
-    bool enterprise = key == &s->enterprise;
-    times_at(&t, scene_now_s(s), LIFETIME_S);
-    set(&m, "iss", enterprise ? "\"" SCENE_ENTERPRISE "\"" : "\"" SCENE_PROVIDER "\"");
-    set(&m, "sub",
+    set(m, "iss", enterprise ? "\"" SCENE_ENTERPRISE "\"" : "\"" SCENE_PROVIDER "\"");
+    set(m, "sub",
         enterprise ? "\"spiffe://agents.example.net/agent/buyer-7\""
                    : "\"spiffe://ai.example.com/model/claude-sonnet-4\"");
-    set(&m, "aud", "\"" SCENE_AUDIENCE "\"");
-    set(&m, "iat", t.now);
-    set(&m, "nbf", t.now);
-    set(&m, "exp", t.end);
-    set(&m, "jti", t.jti);
-    set(&m, "agent_identity",
+    set(m, "aud", "\"" SCENE_AUDIENCE "\"");
+    set(m, "iat", t->now);
+    set(m, "nbf", t->now);
+    set(m, "exp", t->end);
+    set(m, "jti", t->jti);
+    set(m, "agent_identity",
         enterprise ? "{\"model_family\":\"claude-4\",\"model_version\":\"claude-sonnet-4\","
                      "\"provider\":\"anthropic\",\"enterprise\":{\"org_id\":\"example\","
                      "\"workload_id\":\"buyer-7\",\"deployment_env\":\"production\"}}"
                    : "{\"model_family\":\"claude-4\",\"model_version\":\"claude-sonnet-4\","
                      "\"provider\":\"anthropic\"}");
-    set(&m, "attestation_metadata",
+    set(m, "attestation_metadata",
         enterprise ? "{\"attestation_version\":\"0.1.0\",\"attestation_type\":\"enterprise\","
                      "\"safety_level\":\"standard\",\"capabilities_declared\":[\"tools\"]}"
                    : "{\"attestation_version\":\"0.1.0\",\"attestation_type\":\"provider\","
                      "\"safety_level\":\"standard\",\"capabilities_declared\":[\"tools\"]}");
+}
+
+static char *
+payload(const struct scene *s, const struct scene_key *key, va_list pairs)
+{
+    struct members m = {0};
+    struct times t;
+    times_at(&t, scene_now_s(s), LIFETIME_S);
+    set_right(&m, &t, key == &s->enterprise);
     for (const char *name; (name = va_arg(pairs, const char *));) {
         const char *json = va_arg(pairs, const char *);
         if (!json) /* no memory where it was made */
@@ -251,16 +257,63 @@ scene_token(const struct scene *s, const struct scene_key *key, const char *head
     return text ? scene_sign(key, header, text) : NULL;
 }
 
-char *
-scene_tampered(const struct scene *s, const struct scene_key *key, ...)
+/* Both have the same name and times: but for what is changed they are one token. */
+static bool
+alter(const struct scene *s, const struct scene_key *key, struct scene_altered *ret,
+      va_list triples)
 {
-    va_list pairs;
-    va_start(pairs, key);
-    AUTO(mem) char *text = payload(s, key, pairs);
-    va_end(pairs);
-    AUTO(mem) char *right = scene_token(s, key, NULL, NULL);
-    AUTO(mem) char *other = text ? scene_join(key, NULL, text, "", 0) : NULL;
-    return right && other ? scene_text("%s%s", other, strrchr(right, '.') + 1) : NULL;
+    struct members was = {0}, is = {0};
+    struct times t;
+    times_at(&t, scene_now_s(s), LIFETIME_S);
+    set_right(&was, &t, key == &s->enterprise);
+    set_right(&is, &t, key == &s->enterprise);
+    for (const char *name; (name = va_arg(triples, const char *));) {
+        const char *before = va_arg(triples, const char *);
+        const char *after = va_arg(triples, const char *);
+        if (!before || !after)
+            return false;
+        if (strcmp(before, SCENE_AS_USUAL) != 0)
+            set(&was, name, before);
+        set(&is, name, after);
+    }
+    AUTO(mem) char *before = write_members(&was);
+    AUTO(mem) char *after = write_members(&is);
+    AUTO(mem) char *other = after ? scene_join(key, NULL, after, "", 0) : NULL;
+    ret->right = before ? scene_sign(key, NULL, before) : NULL;
+    ret->wrong =
+        other && ret->right ? scene_text("%s%s", other, strrchr(ret->right, '.') + 1) : NULL;
+    return ret->wrong != NULL;
+}
+
+bool
+scene_alter(const struct scene *s, const struct scene_key *key, struct scene_altered *ret, ...)
+{
+    va_list triples;
+    *ret = (struct scene_altered){0};
+    va_start(triples, ret);
+    bool made = alter(s, key, ret, triples);
+    va_end(triples);
+    return made;
+}
+
+void
+scene_try_altered(struct scene *s, const char *name, enum attest_rc unaltered,
+                  const struct scene_key *key, ...)
+{
+    AUTO(scene_altered) struct scene_altered a = {0};
+    va_list triples;
+    va_start(triples, key);
+    bool made = alter(s, key, &a, triples);
+    va_end(triples);
+    if (!attack_ready(s->run, name, made ? ATTEST_OK : ATTEST_E_NOMEM, NULL))
+        return;
+    enum attest_rc got = scene_check(s, a.wrong, NULL);
+    attack_tried(s->run, name, ATTEST_E_SIGNATURE, got);
+    /* Without what was changed it is another matter, or nothing was shown. */
+    if (got != ATTEST_OK)
+        attack_ready(s->run, name,
+                     scene_check(s, a.right, NULL) == unaltered ? ATTEST_OK : ATTEST_E_INTERNAL,
+                     &(struct attest_error){.text = "unaltered it gets another verdict"});
 }
 
 /* ---- bound tokens ---- */

@@ -79,9 +79,6 @@ char *scene_join(const struct scene_key *key, const char *header, const char *pa
 /* scene_payload() and scene_sign() in one. */
 char *scene_token(const struct scene *s, const struct scene_key *key, const char *header, ...)
     __attribute__((sentinel));
-/* Such a token under the signature of a plain one: what somebody changed on the way. */
-char *scene_tampered(const struct scene *s, const struct scene_key *key, ...)
-    __attribute__((sentinel));
 /* printf() into a text. */
 char *scene_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Bytes in base64url. */
@@ -101,6 +98,30 @@ void scene_try(struct scene *s, const char *name, enum attest_rc expected, char 
 /* With a proof; both are freed. */
 void scene_try_proof(struct scene *s, const char *name, enum attest_rc expected, char *token,
                      char *proof);
+
+/* A token, and the same as somebody changed it on the way, under the signature that it had. */
+struct scene_altered {
+    char *right, *wrong;
+};
+
+static inline void
+scene_altered_auto(struct scene_altered *a)
+{
+    free(a->right);
+    free(a->wrong);
+}
+
+/*
+ * A name, what the member was as JSON ("": not there; SCENE_AS_USUAL: as a right token has it) and
+ * what it became; NULL at the end. False: no memory. To be given up either way.
+ */
+#define SCENE_AS_USUAL "?"
+bool scene_alter(const struct scene *s, const struct scene_key *key, struct scene_altered *ret, ...)
+    __attribute__((sentinel));
+/* Tries what it became; as it was it must get this verdict, or the run says nothing. */
+void scene_try_altered(struct scene *s, const char *name, enum attest_rc unaltered,
+                       const struct scene_key *key, ...) __attribute__((sentinel));
+
 /* This must be let through, or the run says nothing; token is freed. */
 bool scene_control(struct scene *s, char *token);
 
