@@ -56,7 +56,9 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 5) enum attest_rc
 /*
  * Another clock than the system's, for tests of what a server does as time goes by: now_s returns
  * seconds since the Unix epoch, from any thread. What it says is held to as any clock is: it does
- * not go back by more than the skew. To be set before the verifier is shared between threads.
+ * not go back by more than the skew. But it may stand still, which the system's may not: when that
+ * is set back, the verifier goes on from the latest that it said with the time since the machine
+ * started. To be set before the verifier is shared between threads.
  */
 typedef int64_t attest_clock_fn(void *ctx);
 ATTEST_EXPORT ATTEST_NONNULL(1, 2) void attest_verifier_set_clock(struct attest_verifier *verifier,

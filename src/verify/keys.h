@@ -66,6 +66,7 @@ struct key_source {
     /* NULL: nobody */
     enum attest_rc (*missing)(void *ctx, struct slice issuer, struct slice kid, enum attest_rc rc,
                               struct attest_error *err);
+    int64_t (*now_s)(void *ctx); /* the time behind missing(), which may have waited */
     void *ctx;
 };
 

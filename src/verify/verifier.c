@@ -62,7 +62,8 @@ new_verifier(struct attest_policy *policy, struct attest_keys *keys, struct atte
     v->policy = policy_hold(policy);
     v->keys = keys_hold(keys);
     v->clock = wall_clock;
-    atomic_init(&v->latest_s, 0);
+    v->boot_ms = clock_boot_ms;
+    atomic_init(&v->ahead_ms, INT64_MIN);
     *ret = STEAL(v);
     return ATTEST_OK;
 }
@@ -131,24 +132,34 @@ attest_verifier_set_clock(struct attest_verifier *verifier, attest_clock_fn *now
 {
     verifier->clock = now_s;
     verifier->clock_ctx = ctx;
+    verifier->boot_ms = NULL;
 }
 
 /* ---- judging ---- */
 
 /*
  * The clock, which never goes back by more than the skew: a token whose jti may have left the
- * replay store must not come to life again.
+ * replay store must not come to life again. What it goes back against goes on with the time since
+ * the machine started, which nobody sets: a store elsewhere forgets by a clock of its own, and that
+ * does not wait for ours.
  */
 static int64_t
 now_s(struct attest_verifier *v)
 {
     int64_t now = v->clock(v->clock_ctx);
-    int64_t latest = atomic_load_explicit(&v->latest_s, memory_order_relaxed);
-    while (now > latest &&
-           !atomic_compare_exchange_weak_explicit(&v->latest_s, &latest, now, memory_order_relaxed,
-                                                  memory_order_relaxed))
-        ;
-    int64_t floor = latest - policy_skew_s(v->policy);
+    int64_t boot_ms = v->boot_ms ? v->boot_ms() : 0;
+    int64_t most = atomic_load_explicit(&v->ahead_ms, memory_order_relaxed);
+    if (now >= 0 && now <= CLAIMS_TIME_MAX) {
+        int64_t ahead = now * 1000 - boot_ms;
+        while (ahead > most &&
+               !atomic_compare_exchange_weak_explicit(&v->ahead_ms, &most, ahead,
+                                                      memory_order_relaxed, memory_order_relaxed))
+            ;
+        most = ahead > most ? ahead : most;
+    }
+    if (most == INT64_MIN)
+        return now;
+    int64_t floor = (boot_ms + most) / 1000 - policy_skew_s(v->policy);
     return now > floor ? now : floor;
 }
 
@@ -212,7 +223,14 @@ static enum attest_rc
 missing(void *ctx, struct slice issuer, struct slice kid, enum attest_rc rc,
         struct attest_error *err)
 {
-    return resolver_missing(ctx, issuer, kid, rc, err);
+    struct attest_verifier *v = ctx;
+    return resolver_missing(v->resolver, issuer, kid, rc, err);
+}
+
+static int64_t
+now_behind(void *ctx)
+{
+    return now_s(ctx);
 }
 
 /*
@@ -231,6 +249,28 @@ verified_before(struct attest_verifier *v, const uint8_t digest[SHA256_LEN], int
     return NULL;
 }
 
+/*
+ * As if new. After a wait for keys it is the time behind the wait that counts, for all of it: a
+ * token that was looked at before may have run out while those of its nested one were fetched.
+ */
+static enum attest_rc
+verify_new(struct attest_verifier *v, struct slice token, int64_t *now, struct attest_claims **ret,
+           struct attest_error *err)
+{
+    AUTO(attest_claims) struct attest_claims *claims = NULL;
+    struct key_source source = {
+        .missing = v->resolver ? missing : NULL, .now_s = now_behind, .ctx = v};
+    enum attest_rc rc = verify_token(v->keys, v->policy, &source, token, *now, &claims, err);
+    seeing_keys(&v->seeing, source.hits, source.misses);
+    if (source.misses)
+        *now = now_s(v);
+    if (rc == ATTEST_OK && source.misses && !verify_again(v->keys, v->policy, claims, *now))
+        return verify_token(v->keys, v->policy, NULL, token, *now, ret, err);
+    if (rc == ATTEST_OK)
+        *ret = STEAL(claims);
+    return rc;
+}
+
 static enum attest_rc
 judge(struct attest_verifier *v, struct slice token, struct slice proof, struct attest_claims **ret,
       struct attest_error *err)
@@ -239,16 +279,12 @@ judge(struct attest_verifier *v, struct slice token, struct slice proof, struct 
     if (!token.p)
         return error_set(err, ATTEST_E_REQUIRED, "no attestation");
     int64_t now = now_s(v);
-    struct key_source source = {.missing = v->resolver ? missing : NULL, .ctx = v->resolver};
     uint8_t digest[SHA256_LEN] = {0};
     if (proof.p && token.len <= ATTEST_TOKEN_MAX)
         sha256(digest, token.p, token.len);
     bool cached = v->tokens && proof.p && token.len <= ATTEST_TOKEN_MAX;
     bool again = cached && (claims = verified_before(v, digest, now));
-    enum attest_rc rc = ATTEST_OK;
-    if (!again)
-        rc = verify_token(v->keys, v->policy, &source, token, now, &claims, err);
-    seeing_keys(&v->seeing, source.hits, source.misses);
+    enum attest_rc rc = again ? ATTEST_OK : verify_new(v, token, &now, &claims, err);
     if (rc == ATTEST_OK)
         rc = consume(v, claims, digest, proof, now, err);
     if (rc != ATTEST_OK)

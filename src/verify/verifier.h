@@ -25,7 +25,8 @@ struct attest_verifier {
     int stop_fd;
     attest_clock_fn *clock;
     void *clock_ctx;
-    _Atomic int64_t latest_s;
+    int64_t (*boot_ms)(void); /* clock_boot_ms(); NULL: the clock alone says how time goes by */
+    _Atomic int64_t ahead_ms; /* the most that the clock was ahead of boot_ms; INT64_MIN: unread */
     struct seeing seeing;
 };
 

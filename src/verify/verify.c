@@ -56,6 +56,7 @@ find_key(struct check *c, struct slice kid, struct attest_error *err)
     if (!c->source->missing)
         return rc;
     rc = c->source->missing(c->source->ctx, c->claims.iss, kid, rc, err);
+    c->now_s = c->source->now_s(c->source->ctx);
     return rc ? rc : keys_find(c->keys, c->claims.iss, kid, c->now_s, skew_s, key, err);
 }
 
