@@ -117,9 +117,19 @@ is_null(const yaml_event_t *e)
 }
 
 static enum attest_rc
+refuse_empty(struct reader *r, const struct config_key *key)
+{
+    return error_set(r->err, ATTEST_E_CONFIG,
+                     "%s: %s is empty; leave the key out where nothing is meant by it", r->where,
+                     key->name);
+}
+
+static enum attest_rc
 read_scalar(struct reader *r, const struct config_key *key, const yaml_event_t *e)
 {
     struct slice text = scalar_text(e);
+    if (is_null(e) && r->schema->no_empty)
+        return refuse_empty(r, key);
     if (is_null(e))
         return ATTEST_OK; /* as if the key were not there */
     if (is_plain(e) && text.len == 0)
@@ -139,13 +149,13 @@ read_items(struct reader *r, const struct config_key *key)
     if (r->seen)
         r->seen[key - r->schema->keys] |= SEEN_VALUE;
     config_clear(key, r->config);
-    for (;;) {
+    for (bool empty = true;; empty = false) {
         AUTO(event) yaml_event_t name = {0}, value = {0};
         enum attest_rc rc = next(r, &name);
         if (rc)
             return rc;
         if (name.type == (map ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT))
-            return ATTEST_OK;
+            return empty && r->schema->no_empty ? refuse_empty(r, key) : ATTEST_OK;
         if (map && (rc = next(r, &value)))
             return rc;
         const yaml_event_t *e = map ? &value : &name;
@@ -201,9 +211,11 @@ read_rows(struct reader *r, const struct config_key *key)
     if (r->seen)
         r->seen[key - r->schema->keys] |= SEEN_VALUE;
     config_clear(key, r->config);
-    for (;;) {
+    for (bool empty = true;; empty = false) {
         AUTO(event) yaml_event_t e = {0};
         enum attest_rc rc = next(r, &e);
+        if (rc == ATTEST_OK && e.type == YAML_SEQUENCE_END_EVENT && empty && r->schema->no_empty)
+            return refuse_empty(r, key);
         if (rc || e.type == YAML_SEQUENCE_END_EVENT)
             return rc;
         if (e.type != YAML_MAPPING_START_EVENT)

@@ -56,6 +56,7 @@ struct config_schema {
     const char *env_prefix; /* "ATTESTD_"; NULL: the file alone */
     const struct config_key *keys;
     size_t n_keys;
+    bool no_empty; /* null, [] and {} are refused: what restricts nothing is to be left out */
 };
 
 /*

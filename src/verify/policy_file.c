@@ -35,8 +35,12 @@ static const struct config_key issuer_keys[] = {
     {"subject_names", CONFIG_MAP, AT(subject_names), .help = "model version or workload: segment"},
 };
 #undef AT
-const struct config_schema policy_file_issuer_schema = {"policy issuer", NULL, issuer_keys,
-                                                        ARRAY_LEN(issuer_keys)};
+const struct config_schema policy_file_issuer_schema = {
+    .program = "policy issuer",
+    .keys = issuer_keys,
+    .n_keys = ARRAY_LEN(issuer_keys),
+    .no_empty = true, /* an empty list of those it may speak for would be anyone */
+};
 
 #define AT(m) offsetof(struct policy_file, m)
 static const struct config_key keys[] = {
@@ -67,7 +71,12 @@ static const struct config_key keys[] = {
      .help = "whether issuers on this machine may be http"},
 };
 #undef AT
-const struct config_schema policy_file_schema = {"policy", NULL, keys, ARRAY_LEN(keys)};
+const struct config_schema policy_file_schema = {
+    .program = "policy",
+    .keys = keys,
+    .n_keys = ARRAY_LEN(keys),
+    .no_empty = true,
+};
 
 static void
 policy_file_auto(struct policy_file *file)

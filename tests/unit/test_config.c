@@ -40,7 +40,7 @@ static const struct config_key keys[] = {
     {"tls.more.deep", CONFIG_STRING, AT(deep)},
     {"empty", CONFIG_STRING, AT(empty), .fallback = ""},
 };
-static const struct config_schema schema = {"test", "TESTD_", keys, ARRAY_LEN(keys)};
+static const struct config_schema schema = {"test", "TESTD_", keys, ARRAY_LEN(keys), false};
 
 static void
 settings_auto(struct settings *s)
@@ -368,13 +368,15 @@ static const struct config_key door_keys[] = {
     {"width", CONFIG_INT, ROW(width), .fallback = "80", .min = 1, .max = 300},
     {"keys", CONFIG_LIST, ROW(keys)},
 };
-static const struct config_schema door_schema = {"door", NULL, door_keys, ARRAY_LEN(door_keys)};
+static const struct config_schema door_schema = {"door", NULL, door_keys, ARRAY_LEN(door_keys),
+                                                 false};
 static const struct config_key house_keys[] = {
     {"doors", CONFIG_ROWS, offsetof(struct house, doors), .row = &door_schema,
      .row_size = sizeof(struct door)},
     {"street", CONFIG_STRING, offsetof(struct house, street)},
 };
-static const struct config_schema house_schema = {"house", NULL, house_keys, ARRAY_LEN(house_keys)};
+static const struct config_schema house_schema = {"house", NULL, house_keys, ARRAY_LEN(house_keys),
+                                                  false};
 
 static void
 house_auto(struct house *house)

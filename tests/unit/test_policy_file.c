@@ -173,6 +173,38 @@ test_refused(void **state)
     }
 }
 
+/* What reads as "none" must not be taken for "any": each key of each table, in each way. */
+static void
+test_nothing_is_not_anything(void **state)
+{
+    (void)state;
+    static const char *const nothing[] = {"~", "null", "", "[]", "{}"};
+    const struct config_schema *schemas[] = {&policy_file_schema, &policy_file_issuer_schema};
+    for (size_t s = 0; s < ARRAY_LEN(schemas); s++) {
+        for (size_t i = 0; i < schemas[s]->n_keys * ARRAY_LEN(nothing); i++) {
+            const struct config_key *key = &schemas[s]->keys[i / ARRAY_LEN(nothing)];
+            const char *value = nothing[i % ARRAY_LEN(nothing)];
+            const char *issuer = s == 1 && strcmp(key->name, "issuer") == 0 ? "" : "https://a";
+            char text[256], in_row[64] = "";
+            struct attest_policy *p = NULL;
+            if (s == 1)
+                snprintf(in_row, sizeof(in_row), "  %s: %s\n", key->name, value);
+            if (s == 0 && strcmp(key->name, "issuers") == 0)
+                snprintf(text, sizeof(text), "issuers: %s\n", value);
+            else if (s == 0)
+                snprintf(text, sizeof(text), ONE "%s: %s\n", key->name, value);
+            else
+                snprintf(text, sizeof(text), "issuers:\n-\n%s%s%s%s%s", *issuer ? "  issuer: " : "",
+                         issuer, *issuer ? "\n" : "",
+                         strcmp(key->name, "trust") == 0 ? "" : "  trust: provider\n", in_row);
+            if (load(text, &p) != ATTEST_E_CONFIG || p)
+                fail_msg("accepted: %s", text);
+            if (!strstr(err.text, "line ") || !strstr(err.text, key->name))
+                fail_msg("%s\nsays: %s", text, err.text);
+        }
+    }
+}
+
 /* Cut anywhere, it is a policy or it is not, and never half of one that has no issuer. */
 static void
 test_cut(void **state)
@@ -289,7 +321,7 @@ main(void)
         cmocka_unit_test(test_every_key), cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_refused),   cmocka_unit_test(test_cut),
         cmocka_unit_test(test_too_many),  cmocka_unit_test(test_file),
-        cmocka_unit_test(test_page),
+        cmocka_unit_test(test_page),      cmocka_unit_test(test_nothing_is_not_anything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
