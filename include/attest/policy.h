@@ -74,8 +74,9 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  * 1 MiB. It is open still: a program may add what it knows itself, its own name above all, and then
  * freezes it. ret is set only on ATTEST_OK. Nothing is passed over: ATTEST_E_CONFIG names the line
  * for a key that is unknown, there twice or of the wrong kind, and the value when no policy could
- * have it; ATTEST_E_LIMIT (more than 64 of a kind), _NOMEM; of a file also _NOT_FOUND, _DENIED,
- * _IO. Neither the environment nor another file is read.
+ * have it, and the file when it is no regular one; ATTEST_E_LIMIT (more than 64 of a kind), _NOMEM;
+ * of a file also _NOT_FOUND, _DENIED, _IO. Neither the environment nor another file is read, nor is
+ * standard input: "-" is a name like any other.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 3) enum attest_rc
     attest_policy_load_yaml(const char *text, size_t text_len, struct attest_policy **ret,

@@ -51,6 +51,19 @@ file_read(const char *path, size_t len_max, struct buf *out, struct attest_error
 }
 
 enum attest_rc
+file_read_regular(const char *path, size_t len_max, struct buf *out, struct attest_error *err)
+{
+    struct stat st;
+    /* Not blocking: to open a FIFO waits for its writer. */
+    AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 && errno != ENXIO) /* a socket */
+        return open_failed(errno, path, err);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return error_set(err, ATTEST_E_CONFIG, "%s: not a regular file", path);
+    return read_fd(fd, path, len_max, out, err);
+}
+
+enum attest_rc
 file_write_all(int fd, struct slice content, struct attest_error *err)
 {
     while (content.len > 0) {

@@ -11,6 +11,10 @@
 enum attest_rc file_read(const char *path, size_t len_max, struct buf *out,
                          struct attest_error *err);
 
+/* The same of a regular file alone, ATTEST_E_CONFIG for all else; never waits. "-" is a name. */
+enum attest_rc file_read_regular(const char *path, size_t len_max, struct buf *out,
+                                 struct attest_error *err);
+
 /*
  * Replaces path with these bytes so that a reader sees the old or the new file, and a power cut
  * leaves one of them: temporary file beside it, fsync, rename, fsync of the directory.

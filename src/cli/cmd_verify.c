@@ -4,10 +4,12 @@
 
 #include <attest/attest.h>
 
+#include "base/file.h"
 #include "cli/command.h"
 #include "cli/verify_keys.h"
 
 #define TOKEN_LEN_MAX 65536 /* longer ones are judged too: malformed */
+#define POLICY_MAX (1 << 20)
 
 static enum exit_status verify(const struct cli_args *args);
 
@@ -106,6 +108,17 @@ policy_of_mode(const struct setting *s, enum attest_mode mode, struct attest_pol
     return rc;
 }
 
+static enum attest_rc
+policy_of_file(const char *path, struct attest_policy **ret, struct attest_error *err)
+{
+    AUTO(buf) struct buf text;
+    if (strcmp(path, "-") != 0)
+        return attest_policy_load_file(path, ret, err);
+    buf_init(&text, POLICY_MAX);
+    enum attest_rc rc = file_read(path, POLICY_MAX, &text, err);
+    return rc ? rc : attest_policy_load_yaml(text.p ? text.p : "", text.len, ret, err);
+}
+
 /* A file says whom to trust and how; --issuer is then one of those. */
 static enum exit_status
 make_policy(const struct setting *s, const struct cli_args *args, struct attest_policy **ret)
@@ -114,7 +127,7 @@ make_policy(const struct setting *s, const struct cli_args *args, struct attest_
     struct attest_error err = {0};
     bool file = !mode_of(s->mode, &mode);
     enum attest_rc rc =
-        file ? attest_policy_load_file(s->mode, ret, &err) : policy_of_mode(s, mode, ret, &err);
+        file ? policy_of_file(s->mode, ret, &err) : policy_of_mode(s, mode, ret, &err);
     if (file && rc == ATTEST_E_NOT_FOUND)
         return cli_complain(EXIT_USAGE, cmd_verify.name,
                             "--policy is required|preferred|optional or a file, not '%s'", s->mode);

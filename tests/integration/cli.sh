@@ -134,6 +134,10 @@ from_file() {
 from_file 0 "" --issuer $issuer
 says '"verified":true'
 from_file 2 "add the issuer" --issuer https://other.example.com --alg EdDSA
+"$attest" verify --jwks jwks --issuer $issuer --policy - "$(cat in)" <policy.yaml >out 2>err ||
+    { cat err; fail "a policy from standard input"; }
+says '"verified":true'
+expect 2 ".: not a regular file" verify --jwks jwks --issuer $issuer --policy .
 echo 'require: [cnf]' >>policy.yaml
 from_file 1 "" --issuer $issuer
 says '"error_code":1007'

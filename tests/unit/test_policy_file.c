@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -264,6 +266,37 @@ test_file(void **state)
     assert_null(p);
 }
 
+/* A library reads no standard input, and waits for nobody's. */
+static void
+test_no_regular_file(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/attest-policy-XXXXXX", fifo[64];
+    struct attest_policy *p = NULL;
+    int ends[2], kept = dup(STDIN_FILENO);
+    assert_non_null(mkdtemp(dir));
+    snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(pipe(ends), 0);
+    assert_true(write(ends[1], ONE, sizeof(ONE) - 1) > 0);
+    close(ends[1]);
+    assert_true(dup2(ends[0], STDIN_FILENO) >= 0);
+    alarm(60);
+    assert_int_equal(attest_policy_load_file("-", &p, &err), ATTEST_E_NOT_FOUND);
+    assert_int_equal(attest_policy_load_file("/dev/stdin", &p, &err), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_load_file(fifo, &p, &err), ATTEST_E_CONFIG);
+    assert_non_null(strstr(err.text, "fifo: not a regular file"));
+    assert_int_equal(attest_policy_load_file(dir, &p, &err), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_load_file("/dev/null", &p, &err), ATTEST_E_CONFIG);
+    assert_null(p);
+    alarm(0);
+    dup2(kept, STDIN_FILENO);
+    close(kept);
+    close(ends[0]);
+    unlink(fifo);
+    rmdir(dir);
+}
+
 /* ---- the page ---- */
 
 static void
@@ -318,10 +351,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_key), cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_too_many),  cmocka_unit_test(test_file),
-        cmocka_unit_test(test_page),      cmocka_unit_test(test_nothing_is_not_anything),
+        cmocka_unit_test(test_every_key),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_page),
+        cmocka_unit_test(test_nothing_is_not_anything),
+        cmocka_unit_test(test_no_regular_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
