@@ -46,7 +46,8 @@ struct attack {
 
 /* Ended by an id of NULL. */
 extern const struct attack attacks_on_claims[], attacks_on_identity[], attacks_on_jose[],
-    attacks_on_crypto[], attacks_on_keys[], attacks_on_time[];
+    attacks_on_crypto[], attacks_on_keys[], attacks_on_fetching[], attacks_on_memory[],
+    attacks_on_time[];
 
 /* A verdict was given: ATTEST_OK, and the attack is through. name is cut at its room. */
 void attack_tried(struct attack_run *run, const char *name, enum attest_rc expected,

@@ -27,8 +27,8 @@ const struct cli_command cmd_attack = {
 };
 
 static const struct attack *const groups[] = {
-    attacks_on_identity, attacks_on_claims, attacks_on_time,
-    attacks_on_jose,     attacks_on_crypto, attacks_on_keys,
+    attacks_on_identity, attacks_on_claims, attacks_on_time,     attacks_on_jose,
+    attacks_on_crypto,   attacks_on_keys,   attacks_on_fetching, attacks_on_memory,
 };
 
 struct tally {

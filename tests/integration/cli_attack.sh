@@ -21,7 +21,7 @@ for attack in model_spoofing provenance_forgery token_replay token_tampering iss
     audience_mismatch safety_downgrade alg_none hmac_public_key embedded_jwk key_url kid_tricks crit_header \
     zip_header b64_header weak_keys signature_malleability trailing_bits duplicate_members numeric_extremes \
     audience_confusion key_set_poisoning unknown_kid_flood cold_start_race clock_rollback cross_issuer_kid \
-    nested_abuse stolen_token; do
+    nested_abuse stolen_token cached_token; do
     grep -Eq "^$attack +(refused|not built in) +[0-9]" table || fail "$attack: $(grep -A3 "^$attack" table)"
 done
 

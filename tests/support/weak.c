@@ -15,6 +15,7 @@
 #include "verify/claims.h"
 #include "verify/keys.h"
 #include "verify/policy.h"
+#include "verify/verifier.h"
 
 #ifdef WITH_CURL
 #include "fetch/exchange.h"
@@ -158,6 +159,15 @@ __wrap_replay_consume(struct replay_store *store, const struct replay_item *item
                       struct attest_error *err)
 {
     return weak("no_memory") ? ATTEST_OK : __real_replay_consume(store, item, now_s, err);
+}
+
+/* trust_cache: what held once holds. */
+WEAK(verify_again);
+bool
+__wrap_verify_again(const struct attest_keys *keys, const struct attest_policy *policy,
+                    const struct attest_claims *claims, int64_t now_s)
+{
+    return weak("trust_cache") || __real_verify_again(keys, policy, claims, now_s);
 }
 
 /* any_clock: it may go back as far as it likes. */
