@@ -13,6 +13,8 @@ redis_options_check(const struct replay_redis *options, struct redis_url *url,
         return error_set(err, ATTEST_E_ARGUMENT, "replay store: a user without a password");
     if (url->password && options->password_file)
         return error_set(err, ATTEST_E_ARGUMENT, "replay store: two passwords");
+    if (options->ca_file && !url->tls)
+        return error_set(err, ATTEST_E_ARGUMENT, "replay store: certificates, and no rediss://");
     if (options->timeout_ms < 1 || options->timeout_ms > REPLAY_TIMEOUT_MAX_MS)
         return error_set(err, ATTEST_E_ARGUMENT, "replay store: 1 to %d ms", REPLAY_TIMEOUT_MAX_MS);
     if (options->connections_max < 1 || options->connections_max > REPLAY_CONNECTIONS_MAX)

@@ -131,6 +131,9 @@ attest_replay_new(const struct attest_replay_setup *setup, struct attest_replay 
                   struct attest_error *err)
 {
     struct replay_store *store = NULL;
+    /* Who says how a Redis is to be used means one: not each process by itself, in silence. */
+    if (!setup->url && (setup->password_file || setup->ca_file || setup->fall_back))
+        return error_set(err, ATTEST_E_CONFIG, "replay store: no Redis is named");
     const struct replay_redis redis = {
         .url = setup->url,
         .password_file = setup->password_file,

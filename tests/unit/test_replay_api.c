@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <attest/replay.h>
 #include <cmocka.h>
@@ -119,6 +121,50 @@ test_full_memory(void **state)
     }
 }
 
+/* What only a Redis has is not asked of a memory in silence, nor certificates of a plain one. */
+static void
+test_what_does_not_fit(void **state)
+{
+    (void)state;
+    struct attest_replay *replay = NULL;
+    struct attest_error err;
+    AUTO(attest_replay_setup) struct attest_replay_setup *password = new_setup();
+    AUTO(attest_replay_setup) struct attest_replay_setup *ca = new_setup();
+    AUTO(attest_replay_setup) struct attest_replay_setup *fall_back = new_setup();
+    assert_int_equal(attest_replay_setup_set_password_file(password, "/none", NULL), ATTEST_OK);
+    assert_int_equal(attest_replay_setup_set_ca_file(ca, "/none", NULL), ATTEST_OK);
+    attest_replay_setup_fall_back_to_memory(fall_back);
+    assert_int_equal(attest_replay_new(password, &replay, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_replay_new(ca, &replay, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_replay_new(fall_back, &replay, &err), ATTEST_E_CONFIG);
+    assert_int_equal(err.rc, ATTEST_E_CONFIG);
+    assert_int_equal(attest_replay_setup_set_redis(ca, "redis://127.0.0.1:1", NULL), ATTEST_OK);
+    attest_replay_setup_fall_back_to_memory(ca);
+    assert_int_equal(attest_replay_new(ca, &replay, NULL), ATTEST_E_CONFIG);
+    assert_null(replay);
+}
+
+/* A child has no part in it, and never waits for a lock that nobody will open. */
+static void
+test_child(void **state)
+{
+    (void)state;
+    struct attest_replay *replay = NULL;
+    int status = -1;
+    assert_int_equal(attest_replay_new_memory(10, &replay, NULL), ATTEST_OK);
+    assert_int_equal(consume(replay, "a"), ATTEST_OK);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(attest_replay_count(replay, ATTEST_REPLAY_CONSUMED) == 0 &&
+                      attest_replay_lost_at_s(replay) == 0
+                  ? 0
+                  : 1);
+    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(attest_replay_count(replay, ATTEST_REPLAY_CONSUMED), 1);
+    attest_replay_free(replay);
+}
+
 int
 main(void)
 {
@@ -127,6 +173,8 @@ main(void)
         cmocka_unit_test(test_passwords),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_full_memory),
+        cmocka_unit_test(test_what_does_not_fit),
+        cmocka_unit_test(test_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
