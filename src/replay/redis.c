@@ -17,21 +17,27 @@
 #define FAILURES_MAX 3   /* in a row, until Redis is left alone for a while */
 #define PAUSE_MIN_MS 100 /* that while, doubled with each try in vain */
 #define PAUSE_MAX_MS 1000
-#define CHECK_EVERY_MS 30000 /* who the server is, and its policy, of each connection */
-#define LOSS_TOLD_S 120      /* how long a loss counts as degraded */
+#define CHECK_EVERY_MS 1000  /* who the server is, its policy and clock, of each connection */
+#define LOSS_TOLD_S 120      /* how long a loss counts as degraded, */
+#define ALONE_TOLD_MS 120000 /* and having accepted something without Redis */
+/* Redis counts real time, where the caller's clock may stand still or run ahead: never less than
+ * the most. And its clock may have been set forward by the slack twice before it is noticed. */
+#define KEEP_MS ((REPLAY_KEEP_MAX_S + 1) * 1000 + 3 * REDIS_CLOCK_SLACK_MS)
 
 struct redis {
     struct replay_store store;
     struct redis_target target;
     struct redis_pool pool;
     struct replay_store *memory; /* for when Redis does not answer; NULL: refuse */
-    pthread_mutex_t lock;        /* of epoch */
+    pthread_mutex_t lock;        /* of known and failure */
     bool ready;
-    char epoch[REDIS_EPOCH_MAX + 1]; /* the last one seen, "" for none yet */
-    _Atomic int64_t lost_s;          /* nothing is known of before */
-    _Atomic uint64_t losses, fallback;
+    struct redis_known known;
+    struct attest_error failure; /* the last of those counted in failures */
+    _Atomic int64_t lost_s;      /* nothing is known of before */
+    _Atomic uint64_t losses, fallback, unremembered;
     _Atomic unsigned failures, pause_ms;
     _Atomic int64_t retry_at_ms;
+    _Atomic int64_t alone_ms; /* when the memory last accepted in the place of Redis; 0: never */
 };
 
 /* The same name on every server that shares the store, whatever bytes scope and id hold. */
@@ -68,21 +74,35 @@ say_lost(const struct redis *r, struct attest_error *err)
 }
 
 /*
+ * Against which reading steps of the server's clock are told. Not always the last one, or small
+ * steps would never add up; not one of before it was set back, or it could come forward unnoticed.
+ */
+static bool
+is_new_reference(const struct redis_clock *before, const struct redis_clock *now)
+{
+    return now->boot_ms - before->boot_ms > REPLAY_KEEP_MAX_S * INT64_C(1000) ||
+           redis_clock_step(before, now) != 0;
+}
+
+/*
  * Takes note of a server's epoch. The first one says itself since when it knows. Another one than
  * before: what was known is lost, up to this moment, whatever its own clock said.
  */
 static void
-adopt(struct redis *r, struct redis_link *link, const struct redis_epoch *epoch, int64_t now_s)
+adopt(struct redis *r, struct redis_link *link, const struct redis_look *found)
 {
-    int64_t bound_s = now_s + REPLAY_KEEP_MAX_S;
-    int64_t since_s = epoch->since_s < bound_s ? epoch->since_s : bound_s;
+    struct redis_known *known = &r->known;
+    int64_t since_s = found->epoch.since_s;
     pthread_mutex_lock(&r->lock);
-    bool changed = r->epoch[0] && strcmp(r->epoch, link->epoch) != 0;
-    if (changed && since_s < now_s)
-        since_s = now_s;
+    bool is_first = !known->epoch[0];
+    bool changed = !is_first && strcmp(known->epoch, link->epoch) != 0;
+    if (changed && since_s < found->now_s)
+        since_s = found->now_s;
     if (since_s > lost_s(r))
         atomic_store_explicit(&r->lost_s, since_s, memory_order_release);
-    memcpy(r->epoch, link->epoch, sizeof(r->epoch));
+    if (is_first || changed || is_new_reference(&known->clock, &found->clock))
+        known->clock = found->clock;
+    memcpy(known->epoch, link->epoch, sizeof(known->epoch));
     if (changed)
         redis_pool_renew(&r->pool, link);
     pthread_mutex_unlock(&r->lock);
@@ -91,13 +111,16 @@ adopt(struct redis *r, struct redis_link *link, const struct redis_epoch *epoch,
 }
 
 static enum attest_rc
-look(struct redis *r, struct redis_link *link, int64_t now_s, int64_t deadline_ms,
-     struct attest_error *err)
+look(struct redis *r, struct redis_link *link, const struct redis_moment *moment,
+     int64_t deadline_ms, struct attest_error *err)
 {
-    struct redis_epoch epoch;
-    enum attest_rc rc = redis_link_check(link, now_s, deadline_ms, &epoch, err);
+    struct redis_look found;
+    pthread_mutex_lock(&r->lock);
+    struct redis_known known = r->known;
+    pthread_mutex_unlock(&r->lock);
+    enum attest_rc rc = redis_link_check(link, &known, moment, deadline_ms, &found, err);
     if (rc == ATTEST_OK)
-        adopt(r, link, &epoch, now_s);
+        adopt(r, link, &found);
     return rc;
 }
 
@@ -110,15 +133,13 @@ is_epoch(const redisReply *reply, const char *epoch)
 }
 
 static enum attest_rc
-set_once(struct redis *r, struct redis_link *link, const char *key, int64_t now_s,
-         int64_t deadline_ms, struct attest_error *err)
+set_once(struct redis *r, struct redis_link *link, const char *key,
+         const struct redis_moment *moment, int64_t deadline_ms, struct attest_error *err)
 {
     AUTO(buf) struct buf commands;
     redisReply *replies[2] = {NULL, NULL};
     char keep_ms[24];
-    /* Redis counts real time, where now_s may stand still or run ahead: never less than the most.
-     */
-    snprintf(keep_ms, sizeof(keep_ms), "%d", (REPLAY_KEEP_MAX_S + 1) * 1000);
+    snprintf(keep_ms, sizeof(keep_ms), "%d", KEEP_MS);
     buf_init(&commands, 1024);
     REDIS_PUT(&commands, "SET", key, "1", "NX", "PX", keep_ms);
     REDIS_PUT(&commands, "GET", REDIS_EPOCH_KEY);
@@ -132,11 +153,18 @@ set_once(struct redis *r, struct redis_link *link, const char *key, int64_t now_
     if (epoch->type == REDIS_REPLY_ERROR)
         return redis_refused(epoch, err);
     if (!is_epoch(epoch, link->epoch)) {
-        rc = look(r, link, now_s, deadline_ms, err);
+        rc = look(r, link, moment, deadline_ms, err);
         return rc == ATTEST_OK ? say_lost(r, err) : rc;
     }
     return set->type == REDIS_REPLY_NIL ? error_set(err, ATTEST_E_REPLAY, "seen before")
                                         : ATTEST_OK;
+}
+
+/* Gave no answer, in difference to one that is no use: only then may a memory decide instead. */
+static bool
+is_away(enum attest_rc rc)
+{
+    return rc == ATTEST_E_IO || rc == ATTEST_E_TIMEOUT;
 }
 
 static bool
@@ -156,8 +184,18 @@ may_ask(struct redis *r)
     return now_ms >= at_ms && atomic_compare_exchange_strong(&r->retry_at_ms, &at_ms, again_ms);
 }
 
+static enum attest_rc
+say_failure(struct redis *r, struct attest_error *err)
+{
+    struct attest_error failure;
+    pthread_mutex_lock(&r->lock);
+    failure = r->failure;
+    pthread_mutex_unlock(&r->lock);
+    return error_set(err, failure.rc, "%s", failure.text);
+}
+
 static void
-note_answer(struct redis *r, enum attest_rc rc)
+note_answer(struct redis *r, enum attest_rc rc, const struct attest_error *why)
 {
     if (rc == ATTEST_E_BUSY)
         return; /* says nothing of Redis */
@@ -166,6 +204,9 @@ note_answer(struct redis *r, enum attest_rc rc)
             atomic_store(&r->failures, 0);
         return;
     }
+    pthread_mutex_lock(&r->lock);
+    r->failure = *why;
+    pthread_mutex_unlock(&r->lock);
     unsigned failures = atomic_fetch_add(&r->failures, 1) + 1;
     if (failures < FAILURES_MAX)
         return;
@@ -178,71 +219,97 @@ note_answer(struct redis *r, enum attest_rc rc)
 
 /* ATTEST_OK, _REPLAY, _REPLAY_STORE when it was lost; else why Redis gave no answer. */
 static enum attest_rc
-ask_redis(struct redis *r, const struct replay_item *item, const char *key, int64_t now_s,
-          struct attest_error *err)
+ask_redis(struct redis *r, const struct replay_item *item, const char *key,
+          const struct redis_moment *moment, struct attest_error *err)
 {
     struct redis_link *link = NULL;
     bool is_new = false;
     if (item->since_s <= lost_s(r))
         return say_lost(r, err);
     if (!may_ask(r))
-        return error_set(err, ATTEST_E_BUSY, "replay store: Redis did not answer lately");
+        return say_failure(r, err);
     int64_t deadline_ms = clock_mono_ms() + r->target.timeout_ms;
     enum attest_rc rc = redis_pool_take(&r->pool, &r->target, deadline_ms, &link, &is_new, err);
     if (rc == ATTEST_OK && (is_new || clock_mono_ms() - link->checked_ms > CHECK_EVERY_MS))
-        rc = look(r, link, now_s, deadline_ms, err);
+        rc = look(r, link, moment, deadline_ms, err);
     if (rc == ATTEST_OK && item->since_s <= lost_s(r))
         rc = say_lost(r, err);
     if (rc == ATTEST_OK)
-        rc = set_once(r, link, key, now_s, deadline_ms, err);
+        rc = set_once(r, link, key, moment, deadline_ms, err);
     if (link && is_answer(rc))
         redis_pool_give(&r->pool, link);
     else if (link)
         redis_pool_drop(&r->pool, link);
-    note_answer(r, rc);
+    note_answer(r, rc, err);
     /* Another connection may have found the loss meanwhile. */
     return rc == ATTEST_OK && item->since_s <= lost_s(r) ? say_lost(r, err) : rc;
 }
 
 /* ---- the store ---- */
 
+static bool
+was_alone(struct redis *r)
+{
+    int64_t alone_ms = atomic_load_explicit(&r->alone_ms, memory_order_relaxed);
+    return alone_ms && clock_mono_ms() - alone_ms <= ALONE_TOLD_MS;
+}
+
+static void
+tell_failure(struct redis *r, unsigned failures, bool memory_full)
+{
+    struct attest_error why;
+    say_failure(r, &why);
+    bool decides = r->memory && is_away(why.rc);
+    bool works = decides ? !memory_full : failures < FAILURES_MAX;
+    char text[sizeof(why.text) + 64];
+    snprintf(text, sizeof(text), "%s%s", why.text,
+             !decides      ? ""
+             : memory_full ? "; and the memory beside it is full"
+                           : "; each process remembers for itself");
+    replay_set_state(&r->store, works ? REPLAY_DEGRADED : REPLAY_UNHEALTHY, text);
+}
+
 static void
 tell_state(struct redis *r, int64_t now_s)
 {
+    struct replay_store *store = &r->store;
     unsigned failures = atomic_load_explicit(&r->failures, memory_order_relaxed);
     enum replay_state memory = r->memory ? replay_state(r->memory) : REPLAY_HEALTHY;
     int64_t lost = lost_s(r);
-    if (memory == REPLAY_UNHEALTHY)
-        replay_set_state(&r->store, REPLAY_UNHEALTHY, "the memory beside Redis is full");
-    else if (failures && r->memory)
-        replay_set_state(&r->store, REPLAY_DEGRADED,
-                         "Redis does not answer: each process remembers for itself");
-    else if (failures >= FAILURES_MAX)
-        replay_set_state(&r->store, REPLAY_UNHEALTHY, "Redis does not answer");
-    else if (failures)
-        replay_set_state(&r->store, REPLAY_DEGRADED, "Redis failed to answer");
+    if (failures)
+        tell_failure(r, failures, memory == REPLAY_UNHEALTHY);
+    else if (lost > now_s)
+        replay_set_state(store, REPLAY_UNHEALTHY, "Redis has no memory of before a time to come");
     else if (lost && now_s <= lost + LOSS_TOLD_S)
-        replay_set_state(&r->store, REPLAY_DEGRADED,
+        replay_set_state(store, REPLAY_DEGRADED,
                          "Redis has no memory of before: older tokens are refused");
-    else if (memory == REPLAY_DEGRADED)
-        replay_set_state(&r->store, REPLAY_DEGRADED, "the memory beside Redis is full");
+    else if (was_alone(r))
+        replay_set_state(store, REPLAY_DEGRADED, "tokens were accepted without Redis just now");
+    else if (memory != REPLAY_HEALTHY)
+        replay_set_state(store, REPLAY_DEGRADED, "the memory beside Redis is full");
     else
-        replay_set_state(&r->store, REPLAY_HEALTHY, "Redis answers");
+        replay_set_state(store, REPLAY_HEALTHY, "Redis answers");
 }
 
 /*
- * With a memory beside: what Redis accepts is remembered here, too, and where Redis gives no answer
- * the memory decides. So no process accepts twice, whatever Redis does.
+ * With a memory beside: what Redis accepts is remembered here, too, and where Redis is away the
+ * memory decides. So no process accepts twice, whatever Redis does, while the memory has room.
  */
 static enum attest_rc
 and_memory(struct redis *r, enum attest_rc rc, const struct replay_item *item, int64_t now_s,
            struct attest_error *err)
 {
-    if (!r->memory || rc == ATTEST_E_REPLAY || rc == ATTEST_E_REPLAY_STORE)
+    if (!r->memory || (rc != ATTEST_OK && !is_away(rc)))
         return rc;
     enum attest_rc remembered = replay_consume(r->memory, item, now_s, err);
-    if (rc != ATTEST_OK && remembered == ATTEST_OK)
+    if (rc == ATTEST_OK && remembered == ATTEST_E_REPLAY_STORE) {
+        atomic_fetch_add_explicit(&r->unremembered, 1, memory_order_relaxed);
+        return ATTEST_OK; /* Redis remembers it */
+    }
+    if (rc != ATTEST_OK && remembered == ATTEST_OK) {
         atomic_fetch_add_explicit(&r->fallback, 1, memory_order_relaxed);
+        atomic_store_explicit(&r->alone_ms, clock_mono_ms(), memory_order_relaxed);
+    }
     return remembered;
 }
 
@@ -251,18 +318,18 @@ redis_consume(struct replay_store *store, const struct replay_item *item, int64_
               struct attest_error *err)
 {
     struct redis *r = (struct redis *)store;
+    const struct redis_moment moment = {now_s, clock_mono_ms()};
+    struct attest_error why;
     char key[KEY_SIZE];
     if (now_s < 1 || item->keep_until_s < now_s || item->keep_until_s - now_s > REPLAY_KEEP_MAX_S ||
         !key_of(item, key))
         return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: entry outside its bounds");
-    enum attest_rc rc = ask_redis(r, item, key, now_s, err);
-    rc = and_memory(r, rc, item, now_s, err);
+    enum attest_rc rc = ask_redis(r, item, key, &moment, &why);
+    rc = and_memory(r, rc, item, now_s, &why);
     tell_state(r, now_s);
-    if (is_answer(rc))
+    if (rc == ATTEST_OK)
         return rc;
-    if (err)
-        err->rc = ATTEST_E_REPLAY_STORE;
-    return ATTEST_E_REPLAY_STORE;
+    return error_set(err, is_answer(rc) ? rc : ATTEST_E_REPLAY_STORE, "%s", why.text);
 }
 
 static void
@@ -273,7 +340,8 @@ redis_stats(const struct replay_store *store, struct replay_stats *stats)
     if (r->memory)
         replay_stats(r->memory, &memory);
     stats->fallback = atomic_load_explicit(&r->fallback, memory_order_relaxed);
-    stats->unremembered = memory.unremembered;
+    stats->unremembered =
+        memory.unremembered + atomic_load_explicit(&r->unremembered, memory_order_relaxed);
     stats->entries = memory.entries;
     stats->losses = atomic_load_explicit(&r->losses, memory_order_relaxed);
     stats->lost_s = lost_s(r);
@@ -302,23 +370,24 @@ first_connection(struct redis *r, struct attest_error *err)
 {
     struct redis_link *link = NULL;
     bool is_new;
-    int64_t deadline_ms = clock_mono_ms() + r->target.timeout_ms;
-    enum attest_rc rc = redis_pool_take(&r->pool, &r->target, deadline_ms, &link, &is_new, err);
+    const struct redis_moment moment = {clock_wall_s(), clock_mono_ms()};
+    int64_t deadline_ms = moment.mono_ms + r->target.timeout_ms;
+    struct attest_error why;
+    enum attest_rc rc = redis_pool_take(&r->pool, &r->target, deadline_ms, &link, &is_new, &why);
     if (rc == ATTEST_OK)
-        rc = look(r, link, clock_wall_s(), deadline_ms, err);
+        rc = look(r, link, &moment, deadline_ms, &why);
     if (rc == ATTEST_OK)
         redis_pool_give(&r->pool, link);
     else if (link)
         redis_pool_drop(&r->pool, link);
-    bool away = rc == ATTEST_E_IO || rc == ATTEST_E_TIMEOUT;
-    if (away && r->memory) {
-        note_answer(r, rc);
+    if (is_away(rc) && r->memory) {
+        note_answer(r, rc, &why);
         rc = ATTEST_OK;
-    } else if (away) {
-        rc = ATTEST_E_IO;
     }
+    if (rc != ATTEST_OK)
+        return error_set(err, is_away(rc) ? ATTEST_E_IO : rc, "%s", why.text);
     tell_state(r, clock_wall_s());
-    return rc;
+    return ATTEST_OK;
 }
 
 enum attest_rc

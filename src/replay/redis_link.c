@@ -232,6 +232,11 @@ log_in(struct redis_link *link, const struct redis_target *target, int64_t deadl
     const char *password = target->url.password;
     if (target->password_file) {
         enum attest_rc rc = secret_read_file(target->password_file, PASSWORD_MAX, &file, err);
+        if (rc != ATTEST_OK && rc != ATTEST_E_NOMEM) { /* none of it is a Redis that is away */
+            rc = ATTEST_E_CONFIG;
+            if (err)
+                err->rc = rc;
+        }
         if (rc != ATTEST_OK)
             return rc;
         if (memchr(file.p, '\0', file.len))

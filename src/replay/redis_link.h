@@ -49,13 +49,35 @@ enum attest_rc redis_link_ask(struct redis_link *link, const struct buf *command
 enum attest_rc redis_refused(const redisReply *reply, struct attest_error *err);
 bool redis_said_ok(const redisReply *reply);
 
+/* What the caller's clock said, and when that was by clock_mono_ms(). */
+struct redis_moment {
+    int64_t now_s, mono_ms;
+};
+/* The caller's clock now. */
+int64_t redis_now_s(const struct redis_moment *moment);
+
+/* What is known from the last look, zeroed before the first. */
+struct redis_known {
+    char epoch[REDIS_EPOCH_MAX + 1];
+    struct redis_clock clock;
+};
+
+/* What a look found. */
+struct redis_look {
+    struct redis_epoch epoch;
+    struct redis_clock clock;
+    int64_t now_s; /* the later of the server's clock and ours, read with or after the epoch */
+};
+
 /*
- * Asks the server who it is and what its epoch is, and gives it a new one, that begins at now_s,
- * when it has none or another server's. Fills link->epoch and epoch. Errors of redis_server_read(),
- * redis_server_fit(), redis_refused() and redis_link_ask().
+ * Asks the server who it is and what its epoch is, and gives it a new one, that begins now, when it
+ * has none, another server's, or one of the future, and when its clock was set forward since the
+ * last look: what it then forgot cannot be told. Fills link->epoch and ret. Errors of
+ * redis_server_read(), redis_server_fit(), redis_refused() and redis_link_ask().
  */
-enum attest_rc redis_link_check(struct redis_link *link, int64_t now_s, int64_t deadline_ms,
-                                struct redis_epoch *epoch, struct attest_error *err);
+enum attest_rc redis_link_check(struct redis_link *link, const struct redis_known *known,
+                                const struct redis_moment *moment, int64_t deadline_ms,
+                                struct redis_look *ret, struct attest_error *err);
 
 #define REDIS_TAG                                                                                  \
     "attest:{seen}:" /* one hash tag: what belongs together is in one Cluster slot                 \

@@ -68,10 +68,11 @@ enum attest_rc
 redis_pool_take(struct redis_pool *pool, const struct redis_target *target, int64_t deadline_ms,
                 struct redis_link **ret, bool *is_new, struct attest_error *err)
 {
+    int64_t wait_until_ms = deadline_ms - target->timeout_ms / 2;
     for (;;) {
         struct redis_link *link = NULL;
         pthread_mutex_lock(&pool->lock);
-        enum attest_rc rc = idle_or_leave(pool, deadline_ms, &link);
+        enum attest_rc rc = idle_or_leave(pool, wait_until_ms, &link);
         uint64_t generation = pool->generation;
         pthread_mutex_unlock(&pool->lock);
         if (rc != ATTEST_OK)

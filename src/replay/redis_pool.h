@@ -26,7 +26,8 @@ void redis_pool_done(struct redis_pool *pool);
 /*
  * A connection of this thread's own until it is given back or dropped: an idle one, a new one (made
  * here), or, when the bound is reached, the next that comes back. is_new: nobody has looked yet
- * who the server is. ATTEST_E_BUSY when none came back in time, and errors of redis_link_open().
+ * who the server is. ATTEST_E_BUSY when none came back while half of the time-out was left: who
+ * gets one has time for a question, and is no judge of Redis without. Errors of redis_link_open().
  */
 enum attest_rc redis_pool_take(struct redis_pool *pool, const struct redis_target *target,
                                int64_t deadline_ms, struct redis_link **ret, bool *is_new,

@@ -49,35 +49,68 @@ id_ok(struct slice id)
     return true;
 }
 
+static bool
+read_number(struct slice text, size_t len_max, int64_t *ret)
+{
+    int64_t n = 0;
+    if (text.len == 0 || text.len > len_max)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return false;
+        n = n * 10 + (text.p[i] - '0');
+    }
+    *ret = n;
+    return true;
+}
+
 enum attest_rc
 redis_server_read(struct slice info, struct redis_server *ret, struct attest_error *err)
 {
-    struct slice run, role, policy, replication;
+    struct slice run, role, policy, replication, clock;
+    int64_t now_us;
     if (!find_field(info, "run_id", &run) || !id_ok(run))
         return error_set(err, ATTEST_E_UNSUPPORTED, "replay store: INFO without run_id");
     if (!find_field(info, "role", &role))
         return error_set(err, ATTEST_E_UNSUPPORTED, "replay store: INFO without role");
     if (!find_field(info, "maxmemory_policy", &policy) || policy.len >= sizeof(ret->policy))
         return error_set(err, ATTEST_E_UNSUPPORTED, "replay store: INFO without maxmemory_policy");
+    if (!find_field(info, "server_time_usec", &clock) || !read_number(clock, 18, &now_us))
+        return error_set(err, ATTEST_E_UNSUPPORTED, "replay store: INFO without server_time_usec");
     if (!find_field(info, "master_replid", &replication) || !id_ok(replication))
         replication = slice_cstr("-");
     snprintf(ret->identity, sizeof(ret->identity), "%.*s.%.*s", SLICE_ARG(run),
              SLICE_ARG(replication));
     snprintf(ret->policy, sizeof(ret->policy), "%.*s", SLICE_ARG(policy));
     ret->replica = !slice_is(role, "master");
+    ret->now_ms = now_us / 1000;
     return ATTEST_OK;
 }
 
 enum attest_rc
-redis_server_fit(const struct redis_server *server, struct attest_error *err)
+redis_server_fit(const struct redis_server *server, int64_t now_s, struct attest_error *err)
 {
+    int64_t ahead_s = server->now_ms / 1000 - now_s;
     if (server->replica)
         return error_set(err, ATTEST_E_CONFIG, "replay store: this Redis is a replica");
     if (strcmp(server->policy, "noeviction") != 0)
         return error_set(err, ATTEST_E_CONFIG,
                          "replay store: maxmemory-policy %s would forget tokens; set noeviction",
                          server->policy);
+    if (ahead_s > REDIS_CLOCKS_APART_MAX_S || ahead_s < -REDIS_CLOCKS_APART_MAX_S)
+        return error_set(err, ATTEST_E_CONFIG,
+                         "replay store: the clock of Redis is %" PRId64 " s %s ours",
+                         ahead_s < 0 ? -ahead_s : ahead_s, ahead_s < 0 ? "behind" : "ahead of");
     return ATTEST_OK;
+}
+
+int
+redis_clock_step(const struct redis_clock *before, const struct redis_clock *after)
+{
+    int64_t passed_ms = after->boot_ms - before->boot_ms;
+    int64_t step_ms = after->server_ms - before->server_ms - passed_ms;
+    int64_t slack_ms = REDIS_CLOCK_SLACK_MS + passed_ms / 1000;
+    return step_ms > slack_ms ? 1 : step_ms < -slack_ms ? -1 : 0;
 }
 
 static bool
@@ -92,27 +125,12 @@ cut_word(struct slice *text, struct slice *ret)
     return ret->len > 0;
 }
 
-static bool
-read_seconds(struct slice text, int64_t *ret)
-{
-    int64_t n = 0;
-    if (text.len == 0 || text.len > 12)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.p[i] < '0' || text.p[i] > '9')
-            return false;
-        n = n * 10 + (text.p[i] - '0');
-    }
-    *ret = n;
-    return true;
-}
-
 bool
 redis_epoch_read(struct slice text, struct redis_epoch *ret)
 {
     struct slice version, since, identity;
     if (text.len > REDIS_EPOCH_MAX || !cut_word(&text, &version) || !slice_is(version, "1") ||
-        !cut_word(&text, &since) || !read_seconds(since, &ret->since_s) ||
+        !cut_word(&text, &since) || !read_number(since, 12, &ret->since_s) ||
         !cut_word(&text, &identity) || identity.len > REDIS_IDENTITY_MAX ||
         text.len != 2 * NONCE_LEN)
         return false;

@@ -18,16 +18,39 @@ struct redis_server {
     char identity[REDIS_IDENTITY_MAX + 1];
     char policy[32]; /* maxmemory-policy */
     bool replica;
+    int64_t now_ms; /* its clock, Unix time */
 };
 
-/* The reply to INFO. ATTEST_E_UNSUPPORTED when run id, role or maxmemory_policy is not in it. */
+/*
+ * The reply to INFO. ATTEST_E_UNSUPPORTED when run id, role, maxmemory_policy or server_time_usec
+ * is not in it.
+ */
 enum attest_rc redis_server_read(struct slice info, struct redis_server *ret,
                                  struct attest_error *err);
 /*
- * Whether what it keeps, it keeps: ATTEST_E_CONFIG for a maxmemory-policy that forgets what is
- * alive, and for a replica, which takes no writes.
+ * How far its clock and ours may be apart. The date of a loss is the later of the two, so that one
+ * that is behind hides nothing; this bounds what one that is ahead shuts out.
  */
-enum attest_rc redis_server_fit(const struct redis_server *server, struct attest_error *err);
+#define REDIS_CLOCKS_APART_MAX_S 120
+
+/*
+ * Whether what it keeps, it keeps: ATTEST_E_CONFIG for a maxmemory-policy that forgets what is
+ * alive, for a replica, which takes no writes, and for clocks that are too far apart.
+ */
+enum attest_rc redis_server_fit(const struct redis_server *server, int64_t now_s,
+                                struct attest_error *err);
+
+/*
+ * Its clock beside ours that nobody sets. What it keeps for a while goes by its clock: when that is
+ * set forward, what is alive is forgotten.
+ */
+struct redis_clock {
+    int64_t server_ms, boot_ms;
+};
+#define REDIS_CLOCK_SLACK_MS 10000
+
+/* 1: set forward between the two readings, by more than the slack and a thousandth; -1: back. */
+int redis_clock_step(const struct redis_clock *before, const struct redis_clock *after);
 
 #define REDIS_EPOCH_MAX 160
 /* What an operator sets the epoch to when nothing was accepted yet by anyone. */

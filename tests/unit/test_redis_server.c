@@ -13,6 +13,7 @@
 #include "replay/redis_url.h"
 
 #define RUN "0123456789abcdef0123456789abcdef01234567"
+#define CLOCK "server_time_usec:1700000000123456\r\n"
 #define REPLID "89abcdef0123456789abcdef0123456789abcdef"
 
 static void
@@ -69,14 +70,26 @@ test_info(void **state)
         enum attest_rc read, fit;
     } cases[] = {
         {"# Server\r\nrun_id:" RUN "\r\n\r\nmaxmemory_policy:noeviction\r\nrole:master\r\n"
-         "master_replid:" REPLID "\r\n",
+         "master_replid:" REPLID "\r\nserver_time_usec:1700000000123456\r\n",
          ATTEST_OK, ATTEST_OK},
-        {"run_id:" RUN "\nmaxmemory_policy:noeviction\nrole:master", ATTEST_OK, ATTEST_OK},
-        {"run_id:" RUN "\r\nmaxmemory_policy:allkeys-lru\r\nrole:master\r\n", ATTEST_OK,
+        {CLOCK "run_id:" RUN "\nmaxmemory_policy:noeviction\nrole:master", ATTEST_OK, ATTEST_OK},
+        {"run_id:" RUN "\nmaxmemory_policy:noeviction\nrole:master", ATTEST_E_UNSUPPORTED, 0},
+        {"server_time_usec:x\nrun_id:" RUN "\nmaxmemory_policy:noeviction\nrole:master",
+         ATTEST_E_UNSUPPORTED, 0},
+        {"server_time_usec:1700000120999999\nrun_id:" RUN
+         "\nmaxmemory_policy:noeviction\nrole:master",
+         ATTEST_OK, ATTEST_OK},
+        {"server_time_usec:1700000121000000\nrun_id:" RUN
+         "\nmaxmemory_policy:noeviction\nrole:master",
+         ATTEST_OK, ATTEST_E_CONFIG},
+        {"server_time_usec:1699999879999999\nrun_id:" RUN
+         "\nmaxmemory_policy:noeviction\nrole:master",
+         ATTEST_OK, ATTEST_E_CONFIG},
+        {CLOCK "run_id:" RUN "\r\nmaxmemory_policy:allkeys-lru\r\nrole:master\r\n", ATTEST_OK,
          ATTEST_E_CONFIG},
-        {"run_id:" RUN "\r\nmaxmemory_policy:volatile-ttl\r\nrole:master\r\n", ATTEST_OK,
+        {CLOCK "run_id:" RUN "\r\nmaxmemory_policy:volatile-ttl\r\nrole:master\r\n", ATTEST_OK,
          ATTEST_E_CONFIG},
-        {"run_id:" RUN "\r\nmaxmemory_policy:noeviction\r\nrole:slave\r\n", ATTEST_OK,
+        {CLOCK "run_id:" RUN "\r\nmaxmemory_policy:noeviction\r\nrole:slave\r\n", ATTEST_OK,
          ATTEST_E_CONFIG},
         {"run_id:" RUN "\r\nrole:master\r\n", ATTEST_E_UNSUPPORTED, 0},
         {"run_id:" RUN "\r\nmaxmemory_policy:noeviction\r\n", ATTEST_E_UNSUPPORTED, 0},
@@ -93,7 +106,9 @@ test_info(void **state)
         if (rc != cases[i].read)
             fail_msg("case %zu: %d", i, rc);
         if (rc == ATTEST_OK)
-            assert_int_equal(redis_server_fit(&server, NULL), cases[i].fit);
+            assert_int_equal(redis_server_fit(&server, 1700000000, NULL), cases[i].fit);
+        if (i == 0)
+            assert_int_equal(server.now_ms, 1700000000123);
         if (i == 0)
             assert_string_equal(server.identity, RUN "." REPLID);
         if (i == 1)
@@ -126,6 +141,34 @@ test_epochs(void **state)
     assert_true(redis_epoch_read(slice_cstr("1 0 a 0123456789abcdef0123456789abcdef"), &back));
 }
 
+static void
+test_clock_steps(void **state)
+{
+    (void)state;
+    const struct redis_clock before = {1000000, 5000};
+    static const struct {
+        int64_t server_ms, boot_ms;
+        int step;
+    } cases[] = {
+        {1000000, 5000, 0},
+        {1060000, 65000, 0},
+        {1010000, 5000, 0},
+        {1010001, 5000, 1},
+        {990000, 5000, 0},
+        {989999, 5000, -1},
+        {1000000, 15001, 0},
+        {1000000, 15100, -1},
+        {3048000, 5000, 1},
+        {1000000 + 1011000, 1005000, 0},
+        {1000000 + 1011001, 1005000, 1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct redis_clock after = {cases[i].server_ms, cases[i].boot_ms};
+        if (redis_clock_step(&before, &after) != cases[i].step)
+            fail_msg("case %zu", i);
+    }
+}
+
 int
 main(void)
 {
@@ -133,6 +176,7 @@ main(void)
         cmocka_unit_test(test_urls),
         cmocka_unit_test(test_info),
         cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_clock_steps),
     };
     if (crypto_init(NULL) != ATTEST_OK)
         return 1;

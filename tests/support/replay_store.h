@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_SUPPORT_REPLAY_STORE_H
+#define TESTS_SUPPORT_REPLAY_STORE_H
+
+#include "base/clock.h"
+#include "base/ed25519.h"
+#include "replay/replay.h"
+#include "support/redis.h"
+
+/* Stores in a real server; behind <cmocka.h>. */
+
+__attribute__((unused)) static struct replay_redis options;
+
+/* Starts a server; skips the test when there is none, or no hiredis. */
+static inline void
+begin(struct redis_server_run *server, const char *const *more, bool is_new)
+{
+    struct replay_store *none = NULL;
+    const struct replay_redis probe = {
+        .url = "unix:///none", .timeout_ms = 1, .connections_max = 1};
+    if (replay_redis_new(&probe, &none, NULL) == ATTEST_E_UNSUPPORTED)
+        skip();
+    assert_true(redis_prepare(server));
+    if (!redis_start(server, more)) {
+        redis_done(server);
+        skip();
+    }
+    if (is_new)
+        assert_true(redis_declare_new(server));
+    options = (struct replay_redis){
+        .url = server->url, .timeout_ms = 2000, .connections_max = REPLAY_CONNECTIONS_DEFAULT};
+}
+
+static inline struct replay_store *
+new_store(void)
+{
+    struct replay_store *store = NULL;
+    struct attest_error err = {0};
+    if (replay_redis_new(&options, &store, &err) != ATTEST_OK)
+        fail_msg("%d: %s", err.rc, err.text);
+    return store;
+}
+
+/* of_s: how many seconds from now on it could have been accepted at the earliest. */
+static inline enum attest_rc
+consume_of(struct replay_store *s, const char *id, int64_t of_s)
+{
+    int64_t now = clock_wall_s();
+    const struct replay_item item = {slice_cstr("issuer"), slice_cstr(id), now + of_s, now + 100};
+    return replay_consume(s, &item, now, NULL);
+}
+
+static inline enum attest_rc
+consume(struct replay_store *s, const char *id)
+{
+    return consume_of(s, id, 0);
+}
+
+static inline struct replay_stats
+stats_of(const struct replay_store *s)
+{
+    struct replay_stats stats;
+    replay_stats(s, &stats);
+    return stats;
+}
+
+/* A port below the range that the kernel hands out. */
+static inline void
+random_port(char out[8])
+{
+    uint16_t random;
+    random_bytes(&random, sizeof(random));
+    snprintf(out, 8, "%d", 20000 + random % 12000);
+}
+
+#endif

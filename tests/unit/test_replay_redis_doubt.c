@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "support/replay_store.h"
+
+/* Where it can be doubted what Redis remembers, or whether it may be asked: when clocks are wrong,
+ * datasets are exchanged, operators mistaken, connections short. Against a real server. */
+
+static char last_why[256];
+
+static void
+note_why(void *ctx, enum replay_state before, enum replay_state now, const char *why)
+{
+    (void)ctx;
+    (void)before;
+    (void)now;
+    snprintf(last_why, sizeof(last_why), "%s", why);
+}
+
+/* With a verifier's clock that is wrong. */
+static enum attest_rc
+consume_at(struct replay_store *s, const char *id, int64_t now)
+{
+    const struct replay_item item = {slice_cstr("issuer"), slice_cstr(id), now, now + 100};
+    return replay_consume(s, &item, now, NULL);
+}
+
+/* ---- clocks ---- */
+
+/* The date of a loss is what all go by: it is Redis's clock's, when that is later. */
+static void
+test_loss_seen_by_a_clock_that_is_behind(void **state)
+{
+    (void)state;
+    static const int64_t wrong_s[] = {-100, -3600, 86400};
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    for (size_t i = 0; i < ARRAY_LEN(wrong_s); i++) {
+        struct replay_store *wrong = new_store();
+        int64_t now = clock_wall_s();
+        assert_true(redis_command(&server, "FLUSHALL"));
+        assert_int_equal(consume_at(wrong, "x", now + wrong_s[i]), ATTEST_E_REPLAY_STORE);
+        struct replay_store *fresh = new_store();
+        assert_in_range(stats_of(fresh).lost_s, now, clock_wall_s());
+        assert_int_equal(consume_of(fresh, "old", -1), ATTEST_E_REPLAY_STORE);
+        replay_free(wrong);
+        replay_free(fresh);
+    }
+    redis_done(&server);
+}
+
+/* An epoch of the future would shut out everybody until then. */
+static void
+test_epoch_of_the_future(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    replay_free(new_store());
+    assert_true(redis_command(
+        &server, "EVAL redis.call('SET',KEYS[1],(string.gsub(redis.call('GET',KEYS[1]),"
+                 "'^1\\32%%d+','1\\0324102444800'))) 1 attest:{seen}:epoch"));
+    struct replay_store *s = new_store();
+    assert_in_range(stats_of(s).lost_s, 1, clock_wall_s());
+    assert_int_equal(consume_of(s, "new", 30), ATTEST_OK);
+    replay_free(s);
+    redis_done(&server);
+}
+
+static void
+set_clock(const char *path, int offset_s)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "%d", offset_s);
+    fclose(f);
+}
+
+/* Its clock set forward ends what it keeps: as good as flushed, and the epoch is still there. */
+static void
+test_clock_of_redis_set_forward(void **state)
+{
+    (void)state;
+    static const char shim[] = "tests/support/.libs/clockjump.so";
+    struct redis_server_run server;
+    char path[64] = "/tmp/attest-clock-XXXXXX";
+    int fd = mkstemp(path);
+    if (access(shim, F_OK) != 0 || fd < 0)
+        skip();
+    close(fd);
+    setenv("LD_PRELOAD", shim, 1);
+    setenv("CLOCKJUMP_FILE", path, 1);
+    begin(&server, NULL, true);
+    unsetenv("LD_PRELOAD");
+    unsetenv("CLOCKJUMP_FILE");
+    struct replay_store *s = new_store();
+    assert_int_equal(consume(s, "before"), ATTEST_OK);
+    assert_int_equal(consume(s, "before"), ATTEST_E_REPLAY);
+    set_clock(path, 60); /* what a look must see, though all that is kept is still there */
+    usleep(1200000);
+    assert_int_equal(consume(s, "before"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(stats_of(s).losses, 1);
+    assert_int_equal(consume_of(s, "new", 90), ATTEST_OK);
+    set_clock(path, 2200); /* and now nothing of it: clocks so far apart are refused */
+    usleep(1200000);
+    assert_int_equal(consume_of(s, "new", 90), ATTEST_E_REPLAY_STORE);
+    replay_free(s);
+    redis_done(&server);
+    unlink(path);
+}
+
+/* ---- another memory than before ---- */
+
+/* "New" is the word of an operator who does not know that somebody was here. */
+static void
+test_new_again(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    struct replay_store *s = new_store();
+    assert_int_equal(consume(s, "before"), ATTEST_OK);
+    assert_true(redis_command(&server, "FLUSHALL"));
+    assert_true(redis_declare_new(&server));
+    assert_int_equal(consume(s, "x"), ATTEST_E_REPLAY_STORE);
+    struct replay_store *fresh = new_store();
+    assert_in_range(stats_of(fresh).lost_s, clock_wall_s() - 10, clock_wall_s());
+    assert_int_equal(consume(fresh, "before"), ATTEST_E_REPLAY_STORE);
+    replay_free(s);
+    replay_free(fresh);
+    redis_done(&server);
+}
+
+/* A replica for a while, and a master again with another's data, on the same connection. */
+static void
+test_replica_and_back(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    struct replay_store *s = new_store();
+    assert_int_equal(consume(s, "before"), ATTEST_OK);
+    assert_true(redis_command(&server, "REPLICAOF 127.0.0.1 1"));
+    assert_true(redis_command(&server, "REPLICAOF NO ONE"));
+    usleep(1200000);
+    assert_int_equal(consume(s, "other"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(stats_of(s).losses, 1);
+    replay_free(s);
+    redis_done(&server);
+}
+
+/* Who may not begin a transaction sets no epoch outside of one. */
+static void
+test_multi_refused(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    struct replay_store *s = NULL;
+    char port[8], url[64];
+    const char *const more[] = {"--port", port, "--bind", "127.0.0.1", NULL};
+    random_port(port);
+    begin(&server, more, false);
+    assert_true(redis_command(&server, "ACL SETUSER few on >geheim ~* +@all -multi"));
+    snprintf(url, sizeof(url), "redis://few:geheim@127.0.0.1:%s", port);
+    options.url = url;
+    assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_DENIED);
+    assert_null(s);
+    assert_true(redis_command(&server, "EVAL return(redis.call('EXISTS',KEYS[1])==0)and'OK'or"
+                                       "{err='there'} 1 attest:{seen}:epoch"));
+    redis_done(&server);
+}
+
+/* ---- who decides ---- */
+
+static void *
+consume_slowly(void *arg)
+{
+    assert_int_equal(consume(arg, "slow"), ATTEST_OK);
+    return NULL;
+}
+
+/* That all connections are busy says nothing of Redis: no reason to ask the memory instead, nor to
+ * leave Redis alone. */
+static void
+test_busy_is_not_away(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    pthread_t thread;
+    begin(&server, NULL, true);
+    struct replay_store *other = new_store();
+    assert_int_equal(consume(other, "seen"), ATTEST_OK);
+    options.connections_max = 1;
+    options.memory_max = 100;
+    options.timeout_ms = 4000; /* of which half is for waiting */
+    struct replay_store *s = new_store();
+    assert_true(redis_command(&server, "CLIENT PAUSE 3000 ALL"));
+    assert_int_equal(pthread_create(&thread, NULL, consume_slowly, s), 0);
+    usleep(50000);
+    assert_int_equal(consume(s, "seen"), ATTEST_E_REPLAY_STORE);
+    pthread_join(thread, NULL);
+    assert_int_equal(stats_of(s).fallback, 0);
+    assert_int_equal(replay_state(s), REPLAY_HEALTHY);
+    assert_int_equal(consume(s, "seen"), ATTEST_E_REPLAY);
+    replay_free(s);
+    replay_free(other);
+    redis_done(&server);
+}
+
+/* One that answers, and is not fit, is not away. */
+static void
+test_unfit_is_not_away(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    struct replay_store *other = new_store();
+    assert_int_equal(consume(other, "seen"), ATTEST_OK);
+    options.memory_max = 100;
+    struct replay_store *s = new_store();
+    replay_on_change(s, note_why, NULL);
+    assert_true(redis_command(&server, "CONFIG SET maxmemory-policy allkeys-lru"));
+    assert_true(redis_command(&server, "CLIENT KILL TYPE normal"));
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(consume(s, "seen"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(stats_of(s).fallback, 0);
+    assert_int_equal(replay_state(s), REPLAY_UNHEALTHY);
+    assert_non_null(strstr(last_why, "maxmemory-policy"));
+    replay_free(s);
+    replay_free(other);
+    redis_done(&server);
+}
+
+/* Neither is one whose password cannot be read. */
+static void
+test_no_password_is_not_away(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    struct replay_store *s = NULL;
+    char path[96];
+    begin(&server, NULL, true);
+    snprintf(path, sizeof(path), "%s/password", server.dir);
+    assert_int_equal(symlink(path, path), 0);
+    options.password_file = path;
+    options.memory_max = 100;
+    assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_CONFIG);
+    options.password_file = "/none";
+    assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_CONFIG);
+    assert_null(s);
+    redis_done(&server);
+}
+
+/* The memory beside is for when Redis is away; full, it does not stop one that answers. */
+static void
+test_full_memory_beside(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    options.memory_max = 1;
+    struct replay_store *s = new_store();
+    replay_on_change(s, note_why, NULL);
+    for (int i = 0; i < 4; i++) {
+        char id[8];
+        snprintf(id, sizeof(id), "%d", i);
+        assert_int_equal(consume(s, id), ATTEST_OK);
+        assert_int_equal(consume(s, id), ATTEST_E_REPLAY);
+    }
+    assert_int_equal(replay_state(s), REPLAY_DEGRADED);
+    assert_int_equal(stats_of(s).unremembered, 3);
+    redis_stop(&server);
+    assert_int_equal(consume(s, "0"), ATTEST_E_REPLAY);
+    assert_int_equal(consume(s, "1"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(replay_state(s), REPLAY_UNHEALTHY);
+    assert_non_null(strstr(last_why, "full"));
+    replay_free(s);
+    redis_done(&server);
+}
+
+/* What was accepted without Redis is told for a while, also when Redis is back at once. */
+static void
+test_alone_is_told(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    options.memory_max = 100;
+    options.timeout_ms = 300;
+    struct replay_store *s = new_store();
+    kill(server.pid, SIGSTOP);
+    assert_int_equal(consume(s, "alone"), ATTEST_OK);
+    kill(server.pid, SIGCONT);
+    for (int i = 0; i < 100 && stats_of(s).connects < 2; i++)
+        assert_int_equal(consume(s, "alone"), ATTEST_E_REPLAY);
+    assert_int_equal(consume(s, "together"), ATTEST_OK);
+    assert_int_equal(stats_of(s).fallback, 1);
+    assert_int_equal(replay_state(s), REPLAY_DEGRADED);
+    replay_free(s);
+    redis_done(&server);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_loss_seen_by_a_clock_that_is_behind),
+        cmocka_unit_test(test_epoch_of_the_future),
+        cmocka_unit_test(test_clock_of_redis_set_forward),
+        cmocka_unit_test(test_new_again),
+        cmocka_unit_test(test_replica_and_back),
+        cmocka_unit_test(test_multi_refused),
+        cmocka_unit_test(test_busy_is_not_away),
+        cmocka_unit_test(test_unfit_is_not_away),
+        cmocka_unit_test(test_no_password_is_not_away),
+        cmocka_unit_test(test_full_memory_beside),
+        cmocka_unit_test(test_alone_is_told),
+    };
+    if (crypto_init(NULL) != ATTEST_OK)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
