@@ -142,14 +142,14 @@ the_system_clocks_are_held_to_it(void **state)
 
 /* ---- behind a wait ---- */
 
-static int64_t later_s; /* what the clock says from its second reading on */
+static int64_t first_s = MINT_NOW, later_s; /* what the clock says at first, and then */
 static unsigned readings;
 
 static int64_t
 clock_that_waits(void *ctx)
 {
     (void)ctx;
-    return readings++ ? later_s : MINT_NOW;
+    return readings++ ? later_s : first_s;
 }
 
 static void
@@ -237,6 +237,10 @@ the_time_behind_a_wait_counts(void **state)
     assert_int_equal(check_behind_wait(330, "1800000300", false), ATTEST_E_EXPIRED);
     assert_int_equal(check_behind_wait(29, "1800000800", true), ATTEST_OK);
     assert_int_equal(check_behind_wait(400, "1800000800", true), ATTEST_E_PROOF);
+    first_s = MINT_NOW - 31; /* not valid yet, but for the wait */
+    assert_int_equal(check_behind_wait(0, "1800000300", false), ATTEST_OK);
+    assert_int_equal(check_behind_wait(-31, "1800000300", false), ATTEST_E_NOT_YET_VALID);
+    first_s = MINT_NOW;
 }
 
 /* The outer token was looked at before the wait for the keys of the nested one. */
