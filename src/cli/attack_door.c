@@ -175,8 +175,8 @@ door_step(struct door *d, int wait_ms)
     attest_verifier_step(d->s.verifier);
 }
 
-static uint64_t
-fetches(const struct door *d)
+uint64_t
+door_fetches(const struct door *d)
 {
     struct attest_counters counters = {0};
     attest_verifier_counters(d->s.verifier, &counters, sizeof(counters));
@@ -187,10 +187,10 @@ bool
 door_refresh(struct door *d)
 {
     struct attest_error err = {0};
-    uint64_t before = fetches(d);
+    uint64_t before = door_fetches(d);
     int64_t until_ms = clock_mono_ms() + DOOR_PATIENCE_MS;
     enum attest_rc rc = attest_verifier_invalidate(d->s.verifier, d->server.origin, &err);
-    while (rc == ATTEST_OK && fetches(d) == before) {
+    while (rc == ATTEST_OK && door_fetches(d) == before) {
         if (clock_mono_ms() >= until_ms)
             rc = error_set(&err, ATTEST_E_IO, "the issuer is not asked again");
         else

@@ -36,6 +36,8 @@ bool door_start(struct door *d, const struct scene_key *root, int64_t wait_ms);
 bool door_control(struct door *d, const struct scene_key *root);
 /* Has the verifier fetch once more and waits until that has ended, well or not. */
 bool door_refresh(struct door *d);
+/* How many of its fetches have ended, well or not. */
+uint64_t door_fetches(const struct door *d);
 /* Steps the verifier, after waiting at most so long for something to do. */
 void door_step(struct door *d, int wait_ms);
 

@@ -89,6 +89,17 @@ answer(struct attack_server *server, int fd)
     return silent;
 }
 
+static bool
+hold(struct attack_server *server, int fd)
+{
+    pthread_mutex_lock(&server->lock);
+    bool room = server->n_held < ATTACK_SERVER_HELD;
+    if (room)
+        server->held[server->n_held++] = fd;
+    pthread_mutex_unlock(&server->lock);
+    return room;
+}
+
 static void *
 serve(void *ctx)
 {
@@ -97,11 +108,25 @@ serve(void *ctx)
         int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0)
             return NULL;
-        if (answer(server, fd) && server->n_held < ATTACK_SERVER_HELD)
-            server->held[server->n_held++] = fd;
-        else
+        if (!answer(server, fd) || !hold(server, fd))
             close(fd);
     }
+}
+
+void
+attack_server_release(struct attack_server *server, const char *path)
+{
+    size_t len = 0;
+    bool silent = false;
+    AUTO(mem) char *says = answer_of(server, path, &len, &silent);
+    pthread_mutex_lock(&server->lock);
+    for (size_t i = 0; i < server->n_held; i++) {
+        if (says)
+            send_all(server->held[i], says, len);
+        close(server->held[i]);
+    }
+    server->n_held = 0;
+    pthread_mutex_unlock(&server->lock);
 }
 
 enum attest_rc

@@ -26,8 +26,8 @@ struct attack_server {
         size_t len;
     } route[ATTACK_SERVER_ROUTES];
     size_t n;
-    atomic_uint asked; /* requests, for whatever */
-    int held[ATTACK_SERVER_HELD];
+    atomic_uint asked;            /* requests, for whatever */
+    int held[ATTACK_SERVER_HELD]; /* under the lock */
     size_t n_held;
     pthread_t thread;
 };
@@ -42,6 +42,8 @@ void attack_server_stop(struct attack_server *server);
  */
 bool attack_server_says(struct attack_server *server, const char *path, const char *says,
                         size_t says_len);
+/* Those who wait for an answer that was never to come get the one for this path. */
+void attack_server_release(struct attack_server *server, const char *path);
 /* All paths are 404 again, and nothing was asked. */
 void attack_server_forget(struct attack_server *server);
 
