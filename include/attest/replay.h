@@ -30,7 +30,7 @@ enum attest_replay_counter {
     ATTEST_REPLAY_REPLAYED,     /* 1006 */
     ATTEST_REPLAY_UNAVAILABLE,  /* 1014 */
     ATTEST_REPLAY_FALLBACK,     /* of those consumed: by this process's memory instead of Redis */
-    ATTEST_REPLAY_UNREMEMBERED, /* of those consumed: let through by a full memory */
+    ATTEST_REPLAY_UNREMEMBERED, /* of those consumed: not remembered by a full memory */
     ATTEST_REPLAY_LOSSES,       /* times that Redis was found to have lost its memory */
     ATTEST_REPLAY_CHANGES,      /* of state */
     ATTEST_REPLAY_ENTRIES,      /* remembered in this process now */
@@ -55,8 +55,9 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(2) enum attest_rc
 /*
  * Remembers in Redis or Valkey, shared by all servers that name the same one:
  * redis://[[user]:password@]host[:port][/database] or unix:///path. An answer that does not come
- * within timeout_ms (0: 1,000) is 1014. ATTEST_E_ARGUMENT (not such a URL, more than 60,000), and
- * the errors of attest_replay_new().
+ * within timeout_ms (0: 1,000) is 1014; looking up a host's name, its further addresses and the
+ * steps of a TLS handshake may each take longer. ATTEST_E_ARGUMENT (not such a URL, more than
+ * 60,000), and the errors of attest_replay_new().
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 3) enum attest_rc
     attest_replay_new_redis(const char *url, unsigned timeout_ms, struct attest_replay **ret,
@@ -98,7 +99,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_replay_setup_set_password_file(struct attest_replay_setup *setup, const char *path,
                                           struct attest_error *err);
 
-/* PEM certificates to trust for rediss:// in the place of the system's. ATTEST_E_NOMEM. */
+/* PEM certificates to trust for rediss://, and only there, in the place of the system's.
+ * ATTEST_E_NOMEM. */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_replay_setup_set_ca_file(struct attest_replay_setup *setup, const char *path,
                                     struct attest_error *err);
@@ -114,8 +116,9 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
                                             struct attest_error *err);
 
 /*
- * Where Redis gives no answer the memory in this process decides, instead of 1014: a token can then
- * be used once in each process. Counted (ATTEST_REPLAY_FALLBACK), and the state is degraded.
+ * Where Redis is away the memory in this process decides, instead of 1014: a token can then be used
+ * once in each process. Not where it answers and refuses, or all connections are busy. Counted
+ * (ATTEST_REPLAY_FALLBACK), and the state is degraded.
  */
 ATTEST_EXPORT ATTEST_NONNULL(1) void attest_replay_setup_fall_back_to_memory(
     struct attest_replay_setup *setup);
@@ -124,8 +127,10 @@ ATTEST_EXPORT ATTEST_NONNULL(1) void attest_replay_setup_fall_back_to_memory(
  * Makes it. The setup may be freed at once. ATTEST_E_IO: Redis does not answer (which is no error
  * where memory is fallen back to); ATTEST_E_DENIED: password, or an ACL that does not allow what is
  * needed; ATTEST_E_CONFIG: a Redis that may forget what is alive (maxmemory-policy is not
- * noeviction), a replica, or not the node of a Cluster that keeps these keys; also two passwords,
- * or none for a user; ATTEST_E_UNSUPPORTED: built without hiredis, or rediss:// with a hiredis that
+ * noeviction), a replica, not the node of a Cluster that keeps these keys, or a clock more than two
+ * minutes from ours; also two passwords, or none for a user, a password file that cannot be used,
+ * certificates without rediss://, and a password file, certificates or a fall-back without a Redis;
+ * ATTEST_E_UNSUPPORTED: built without hiredis, or rediss:// with a hiredis that
  * has no TLS; ATTEST_E_NOMEM.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
@@ -135,18 +140,24 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
 /* Gives up the caller's hold; a verifier made with it keeps its own. NULL is fine. */
 ATTEST_EXPORT void attest_replay_free(struct attest_replay *replay);
 
-/* What the last call found. Never waits. */
+/*
+ * What the last call found: without calls it stays as it is, and must not decide whether a server
+ * gets any. Never waits.
+ */
 ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_replay_state
     attest_replay_state(const struct attest_replay *replay);
 /* "healthy", "degraded", "unhealthy"; "unknown" for any other number. Static. */
 ATTEST_EXPORT const char *attest_replay_state_name(enum attest_replay_state state);
 
-/* A number since it was made; 0 for a counter that this library does not know. Never waits. */
+/* A number since it was made; 0 for a counter that this library does not know, and in a child that
+ * was forked since. Waits for no answer. */
 ATTEST_EXPORT ATTEST_NONNULL(1) uint64_t
     attest_replay_count(const struct attest_replay *replay, enum attest_replay_counter counter);
 /*
  * The second, Unix time, at which a Redis was last found without its memory: tokens that could have
- * been accepted before get 1014. 0: nothing was ever lost.
+ * been accepted before get 1014. It may be of before this process, or the first use of a Redis that
+ * nobody declared new. 0: none is known here, which for a memory in this process is always so; also
+ * in a child that was forked since.
  */
 ATTEST_EXPORT
 ATTEST_NONNULL(1) int64_t attest_replay_lost_at_s(const struct attest_replay *replay);
