@@ -104,7 +104,9 @@ exchange_new(const struct fetch_request *request, struct exchange **ret, struct 
     e->curl = curl_easy_init();
     e->headers =
         curl_slist_append(NULL, request->body ? "Content-Type: application/json" : "Accept: */*");
-    e->where = strdup(request->unix_socket ? request->unix_socket : request->url);
+    /* To be told of, and a query may be what gives access. */
+    e->where = request->unix_socket ? strdup(request->unix_socket)
+                                    : strndup(request->url, strcspn(request->url, "?#"));
     e->type = strdup(request->type);
     e->answer_max = request->answer_max;
     if (!e->curl || !e->headers || !e->where || !e->type || set_up(e, request, https) != CURLE_OK)

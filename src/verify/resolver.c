@@ -359,14 +359,15 @@ wait_for_set(struct resolver *r, struct source *s)
     return first_set(r, s) == SET_THERE;
 }
 
+/* What strangers are told. Why, with hosts and files in it, is for the events. */
 static enum attest_rc
 not_yet(struct resolver *r, struct source *s, struct attest_error *err)
 {
     pthread_mutex_lock(&r->lock);
-    enum attest_rc rc = error_set(err, ATTEST_E_KEY_FETCH, "the issuer's keys are %s%s",
-                                  *s->why ? "not to be had: " : "being fetched", s->why);
+    bool failing = s->schedule.failures > 0;
     pthread_mutex_unlock(&r->lock);
-    return rc;
+    return error_set(err, ATTEST_E_KEY_FETCH, "the issuer's keys are %s",
+                     failing ? "not to be had" : "being fetched");
 }
 
 enum attest_rc

@@ -21,7 +21,6 @@ succeeded(struct source *s, int64_t ttl_ms)
     pthread_mutex_lock(&r->lock);
     bool used =
         schedule_succeeded(&s->schedule, &r->options->limits, clock_boot_ms(), ttl_ms, chance);
-    s->why[0] = '\0';
     int64_t until_ms =
         used ? schedule_usable_until_ms(&s->schedule, &r->options->limits) : INT64_MIN;
     keys_set_usable_until(r->keys, s->issuer, until_ms);
@@ -39,7 +38,6 @@ failed(struct source *s, int64_t retry_after_s, const struct attest_error *why)
     pthread_mutex_lock(&r->lock);
     schedule_failed(&s->schedule, &r->options->limits, clock_boot_ms(), retry_after_s * 1000,
                     chance);
-    snprintf(s->why, sizeof(s->why), "%s", why->text);
     source_ended(s, why->rc, why->text);
     pthread_mutex_unlock(&r->lock);
 }

@@ -31,7 +31,6 @@ struct source {
     struct resolver_news news;     /* of this step; under r->stepping */
     size_t n_absent;               /* ever noted; the oldest gives way */
     struct absent absent[MISSING_MAX];
-    char why[160];
 };
 
 struct resolver {
@@ -46,7 +45,7 @@ struct resolver {
     bool has_news;
     resolver_told_fn *told; /* NULL: nobody */
     void *told_ctx;
-    pthread_mutex_t lock; /* of the schedules, the absent kids and the reasons */
+    pthread_mutex_t lock; /* of the schedules and the absent kids */
     size_t n;
     struct source sources[KEYS_ISSUERS_MAX];
 };

@@ -306,30 +306,67 @@ what_is_no_set_takes_the_place_of_none(void **state)
     }
 }
 
-/* 1012 says why, so that nobody looks for the fault in the token. */
+/* Why keys are not to be had, as an event tells it. */
+static void
+keep_text(void *ctx, const struct attest_event *event)
+{
+    if (attest_event_kind(event) == ATTEST_EVENT_KEYS_FETCH_FAILED)
+        snprintf(ctx, 160, "%s", attest_event_text(event));
+}
+
+/* The caller learns that, and neither where nor why. */
+static void
+refused_alike(struct attest_verifier *v)
+{
+    AUTO(attest_result) struct attest_result *result = NULL;
+    char *token AUTO(mem) = token_by(&key[0]);
+    assert_int_equal(attest_verifier_check(v, token, strlen(token), NULL, 0, &result),
+                     ATTEST_E_KEY_FETCH);
+    assert_string_equal(attest_result_error(result), "the issuer's keys are not to be had");
+    assert_true(attest_result_retry(result));
+}
+
 static void
 a_server_that_refuses_is_named(void **state)
 {
     (void)state;
+    char text[160] = "";
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier();
-    AUTO(attest_result) struct attest_result *result = NULL;
+    attest_verifier_on_event(v, keep_text, text);
     http_stub_say(&stub, "/.well-known/jwks.json",
                   "HTTP/1.1 503 Later\r\nRetry-After: 20\r\nContent-Length: 0\r\n\r\n");
-    step_until_asked(v, 1);
-    char *token AUTO(mem) = token_by(&key[0]);
-    for (int i = 0; i < 500; i++) {
-        attest_result_free(STEAL(result));
-        assert_int_equal(attest_verifier_check(v, token, strlen(token), NULL, 0, &result),
-                         ATTEST_E_KEY_FETCH);
-        if (strstr(attest_result_error(result), "503"))
-            break;
+    for (int i = 0; i < 500 && !*text; i++) {
         struct pollfd fd = {.fd = attest_verifier_fd(v), .events = POLLIN};
         poll(&fd, 1, 10);
         assert_int_equal(attest_verifier_step(v), ATTEST_OK);
     }
-    assert_non_null(strstr(attest_result_error(result), "503"));
-    assert_true(attest_result_retry(result));
+    assert_non_null(strstr(text, "503"));
+    refused_alike(v);
     assert_in_range(attest_verifier_timeout_ms(v), 10000, 20000); /* as it asked us */
+}
+
+/* A query may be what gives access to the keys. */
+static void
+a_query_is_told_nobody(void **state)
+{
+    (void)state;
+    char text[160] = "", url[96];
+    struct attest_fetch *fetch = NULL;
+    assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
+    snprintf(url, sizeof(url), "%s/set?key=hush", stub.origin);
+    assert_int_equal(attest_fetch_set_url(fetch, stub.origin, url, NULL), ATTEST_OK);
+    AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, NULL, fetch);
+    attest_fetch_free(fetch);
+    attest_verifier_on_event(v, keep_text, text);
+    http_stub_say(&stub, "/set?key=hush", answer(7, "text/html", "", "<html>"));
+    for (int i = 0; i < 500 && !*text; i++) {
+        struct pollfd fd = {.fd = attest_verifier_fd(v), .events = POLLIN};
+        poll(&fd, 1, 10);
+        assert_int_equal(attest_verifier_step(v), ATTEST_OK);
+    }
+    assert_non_null(strstr(text, "/set: the answer is text/html"));
+    assert_null(strstr(text, "hush"));
+    refused_alike(v);
 }
 
 static void
@@ -573,6 +610,7 @@ main(void)
         TEST(a_flood_of_unknown_kids_is_one_fetch),
         TEST(what_is_no_set_takes_the_place_of_none),
         TEST(a_server_that_refuses_is_named),
+        TEST(a_query_is_told_nobody),
         TEST(clear_forgets_and_invalidate_does_not),
         TEST(discovery_is_asked_when_the_usual_place_is_empty),
         TEST(a_pinned_issuer_is_asked_for_its_signed_set),
