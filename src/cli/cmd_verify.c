@@ -5,6 +5,7 @@
 #include <attest/attest.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "cli/command.h"
 #include "cli/verify_keys.h"
 
@@ -164,21 +165,59 @@ make_replay(const char *store, const char *password_file, struct attest_replay *
     return rc == ATTEST_OK ? EXIT_DONE : failed(&err, "--replay memory needs no server");
 }
 
-/* A kid that is not in the set may be in the next one, which is then asked for: once. */
+/* Fetches that may be waited for: a kid that is not in the set may be in the next one. */
+#define WAITS_MAX 4
+
 static enum attest_rc
 check(struct attest_verifier *verifier, struct verify_keys *vk, struct slice token,
       const char *proof, struct attest_result **ret)
 {
     enum attest_rc rc = ATTEST_OK;
-    for (int i = 0; i < 2; i++) {
+    bool again = vk->fetched && !vk->complained;
+    for (int i = 0;; i++) {
         attest_result_free(*ret);
         rc = attest_verifier_check(verifier, token.len ? token.p : NULL, token.len, proof,
                                    proof ? strlen(proof) : 0, ret);
-        if (i > 0 || !*ret || attest_result_error_code(*ret) != ATTEST_E_KEY_FETCH || !vk->fetched)
-            break;
-        verify_keys_wait(vk, verifier);
+        if (!again || i == WAITS_MAX || !*ret ||
+            attest_result_error_code(*ret) != ATTEST_E_KEY_FETCH)
+            return rc;
+        again = verify_keys_wait(vk, verifier);
     }
-    return rc;
+}
+
+/* What the mode makes of a refusal, as one shows: that of no token. */
+static bool
+lets_through(struct attest_verifier *verifier)
+{
+    struct attest_result *result = NULL;
+    (void)!attest_verifier_check(verifier, NULL, 0, NULL, 0, &result);
+    bool allowed = result && attest_result_allowed(result);
+    attest_result_free(result);
+    return allowed;
+}
+
+/*
+ * A policy file may trust others too, for tokens within tokens; whoever names an issuer wants a
+ * token of that one.
+ */
+static enum exit_status
+of_another(struct attest_verifier *verifier, const char *issuer, const char *wanted)
+{
+    AUTO(buf) struct buf out;
+    AUTO(buf) struct buf why;
+    bool allowed = lets_through(verifier);
+    buf_init(&out, 8192);
+    buf_init(&why, 4096);
+    buf_printf(&why, "the token is of %s, not of %s", issuer, wanted);
+    buf_printf(&out, "{\"verified\":false,\"allowed\":%s,\"trust_level\":\"none\",\"issuer\":null,",
+               allowed ? "true" : "false");
+    buf_str(&out, "\"subject\":null,\"claims\":null,\"verified_claims\":[],\"error\":");
+    json_put_string(&out, buf_view(&why));
+    buf_printf(&out, ",\"error_code\":%d,\"rpc_code\":-32005}", ATTEST_E_ISSUER);
+    if (!buf_terminate(&out))
+        return cli_complain(EXIT_FAILED, cmd_verify.name, "out of memory; try again");
+    puts(out.p);
+    return allowed ? EXIT_DONE : EXIT_REFUSED;
 }
 
 static enum exit_status
@@ -187,6 +226,12 @@ judge(struct attest_verifier *verifier, struct verify_keys *vk, struct slice tok
 {
     struct attest_result *result = NULL;
     enum attest_rc rc = check(verifier, vk, token, proof, &result);
+    const char *issuer = result ? attest_result_issuer(result) : NULL;
+    if (issuer && strcmp(issuer, vk->issuer) != 0) {
+        enum exit_status status = of_another(verifier, issuer, vk->issuer);
+        attest_result_free(result);
+        return status;
+    }
     char *text = result ? attest_result_to_json(result) : NULL;
     bool retry = result && attest_result_retry(result);
     if (text)
@@ -197,10 +242,11 @@ judge(struct attest_verifier *verifier, struct verify_keys *vk, struct slice tok
         return cli_complain(EXIT_FAILED, cmd_verify.name, "%s; try again", attest_strerror(rc));
     if (rc == ATTEST_OK)
         return EXIT_DONE;
-    if (retry)
-        return cli_complain(EXIT_FAILED, cmd_verify.name, "%s; try again later",
-                            attest_strerror(rc));
-    return EXIT_REFUSED;
+    if (!retry)
+        return EXIT_REFUSED;
+    if (!vk->complained)
+        cli_complain(EXIT_FAILED, cmd_verify.name, "%s; try again later", attest_strerror(rc));
+    return EXIT_FAILED;
 }
 
 /* Everything that the verifier is made of; freed by the caller, whatever came of it. */

@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "cli/keyfile.h"
 #include "jwks/jwk.h"
 
@@ -25,18 +24,13 @@ is_url(const char *text)
 
 DEFINE_AUTO(fetch_options, struct attest_fetch *, attest_fetch_free);
 
-/* The verdict when there are no keys to judge by: nothing is said of the token. */
+/* No keys to judge by: the verifier says what that means for this token, and this why. */
 static enum exit_status
-no_keys(const struct attest_error *err, const char *next)
+no_keys(struct verify_keys *vk, const struct attest_error *err, const char *next)
 {
-    AUTO(buf) struct buf out;
-    buf_init(&out, 4096);
-    buf_str(&out, "{\"verified\":false,\"allowed\":false,\"trust_level\":\"none\",\"issuer\":null,"
-                  "\"subject\":null,\"claims\":null,\"verified_claims\":[],\"error\":");
-    json_put_string(&out, slice_cstr(err->text));
-    buf_printf(&out, ",\"error_code\":%d,\"rpc_code\":-32002}\n", ATTEST_E_KEY_FETCH);
-    fwrite(out.p, 1, out.len, stdout);
-    return failed(err, next);
+    failed(err, next);
+    vk->complained = true;
+    return EXIT_DONE;
 }
 
 /* Two kinds of key set, by the same ways. */
@@ -98,19 +92,19 @@ what_next(enum attest_rc rc, const struct kind *kind)
 }
 
 static enum exit_status
-load(const struct kind *kind, const char *issuer, const char *path, struct attest_keys *keys)
+load(struct verify_keys *vk, const struct kind *kind, const char *path)
 {
     AUTO(buf) struct buf text;
     struct attest_error err = {0};
     buf_init(&text, ATTEST_JWKS_MAX);
     if (file_read(path, ATTEST_JWKS_MAX, &text, &err) != ATTEST_OK)
         return failed(&err, "--jwks takes the issuer's key set, a file or a URL");
-    enum attest_rc rc = kind->add(keys, issuer, text.p ? text.p : "", text.len, &err);
+    enum attest_rc rc = kind->add(vk->keys, vk->issuer, text.p ? text.p : "", text.len, &err);
     if (rc == ATTEST_OK)
         return EXIT_DONE;
     if (kind == &plain)
         return failed(&err, "--jwks takes the issuer's key set, a file or a URL");
-    return no_keys(&err, what_next(rc, kind));
+    return no_keys(vk, &err, what_next(rc, kind));
 }
 
 /* ---- the pinned roots ---- */
@@ -179,6 +173,8 @@ told(void *ctx, const struct attest_event *event)
     const char *issuer = attest_event_issuer(event);
     if (kind != ATTEST_EVENT_KEYS_FETCHED && kind != ATTEST_EVENT_KEYS_FETCH_FAILED)
         return;
+    vk->any_ended = true;
+    vk->any_rc = attest_event_code(event);
     if (!issuer || strcmp(issuer, vk->issuer) != 0) /* a policy file may trust others too */
         return;
     vk->ended = true;
@@ -186,21 +182,33 @@ told(void *ctx, const struct attest_event *event)
     snprintf(vk->text, sizeof(vk->text), "%s", attest_event_text(event));
 }
 
-/* A fetch has a time limit of its own; this is for when none is on its way. */
+/* More than a fetch may take. */
 #define WAIT_MAX_MS 60000
+/* A request ends before, so when nothing is due until then, none is on its way. */
+#define REQUEST_MS 15000
 
-void
-verify_keys_wait(struct verify_keys *vk, struct attest_verifier *verifier)
+/* Steps until a fetch has ended that *ended tells of. */
+static void
+wait_for(struct attest_verifier *verifier, const bool *ended)
 {
     int64_t until_ms = clock_mono_ms() + WAIT_MAX_MS, left_ms;
-    vk->ended = false;
-    while (!vk->ended && (left_ms = until_ms - clock_mono_ms()) > 0) {
+    while (!*ended && (left_ms = until_ms - clock_mono_ms()) > 0) {
         struct pollfd fd = {.fd = attest_verifier_fd(verifier), .events = POLLIN};
         int due_ms = attest_verifier_timeout_ms(verifier);
-        poll(&fd, 1, due_ms < 0 || due_ms > left_ms ? (int)left_ms : due_ms);
+        if (due_ms < 0 || due_ms > REQUEST_MS)
+            return;
+        poll(&fd, 1, due_ms > left_ms ? (int)left_ms : due_ms);
         if (attest_verifier_step(verifier) != ATTEST_OK)
             return;
     }
+}
+
+bool
+verify_keys_wait(struct verify_keys *vk, struct attest_verifier *verifier)
+{
+    vk->any_ended = false;
+    wait_for(verifier, &vk->any_ended);
+    return vk->any_ended && vk->any_rc == ATTEST_OK;
 }
 
 static enum exit_status
@@ -215,22 +223,25 @@ fetching(struct verify_keys *vk, const struct kind *kind, struct attest_policy *
         rc = attest_fetch_set_url(options, vk->issuer, url, &err);
     if (rc == ATTEST_E_CONFIG)
         return cli_complain(EXIT_USAGE, "verify", "%s", err.text);
+    /* For the first sets of others, of whom a nested token may be. */
+    if (rc == ATTEST_OK)
+        rc = attest_fetch_set_wait_ms(options, WAIT_MAX_MS, &err);
     if (rc == ATTEST_OK)
         rc = attest_verifier_new_fetching(policy, vk->keys, replay, options, ret, &err);
     if (rc != ATTEST_OK)
-        return no_keys(&err, kind->no_answer);
+        return failed(&err, kind->no_answer);
     if (attest_verifier_invalidate(*ret, vk->issuer, &err) == ATTEST_E_ISSUER)
         return cli_complain(EXIT_USAGE, "verify", "--issuer: the policy does not trust %s",
                             vk->issuer);
     vk->fetched = true;
     attest_verifier_on_event(*ret, told, vk);
-    verify_keys_wait(vk, *ret);
+    wait_for(*ret, &vk->ended);
     if (vk->ended && vk->rc == ATTEST_OK)
         return EXIT_DONE;
     if (!vk->ended)
-        return no_keys(&(struct attest_error){ATTEST_E_TIMEOUT, "no answer"}, kind->no_answer);
+        return no_keys(vk, &(struct attest_error){ATTEST_E_TIMEOUT, "no answer"}, kind->no_answer);
     error_set(&err, vk->rc, "%s", vk->text);
-    return no_keys(&err, what_next(vk->rc, kind));
+    return no_keys(vk, &err, what_next(vk->rc, kind));
 }
 
 enum exit_status
@@ -242,7 +253,7 @@ verify_keys_verifier(struct verify_keys *vk, struct attest_policy *policy,
     const struct kind *kind = cli_value(vk->args, "root-key") ? &signed_kind : &plain;
     enum exit_status status = pin_roots(vk);
     if (status == EXIT_DONE && jwks && !is_url(jwks)) {
-        status = load(kind, vk->issuer, jwks, vk->keys);
+        status = load(vk, kind, jwks);
         if (status == EXIT_DONE && attest_verifier_new(policy, vk->keys, replay, ret, &err))
             status = failed(&err, "");
     } else if (status == EXIT_DONE) {

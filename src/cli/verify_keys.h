@@ -19,19 +19,23 @@ struct verify_keys {
     const char *issuer;
     struct attest_keys *keys; /* the caller's */
     bool fetched;             /* by the verifier, and not read from a file */
-    bool ended;               /* a fetch, in this way: */
+    bool complained;          /* keys could not be had, and why was said */
+    bool ended;               /* a fetch of the issuer's, in this way: */
     enum attest_rc rc;
     char text[160];
+    bool any_ended; /* a fetch of anybody's, in this way: */
+    enum attest_rc any_rc;
 };
 
 /*
- * Makes a verifier that has its keys, or complains; when keys could not be had, a verdict that says
- * so (1012) is on standard output. *ret is the caller's to free in any case.
+ * Makes a verifier, with the issuer's keys in it, or says why there is none. When keys could not be
+ * had, that is said, and it is made all the same: its verdict is then 1012, or what the token has
+ * wrong without any key. *ret is the caller's to free in any case.
  */
 enum exit_status verify_keys_verifier(struct verify_keys *vk, struct attest_policy *policy,
                                       struct attest_replay *replay, struct attest_verifier **ret);
 
-/* Steps a verifier that fetches until a fetch has ended, well or not. */
-void verify_keys_wait(struct verify_keys *vk, struct attest_verifier *verifier);
+/* Steps a verifier that fetches until a fetch of any issuer has ended: true when well. */
+bool verify_keys_wait(struct verify_keys *vk, struct attest_verifier *verifier);
 
 #endif

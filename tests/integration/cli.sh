@@ -162,8 +162,33 @@ expect 2 "" verify --issuer http://ai.example.com --jwks jwks --audience $audien
 expect 2 "" verify --issuer nonsense --jwks jwks --audience $audience
 expect 2 "--replay takes" verify --issuer $issuer --jwks jwks --audience $audience --replay disk
 # Nothing listens on port 1 of 127.0.0.1 in any sane place.
-expect 3 "--jwks FILE" verify --issuer http://127.0.0.1:1 --audience $audience
-if grep -q "without libcurl" err; then :; else says '"error_code":1012,"rpc_code":-32002'; fi
+case $("$attest" verify --issuer http://127.0.0.1:1 --audience $audience 2>&1 <in) in
+*"without libcurl"*) expect 3 "without libcurl" verify --issuer http://127.0.0.1:1 --audience $audience ;;
+*) expect 1 "--jwks FILE" verify --issuer http://127.0.0.1:1 --audience $audience ;;
+esac
+away() {
+    want=$1
+    shift
+    expect "$want" "--jwks FILE" verify --issuer http://127.0.0.1:1 --audience $audience "$@"
+}
+if grep -q "without libcurl" err; then :; else
+    says '"error_code":1004,"rpc_code":-32005'
+    "$mint" token iss '"http://127.0.0.1:1"' >in
+    away 3
+    says '"allowed":false'
+    says '"error":"the issuer'"'"'s keys are not to be had","error_code":1012,"rpc_code":-32002'
+    for mode in preferred optional; do
+        away 0 --policy $mode
+        says '"verified":false,"allowed":true'
+        says '"error_code":1012'
+    done
+    : >in
+    away 1
+    says '"error_code":1009'
+    away 0 --policy optional
+    says '"error_code":1009'
+    "$mint" token >in
+fi
 verify_full() {
     "$attest" verify --issuer $issuer --jwks jwks --audience $audience <in >/dev/full 2>err
 }

@@ -40,6 +40,24 @@ verify --issuer http://127.0.0.1:9 --jwks "$dir/jwks.json" "$token"
 [ $? -eq 1 ] || fail "another issuer's token"
 says 1004 "$dir/verdict"
 
+# A policy file may trust others than the one whose token is wanted.
+other=https://ai.example.com
+both() {
+    printf '%s\n' "mode: $1" "loopback_http: true" "issuers:" \
+        "  - {issuer: $ISSUER, trust: provider, trust_domains: [$2], providers: [anthropic]}" \
+        "  - {issuer: '$other', trust: provider, trust_domains: [other.example], providers: [other]}" \
+        >"$dir/both.yaml"
+    verify --policy "$dir/both.yaml" --issuer "$other" --jwks "$ISSUER/.well-known/jwks.json" "$token"
+}
+domain=$("$attest" inspect --json "$token" | sed 's|.*spiffe://\([^/]*\)/.*|\1|')
+both required "$domain"
+[ $? -eq 1 ] || fail "another's token: $(cat "$dir/verdict" "$dir/err")"
+says '"verified":false,"allowed":false' "$dir/verdict"
+says "the token is of $ISSUER, not of $other" "$dir/verdict"
+says '"error_code":1004,"rpc_code":-32005' "$dir/verdict"
+both preferred "$domain" || fail "another's token, preferred: $(cat "$dir/verdict" "$dir/err")"
+says '"verified":false,"allowed":true' "$dir/verdict"
+
 # A key that is not in the set is asked for once more, and then unknown.
 "$top_builddir/tests/support/minttoken" token iss "\"$ISSUER\"" >"$dir/stranger"
 verify --issuer "$ISSUER" <"$dir/stranger"
