@@ -302,7 +302,10 @@ note_absent(struct source *s, const uint8_t digest[16], int64_t now_ms)
     at->until_ms = now_ms + 2 * s->resolver->options->limits.cooldown_ms;
 }
 
-/* Whether a fetch may bring it. */
+/*
+ * Whether a fetch may bring it: one that is coming, or, when the issuer does not answer, whichever
+ * ends that. A set of before says nothing of keys that were made since.
+ */
 static bool
 ask_for_kid(struct resolver *r, struct source *s, struct slice kid)
 {
@@ -316,11 +319,11 @@ ask_for_kid(struct resolver *r, struct source *s, struct slice kid)
         if (asked)
             note_absent(s, digest, now_ms);
     }
-    bool reachable = schedule_circuit(&s->schedule, &r->options->limits, now_ms) == CIRCUIT_CLOSED;
+    bool failing = s->schedule.failures > 0;
     pthread_mutex_unlock(&r->lock);
     if (asked)
         wake(r);
-    return coming && reachable;
+    return coming || failing;
 }
 
 enum first_set { SET_THERE, SET_COMING, SET_REFUSED };

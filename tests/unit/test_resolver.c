@@ -17,6 +17,7 @@
 #include "support/http_stub.h"
 #include "support/mint.h"
 #include "token/signed_keyset.h"
+#include "verify/fetch_options.h"
 #include "verify/verifier.h"
 
 #include <attest/attest.h>
@@ -130,6 +131,17 @@ check(struct attest_verifier *v, int by)
     mint_set(&payload, "jti", jti);
     char *token AUTO(mem) = mint_token(&key[by], NULL, &payload);
     return check_token(v, token);
+}
+
+/* Impatient, and then silent: the first failure opens the circuit for a minute. */
+static struct attest_fetch *
+easily_discouraged(void)
+{
+    struct attest_fetch *fetch = NULL;
+    assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
+    fetch->limits.open_after = 1;
+    fetch->limits.open_ms = 60000;
+    return fetch;
 }
 
 /* Its loop, until this comes of a check or, at the latest, many steps later. */
@@ -367,6 +379,33 @@ a_query_is_told_nobody(void **state)
     assert_non_null(strstr(text, "/set: the answer is text/html"));
     assert_null(strstr(text, "hush"));
     refused_alike(v);
+}
+
+/* It may be a key of after the last set: nothing says that it is none. */
+static void
+an_unknown_kid_is_not_final_while_the_issuer_is_away(void **state)
+{
+    (void)state;
+    char text[160] = "";
+    struct attest_fetch *fetch = easily_discouraged();
+    AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, NULL, fetch);
+    attest_fetch_free(fetch);
+    attest_verifier_on_event(v, keep_text, text);
+    http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
+    step_until(v, 0, ATTEST_OK);
+    http_stub_say(&stub, "/.well-known/jwks.json",
+                  "HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n");
+    assert_int_equal(check(v, 1), ATTEST_E_KEY_FETCH);
+    for (int i = 0; i < 500 && !*text; i++) {
+        struct pollfd fd = {.fd = attest_verifier_fd(v), .events = POLLIN};
+        poll(&fd, 1, 10);
+        assert_int_equal(attest_verifier_step(v), ATTEST_OK);
+    }
+    assert_non_null(strstr(text, "503"));
+    assert_int_equal(check(v, 1), ATTEST_E_KEY_FETCH);
+    assert_int_equal(check(v, 2), ATTEST_E_KEY_FETCH);
+    assert_int_equal(check(v, 0), ATTEST_OK);
+    assert_int_equal(http_stub_asked(&stub), 2);
 }
 
 static void
@@ -611,6 +650,7 @@ main(void)
         TEST(what_is_no_set_takes_the_place_of_none),
         TEST(a_server_that_refuses_is_named),
         TEST(a_query_is_told_nobody),
+        TEST(an_unknown_kid_is_not_final_while_the_issuer_is_away),
         TEST(clear_forgets_and_invalidate_does_not),
         TEST(discovery_is_asked_when_the_usual_place_is_empty),
         TEST(a_pinned_issuer_is_asked_for_its_signed_set),
