@@ -48,6 +48,7 @@ judge(struct attest_verifier *verifier, const char *token, size_t token_len)
     (void)!attest_verifier_check(verifier, token, token_len, NULL, 0, &result);
     char *text = result ? attest_result_to_json(result) : NULL;
     puts(text ? text : "null");
+    fflush(stdout); /* whoever waits for it may hold the next token back until then */
     free(text);
     attest_result_free(result);
 }
@@ -81,9 +82,12 @@ main(int argc, char **argv)
             len -= token_len + 1;
             memmove(line, end + 1, len);
         }
+        /* No token is so long: its beginning is judged malformed as well as the whole would be. */
         if (len == sizeof(line))
-            n = 0; /* no token is so long */
+            len = ATTEST_TOKEN_MAX + 1;
     }
+    if (len > 0) /* a last line that has no end */
+        judge(verifier, line, len);
     attest_verifier_free(verifier);
     return 0;
 }

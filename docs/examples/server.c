@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <attest/attest.h>
 #include <microhttpd.h>
@@ -103,7 +104,7 @@ static const char *
 bearer(struct MHD_Connection *connection)
 {
     const char *value = field(connection, MHD_HTTP_HEADER_AUTHORIZATION);
-    return value && strncmp(value, "Bearer ", 7) == 0 ? value + 7 : NULL;
+    return value && strncasecmp(value, "Bearer ", 7) == 0 ? value + 7 : NULL;
 }
 
 static char *

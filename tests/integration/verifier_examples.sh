@@ -79,7 +79,7 @@ knock() {
 }
 token=$(ask)
 knock 401 '"error_code":1009'
-knock 200 "welcome, spiffe://" -H "Authorization: Bearer $token"
+knock 200 "welcome, spiffe://" -H "Authorization: bearer $token"
 grep -q "trust: provider" "$dir/body" || fail "no trust: $(cat "$dir/body")"
 knock 401 '"error_code":1006' -H "Authorization: Bearer $token"
 knock 401 '"error_code":1008' -H "Authorization: Bearer nonsense"
@@ -150,9 +150,9 @@ fi
 
 # ---- the loop ----
 token=$(ask)
-printf '%s\n%s\nnonsense\n' "$token" "$token" | timeout 60 "$dir/loop" "$ISSUER" $audience >"$dir/out" 2>"$dir/err" ||
+{ printf '%s\n%s\n' "$token" "$token" && head -c 40000 /dev/zero | tr '\0' a && printf '\nnonsense'; } | timeout 60 "$dir/loop" "$ISSUER" $audience >"$dir/out" 2>"$dir/err" ||
     fail "the loop: $(cat "$dir/err")"
-printf 'null\n1006\n1008\n' >"$dir/wanted"
+printf 'null\n1006\n1008\n1008\n' >"$dir/wanted"
 sed 's/.*"error_code":\([a-z0-9]*\),.*/\1/' "$dir/out" >"$dir/codes"
 cmp -s "$dir/codes" "$dir/wanted" || fail "the loop says $(cat "$dir/out" "$dir/err")"
 exit $failed
