@@ -117,6 +117,7 @@ try_flood(struct door *d)
     int64_t more = (clock_mono_ms() - start_ms) / COOLDOWN_MS;
     attack_held(d->s.run, "more than one fetch for all of them", ATTEST_E_KEY_UNKNOWN,
                 atomic_load(&d->server.asked) <= 2 + more);
+    scene_control(&d->s, door_token(d, &d->s.provider, NULL));
 }
 
 static void

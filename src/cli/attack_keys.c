@@ -7,16 +7,54 @@
 /* The attacker has got hold of the server that a verifier gets its keys from, or of the way to it.
  */
 
-/* What is served now brings the attacker's key in, if anything does. */
-static void
-try_key(struct door *d, const char *name, const struct scene_key *root, char *token)
+/* ---- a bad answer ---- */
+
+static bool
+serve_good(struct door *d, const struct scene_key *root)
 {
-    if (token && door_start(d, root, DOOR_PATIENCE_MS))
-        scene_try(&d->s, name, ATTEST_E_KEY_FETCH, token);
-    else
-        free(token);
+    const struct scene_key *good = &d->s.provider;
+    return root ? door_serve_signed(
+                      d, door_signed_set(root, NULL, d->iss, scene_now_s(&d->s), good, ""))
+                : door_serve_set(d, scene_key_set(good));
+}
+
+/* A verifier that has the issuer's keys, before anyone has said anything bad. */
+static bool
+warm_up(struct door *d, const struct scene_key *root)
+{
+    return serve_good(d, root) && door_control(d, root);
+}
+
+/* It has a good set, and what comes next neither brings another key in nor puts that one out. */
+static void
+try_warm(struct door *d, const char *name, const char *header)
+{
+    AUTO(mem) char *token = door_token(d, &d->s.attacker, header);
+    AUTO(mem) char *later = scene_text("%s, later", name);
+    if (!attack_ready(d->s.run, name, token && later ? ATTEST_OK : ATTEST_E_NOMEM, NULL) ||
+        !door_refresh(d))
+        return;
+    enum attest_rc got = scene_check(&d->s, token, NULL);
+    /* Which of these depends on its kid, and on whether another fetch may be due. */
+    bool refused = got == ATTEST_E_KEY_FETCH || got == ATTEST_E_SIGNATURE;
+    attack_tried(d->s.run, later, ATTEST_E_KEY_UNKNOWN, refused ? ATTEST_E_KEY_UNKNOWN : got);
+    if (got != ATTEST_OK)
+        scene_control(&d->s, door_token(d, &d->s.provider, NULL));
+}
+
+/*
+ * What is served now brings the attacker's key in, if anything does: into the verifier that has
+ * keys already, and into one that has none. Leaves one that has. header NULL is the usual one.
+ */
+static void
+try_key(struct door *d, const char *name, const struct scene_key *root, const char *header)
+{
+    try_warm(d, name, header);
+    if (door_start(d, root, DOOR_PATIENCE_MS))
+        scene_try(&d->s, name, ATTEST_E_KEY_FETCH, door_token(d, &d->s.attacker, header));
     attack_server_forget(&d->server);
     attack_server_forget(&d->evil);
+    warm_up(d, root);
 }
 
 /* ---- poisoned sets ---- */
@@ -40,7 +78,7 @@ try_answers(struct door *d)
         AUTO(mem) char *name = scene_text("the attacker's keys %s", rows[i].name);
         door_serve(d, &d->server, JWKS_PATH, rows[i].status, rows[i].headers,
                    scene_key_set(&d->s.attacker));
-        try_key(d, name ? name : rows[i].name, NULL, door_token(d, &d->s.attacker, NULL));
+        try_key(d, name ? name : rows[i].name, NULL, NULL);
     }
 }
 
@@ -53,19 +91,18 @@ try_elsewhere(struct door *d)
     char *redirect = scene_text(DOOR_TYPE(SET_TYPE) "Location: %s/keys\r\n", d->evil.origin);
     door_serve(d, &d->evil, "/keys", "200 OK", DOOR_TYPE(SET_TYPE), scene_key_set(evil));
     door_serve(d, &d->server, JWKS_PATH, "302 Found", redirect ? redirect : "", scene_text("{}"));
-    try_key(d, "a redirect to the attacker's host", NULL, door_token(d, evil, NULL));
+    try_key(d, "a redirect to the attacker's host", NULL, NULL);
 
     door_serve(d, &d->evil, "/keys", "200 OK", DOOR_TYPE(SET_TYPE), scene_key_set(evil));
     door_serve(d, &d->server, DISCOVERY_PATH, "200 OK", DOOR_TYPE(SET_TYPE),
                scene_text("{\"issuer\":%s,\"jwks_uri\":\"%s/keys\"}", d->iss, d->evil.origin));
-    try_key(d, "a discovery document that names the attacker's host", NULL,
-            door_token(d, evil, NULL));
+    try_key(d, "a discovery document that names the attacker's host", NULL, NULL);
 
     door_serve(d, &d->server, "/keys", "200 OK", DOOR_TYPE(SET_TYPE), scene_key_set(evil));
     door_serve(d, &d->server, DISCOVERY_PATH, "200 OK", DOOR_TYPE(SET_TYPE),
                scene_text("{\"issuer\":\"%s\",\"jwks_uri\":\"%s/keys\"}", d->evil.origin,
                           d->server.origin));
-    try_key(d, "a discovery document of another issuer", NULL, door_token(d, evil, NULL));
+    try_key(d, "a discovery document of another issuer", NULL, NULL);
 }
 
 static char *
@@ -86,34 +123,39 @@ try_documents(struct door *d)
     AUTO(mem) char *as_issuer = scene_header(good);
     AUTO(mem) char *set = scene_key_set(evil);
     AUTO(mem) char *right = scene_key_set(good);
-    if (!as_issuer || !set || !right)
+    if (!attack_ready(d->s.run, "documents", as_issuer && set && right ? ATTEST_OK : ATTEST_E_NOMEM,
+                      NULL))
         return;
     door_serve_set(d, set_of_two(good, evil, good->kid));
-    try_key(d, "two keys under the issuer's kid", NULL, door_token(d, evil, as_issuer));
+    try_key(d, "two keys under the issuer's kid", NULL, as_issuer);
     door_serve_set(d, scene_text("{\"keys\":[],%s", set + 1));
-    try_key(d, "two lists of keys", NULL, door_token(d, evil, NULL));
+    try_key(d, "two lists of keys", NULL, NULL);
     door_serve_set(d, scene_text("%s%s", right, set));
-    try_key(d, "two documents", NULL, door_token(d, evil, NULL));
+    try_key(d, "two documents", NULL, NULL);
     door_serve_set(d, scene_text("%.*s,\"d\":\"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\"}]}",
                                  (int)strlen(set) - 3, set));
-    try_key(d, "a key with its private half", NULL, door_token(d, evil, NULL));
+    try_key(d, "a key with its private half", NULL, NULL);
     door_serve_set(d, scene_text("%s%70000s", set, " "));
-    try_key(d, "a document that does not end", NULL, door_token(d, evil, NULL));
+    try_key(d, "a document that does not end", NULL, NULL);
     door_serve_set(d, scene_text("\xef\xbb\xbf%s", set));
-    try_key(d, "a byte order mark", NULL, door_token(d, evil, NULL));
+    try_key(d, "a byte order mark", NULL, NULL);
     AUTO(mem)
     char *cut = scene_text("HTTP/1.1 200 OK\r\n" DOOR_TYPE(SET_TYPE) "Content-Length: 9999\r\n"
                                                                      "Connection: close\r\n\r\n%s",
                            set);
-    if (cut && attack_server_says(&d->server, JWKS_PATH, cut, strlen(cut)))
-        try_key(d, "an answer that was cut", NULL, door_token(d, evil, NULL));
+    if (attack_ready(d->s.run, "an answer",
+                     cut && attack_server_says(&d->server, JWKS_PATH, cut, strlen(cut))
+                         ? ATTEST_OK
+                         : ATTEST_E_NOMEM,
+                     NULL))
+        try_key(d, "an answer that was cut", NULL, NULL);
 }
 
 static void
 try_signed(struct door *d, const char *name, char *set)
 {
     door_serve_signed(d, set);
-    try_key(d, name, &d->s.enterprise, door_token(d, &d->s.attacker, NULL));
+    try_key(d, name, &d->s.enterprise, NULL);
 }
 
 /* The root is pinned: nobody between may say anything. */
@@ -127,14 +169,12 @@ try_pinned(struct door *d)
         scene_text("{\"alg\":\"EdDSA\",\"typ\":\"jwk-set+jwt\",\"kid\":\"%s\"}", root->kid);
     AUTO(mem)
     char *as_token = scene_text("{\"alg\":\"EdDSA\",\"typ\":\"JWT\",\"kid\":\"%s\"}", root->kid);
-    if (!as_root || !as_token)
+    if (!attack_ready(d->s.run, "headers", as_root && as_token ? ATTEST_OK : ATTEST_E_NOMEM, NULL))
         return;
-    door_serve(d, &d->server, SIGNED_JWKS_PATH, "200 OK", DOOR_TYPE(SIGNED_TYPE),
-               door_signed_set(root, NULL, d->iss, now_s, &d->s.provider, ""));
-    if (!door_control(d, root))
+    if (!warm_up(d, root))
         return;
     door_serve_set(d, scene_key_set(evil));
-    try_key(d, "root pinned: a set that nobody signed", root, door_token(d, evil, NULL));
+    try_key(d, "root pinned: a set that nobody signed", root, NULL);
     try_signed(d, "root pinned: the attacker signed the set",
                door_signed_set(evil, NULL, d->iss, now_s, evil, ""));
     try_signed(d, "root pinned: the attacker signed under the root's kid",
@@ -155,47 +195,42 @@ try_rollback(struct door *d)
 {
     const struct scene_key *root = &d->s.enterprise, *good = &d->s.provider;
     int64_t now_s = scene_now_s(&d->s);
-    struct attest_error err = {0};
     AUTO(mem)
     char *row = scene_text("{\"kid\":\"%s\",\"revoked_at\":%lld,\"reason\":\"stolen\"}", good->kid,
                            (long long)now_s);
-    AUTO(mem) char *before = door_signed_set(root, NULL, d->iss, now_s - 60, good, "");
-    AUTO(mem)
-    char *after = row ? door_signed_set(root, NULL, d->iss, now_s, &d->s.agent, row) : NULL;
-    AUTO(mem) char *same = door_signed_set(root, NULL, d->iss, now_s, good, "");
-    if (!before || !after || !same || !door_start(d, root, 0))
+    const struct {
+        const char *name;
+        int64_t iat_s;
+        const char *revoked;
+    } rows[] = {
+        {"a token of a key that was revoked", now_s, row},
+        {"the same after the set from before the revocation", now_s - 60, ""},
+        {"the same after a set of that second without it", now_s, ""},
+    };
+    if (!attack_ready(d->s.run, "a revocation", row ? ATTEST_OK : ATTEST_E_NOMEM, NULL) ||
+        !door_serve_signed(d, door_signed_set(root, NULL, d->iss, now_s - 60, good, "")) ||
+        !door_start(d, root, DOOR_PATIENCE_MS) || !scene_control(&d->s, door_token(d, good, NULL)))
         return;
-    struct attest_keys *keys = d->s.keys;
-    const char *issuer = d->server.origin;
-    if (!attack_ready(d->s.run, "key set",
-                      attest_keys_add_signed(keys, issuer, before, strlen(before), now_s, &err),
-                      &err) ||
-        !scene_control(&d->s, door_token(d, good, NULL)) ||
-        !attack_ready(d->s.run, "key set",
-                      attest_keys_add_signed(keys, issuer, after, strlen(after), now_s, &err),
-                      &err))
-        return;
-    scene_try(&d->s, "a token of a key that was revoked", ATTEST_E_KEY_REVOKED,
-              door_token(d, good, NULL));
-    attack_tried(d->s.run, "the set from before the revocation", ATTEST_E_REPLAY,
-                 attest_keys_add_signed(keys, issuer, before, strlen(before), now_s, NULL));
-    attack_tried(d->s.run, "a set of the same second without the revocation", ATTEST_E_REPLAY,
-                 attest_keys_add_signed(keys, issuer, same, strlen(same), now_s, NULL));
-    scene_try(&d->s, "a token of that key after both", ATTEST_E_KEY_REVOKED,
-              door_token(d, good, NULL));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (door_serve_signed(
+                d, door_signed_set(root, NULL, d->iss, rows[i].iat_s, good, rows[i].revoked)) &&
+            door_refresh(d))
+            scene_try(&d->s, rows[i].name, ATTEST_E_KEY_REVOKED, door_token(d, good, NULL));
+    }
+    attack_server_forget(&d->server);
 }
 
 static void
 key_set_poisoning(struct attack_run *run)
 {
     struct door d;
-    if (door_open(&d, run) && door_serve_set(&d, scene_key_set(&d.s.provider)) &&
-        door_control(&d, NULL)) {
+    if (door_open(&d, run) && warm_up(&d, NULL)) {
         try_answers(&d);
         try_elsewhere(&d);
         try_documents(&d);
         try_pinned(&d);
         try_rollback(&d);
+        warm_up(&d, NULL);
     }
     door_close(&d);
 }
