@@ -33,7 +33,8 @@ alg_none(struct attack_run *run)
                 scene_text("{\"alg\":%s,\"typ\":\"JWT\",\"kid\":\"%s\"}", algs[i], s.provider.kid);
             AUTO(mem) char *name = scene_text("alg %s", algs[i]);
             AUTO(mem) char *zero = scene_text("alg %s, a signature of zeros", algs[i]);
-            if (!header || !name || !zero)
+            if (!attack_ready(run, "alg", header && name && zero ? ATTEST_OK : ATTEST_E_NOMEM,
+                              NULL))
                 break;
             scene_try(&s, name, ATTEST_E_MALFORMED, unsigned_token(&s, header, 0));
             scene_try(&s, zero, ATTEST_E_MALFORMED, unsigned_token(&s, header, ED25519_SIG_LEN));
@@ -119,6 +120,7 @@ static void
 try_headers(struct scene *s, const struct scene_key *key, const struct header_row *rows, size_t n)
 {
     AUTO(mem) char *jwk = scene_jwk(&s->attacker);
+    attack_ready(s->run, "JWK", jwk ? ATTEST_OK : ATTEST_E_NOMEM, NULL);
     for (size_t i = 0; i < n && jwk; i++) {
         const char *hole = strstr(rows[i].members, "%s");
         size_t before = hole ? (size_t)(hole - rows[i].members) : strlen(rows[i].members);
@@ -217,7 +219,10 @@ kid_tricks(struct attack_run *run)
             try_kid(&s, unknown[i], unknown[i], ATTEST_E_KEY_UNKNOWN);
         for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
             try_kid(&s, wrong[i], wrong[i], ATTEST_E_MALFORMED);
-        if (none && longer && shorter && list && of_other && huge) {
+        if (attack_ready(run, "kids",
+                         none && longer && shorter && list && of_other && huge ? ATTEST_OK
+                                                                               : ATTEST_E_NOMEM,
+                         NULL)) {
             try_kid(&s, "of the issuer, a NUL behind", none, ATTEST_E_MALFORMED);
             try_kid(&s, "of the issuer, a blank behind", longer, ATTEST_E_KEY_UNKNOWN);
             try_kid(&s, "of the issuer, cut", shorter, ATTEST_E_KEY_UNKNOWN);
