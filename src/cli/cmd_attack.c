@@ -158,14 +158,18 @@ is_attack(const char *id)
 }
 
 static enum exit_status
-status_of(const struct tally *tally)
+status_of(const struct tally *tally, bool asked_for)
 {
     if (tally->of[ATTACK_THROUGH] || tally->of[ATTACK_WRONG])
         return EXIT_REFUSED;
-    return tally->of[ATTACK_VOID]
-               ? cli_complain(EXIT_FAILED, cmd_attack.name,
-                              "some attacks could not be made; see what the table says of them")
-               : EXIT_DONE;
+    if (tally->of[ATTACK_VOID])
+        return cli_complain(EXIT_FAILED, cmd_attack.name,
+                            "some attacks could not be made; see what the table says of them");
+    /* Without a fetch there is nothing to attack in it; but who asks for that is told. */
+    if (tally->of[ATTACK_NOT_BUILT] && (asked_for || tally->of[ATTACK_NOT_BUILT] == tally->attacks))
+        return cli_complain(EXIT_FAILED, cmd_attack.name,
+                            "not everything that was asked for is built in");
+    return EXIT_DONE;
 }
 
 static enum exit_status
@@ -204,11 +208,11 @@ attack(const struct cli_args *args)
     }
     if (!args->json) {
         print_end(&tally);
-        return status_of(&tally);
+        return status_of(&tally, cli_value(args, "only") != NULL);
     }
     put_end(&json, &tally);
     if (buf_rc(&json))
         return cli_complain(EXIT_FAILED, cmd_attack.name, "out of memory; try again");
     printf("%.*s\n", SLICE_ARG(buf_view(&json)));
-    return status_of(&tally);
+    return status_of(&tally, cli_value(args, "only") != NULL);
 }
