@@ -40,8 +40,9 @@ struct attest_event;
 
 /*
  * Told in the thread in which it happens: a check's own, or the one that steps the verifier. No
- * lock is held; the verifier may be used, but not freed. The caller's check, or all fetching, waits
- * until it returns. Several threads may be in it at once.
+ * lock is held; the verifier may be used, but not freed; a check in here is told in turn, from
+ * within. The caller's check, or all fetching, waits until it returns. Several threads may be in it
+ * at once.
  */
 typedef void attest_event_fn(void *ctx, const struct attest_event *event);
 
@@ -101,7 +102,7 @@ struct attest_counters {
     uint64_t active_verifications; /* now */
     uint64_t key_hits;             /* a key was wanted and in hand */
     uint64_t key_misses;           /* … and was not */
-    uint64_t cached_keys;          /* now, of all issuers of the policy */
+    uint64_t cached_keys;          /* now, of all issuers of the policy: that may be used */
     uint64_t key_fetches;          /* that ended, well or not */
     uint64_t key_fetch_errors;
     uint64_t key_fetch_us;

@@ -31,7 +31,8 @@ extern "C" {
  * (_CLAIMS 1007), policy (_POLICY 1013). ATTEST_E_ARGUMENT when policy is not frozen,
  * ATTEST_E_NOMEM.
  *
- * Needs some 50 KiB of stack, and as much again for each level of nesting that the policy follows.
+ * Needs some 50 KiB of stack, and as much again for each level of nesting that the policy follows;
+ * so does attest_verifier_check(), also when it waits for a first key set.
  * Safe from any thread. RFC 7515 section 5.2, RFC 8037 section 3.1, RFC 7519 section 7.2.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3, 6) enum attest_rc

@@ -168,6 +168,21 @@ attest_keys_count(const struct attest_keys *keys, const char *issuer)
     return n;
 }
 
+size_t
+keys_usable(const struct attest_keys *keys, struct slice issuer, int64_t now_s, int64_t skew_s)
+{
+    pthread_rwlock_rdlock(lock_of(keys));
+    const struct issuer_keys *entry = find(keys, issuer);
+    const struct keyset *set = set_of(entry);
+    if (set && entry->usable_until_ms != INT64_MAX && clock_boot_ms() >= entry->usable_until_ms)
+        set = NULL;
+    if (set && entry->pinned && now_s >= entry->signed_set->exp + skew_s)
+        set = NULL;
+    size_t n = set ? keyset_count(set) : 0;
+    pthread_rwlock_unlock(lock_of(keys));
+    return n;
+}
+
 /* ---- changing ---- */
 
 void

@@ -73,6 +73,10 @@ struct key_source {
 /* Whether the issuer has a key set, or is pinned and may get one at any time. */
 bool keys_has_issuer(const struct attest_keys *keys, struct slice issuer);
 
+/* How many keys keys_find() could find now. Thread-safe. */
+size_t keys_usable(const struct attest_keys *keys, struct slice issuer, int64_t now_s,
+                   int64_t skew_s);
+
 /*
  * No key of this issuer is found from this moment of clock_boot_ms() on, until a set is added: a
  * machine that sleeps does not keep a set fresh.

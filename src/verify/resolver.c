@@ -169,12 +169,16 @@ resolver_circuit(struct resolver *r, size_t i, enum schedule_circuit *ret)
     return r->sources[i].issuer;
 }
 
-/* Ends a step and tells of it. In a function of its own for the room that it takes. */
-static __attribute__((noinline)) void
+/* Ends a step and tells of it; without memory for that the next one does. */
+static void
 unlock_and_tell(struct resolver *r)
 {
-    struct resolver_news news[KEYS_ISSUERS_MAX];
+    AUTO(mem) struct resolver_news *news = malloc(r->n * sizeof(*news));
     size_t n = 0;
+    if (!news) {
+        pthread_mutex_unlock(&r->stepping);
+        return;
+    }
     for (size_t i = 0; i < r->n; i++) {
         struct source *s = &r->sources[i];
         if (s->news.tried || s->news.ended) {

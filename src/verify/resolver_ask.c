@@ -9,6 +9,7 @@
 #include "token/subject.h"
 
 #define DOCUMENT_MAX ATTEST_JWKS_MAX
+#define NODES_MAX 1024 /* of a discovery document */
 
 /* ---- what became of a fetch ---- */
 
@@ -96,8 +97,10 @@ read_discovery(struct source *s, struct slice body, struct attest_error *err)
 {
     const struct json_limits limits = {DOCUMENT_MAX, 2048, 8, 128};
     AUTO(mem) char *text = malloc(body.len + 1);
-    JSON_NODES(j, 1024);
-    if (!text)
+    /* Not on the stack: who waits in a check may have a small one. */
+    AUTO(mem) struct json_node *nodes = malloc(NODES_MAX * sizeof(*nodes));
+    struct json j = {nodes, NODES_MAX, 0};
+    if (!text || !nodes)
         return error_set(err, ATTEST_E_NOMEM, "discovery: out of memory");
     memcpy(text, body.p, body.len);
     enum attest_rc rc = json_read(&j, text, body.len, &limits, err);

@@ -26,10 +26,9 @@ static uint64_t
 cached_keys(const struct attest_verifier *v)
 {
     uint64_t n = 0;
-    for (size_t i = 0; i < policy_issuer_count(v->policy); i++) {
-        char *issuer AUTO(mem) = slice_dup(policy_issuer_at(v->policy, i)->issuer);
-        n += issuer ? attest_keys_count(v->keys, issuer) : 0;
-    }
+    int64_t now_s = v->clock(v->clock_ctx), skew_s = policy_skew_s(v->policy);
+    for (size_t i = 0; i < policy_issuer_count(v->policy); i++)
+        n += keys_usable(v->keys, policy_issuer_at(v->policy, i)->issuer, now_s, skew_s);
     return n;
 }
 

@@ -139,6 +139,9 @@ a_fetch_and_its_circuit_are_told(void **state)
     assert_int_equal(c.key_fetches, c.key_fetch_errors + 1);
     assert_true(c.key_fetch_errors >= 3 && c.circuit_opens >= 1);
     assert_int_equal(c.cached_keys, 1);
+    assert_int_equal(attest_verifier_clear(v, o, NULL), ATTEST_OK);
+    assert_int_equal(attest_verifier_counters(v, &c, sizeof(c)), ATTEST_OK);
+    assert_int_equal(c.cached_keys, 0); /* none that may be used */
     char line[160];
     snprintf(line, sizeof(line), "_state{issuer=\"%s\",state=\"closed\"} 1\n", o);
     char *text AUTO(mem) = attest_verifier_metrics(v);
