@@ -113,9 +113,9 @@ static enum attest_rc
 policy_of_file(const char *path, struct attest_policy **ret, struct attest_error *err)
 {
     AUTO(buf) struct buf text;
+    buf_init(&text, POLICY_MAX);
     if (strcmp(path, "-") != 0)
         return attest_policy_load_file(path, ret, err);
-    buf_init(&text, POLICY_MAX);
     enum attest_rc rc = file_read(path, POLICY_MAX, &text, err);
     return rc ? rc : attest_policy_load_yaml(text.p ? text.p : "", text.len, ret, err);
 }
