@@ -55,9 +55,14 @@ find_key(struct check *c, struct slice kid, struct attest_error *err)
     c->source->misses++;
     if (!c->source->missing)
         return rc;
-    rc = c->source->missing(c->source->ctx, c->claims.iss, kid, rc, err);
+    enum attest_rc missing = c->source->missing(c->source->ctx, c->claims.iss, kid, rc, err);
     c->now_s = c->source->now_s(c->source->ctx);
-    return rc ? rc : keys_find(c->keys, c->claims.iss, kid, c->now_s, skew_s, key, err);
+    /* Whatever that says: the set may have come between the first look and it. */
+    struct attest_error why = {0};
+    rc = keys_find(c->keys, c->claims.iss, kid, c->now_s, skew_s, key, &why);
+    if (missing && (rc == ATTEST_E_KEY_UNKNOWN || rc == ATTEST_E_KEY_FETCH))
+        return missing;
+    return rc ? error_set(err, rc, "%s", why.text) : ATTEST_OK;
 }
 
 static enum attest_rc
