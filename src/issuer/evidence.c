@@ -35,11 +35,11 @@ evidence_source_new(const char *event_log)
 {
     AUTO(buf) struct buf bytes;
     struct attest_error err = {0};
+    buf_init(&bytes, EVENT_LOG_MAX);
     struct evidence_source *source = calloc(1, sizeof(*source));
     if (!source)
         return NULL;
     buf_init(&source->event_log, ANSWER_MAX);
-    buf_init(&bytes, EVENT_LOG_MAX);
     if (!event_log[0])
         return source;
     enum attest_rc rc = file_read(event_log, EVENT_LOG_MAX, &bytes, &err);

@@ -81,12 +81,12 @@ struct peer *
 peer_open(const char *command, const struct contest *c)
 {
     AUTO(buf) struct buf line;
+    buf_init(&line, 4096);
     struct peer *peer = calloc(1, sizeof(*peer));
     if (!peer || !spawn(peer, command)) {
         free(peer);
         return NULL;
     }
-    buf_init(&line, 4096);
     buf_printf(&line,
                "open {\"jwks\":%s,\"issuer\":\"" CONTEST_ISSUER
                "\",\"audience\":\"" CONTEST_AUDIENCE "\"}",

@@ -38,7 +38,7 @@ static void
 dump_reads_back(const struct config_schema *schema, const union any_config *config)
 {
     AUTO(buf) struct buf first;
-    AUTO(buf) struct buf second;
+    AUTO(buf) struct buf second = {0};
     union any_config again;
     memset(&again, 0, sizeof(again));
     dump(schema, config, false, &first);
