@@ -43,6 +43,8 @@ enum attest_rc verify_token(const struct attest_keys *keys, const struct attest_
 bool verify_again(const struct attest_keys *keys, const struct attest_policy *policy,
                   const struct attest_claims *claims, int64_t now_s);
 
+/* Whether it is the verifier's own thread that asks. */
+bool verifier_is_own_thread(const struct attest_verifier *verifier);
 /* Ends the thread that steps it, if there is one. */
 void verifier_stop_thread(struct attest_verifier *verifier);
 

@@ -102,6 +102,13 @@ attest_verifier_start_thread(struct attest_verifier *verifier, struct attest_err
     return ATTEST_OK;
 }
 
+bool
+verifier_is_own_thread(const struct attest_verifier *verifier)
+{
+    return verifier->threaded && verifier->pid == getpid() &&
+           pthread_equal(verifier->thread, pthread_self());
+}
+
 void
 verifier_stop_thread(struct attest_verifier *verifier)
 {
