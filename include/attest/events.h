@@ -42,7 +42,8 @@ struct attest_event;
  * Told in the thread in which it happens: a check's own, or the one that steps the verifier. No
  * lock is held; the verifier may be used, but not freed; a check in here is told in turn, from
  * within. The caller's check, or all fetching, waits until it returns. Several threads may be in it
- * at once.
+ * at once, so two changes that follow each other closely may be told the other way round: the
+ * counters and the metrics say what is now.
  */
 typedef void attest_event_fn(void *ctx, const struct attest_event *event);
 
