@@ -19,6 +19,7 @@
 #include "base/b64u.h"
 #include "base/clock.h"
 #include "jwks/keyset.h"
+#include "tests/bench/median.h"
 
 #define ROUNDS 11
 #define AGENTS 32
@@ -217,22 +218,6 @@ one_round(struct bench *b, int64_t duration_us, double (*us)[ROUNDS], size_t rou
     return true;
 }
 
-static int
-compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double
-median(const double *values)
-{
-    double sorted[ROUNDS];
-    memcpy(sorted, values, sizeof(sorted));
-    qsort(sorted, ROUNDS, sizeof(sorted[0]), compare_doubles);
-    return sorted[ROUNDS / 2];
-}
-
 /* A row of the table that tests/bench/run.sh prints: figure, beside it, ratio, gate, verdict. */
 static void
 print_row(size_t way, const double (*us)[ROUNDS])
@@ -240,10 +225,10 @@ print_row(size_t way, const double (*us)[ROUNDS])
     double ratio[ROUNDS];
     for (size_t r = 0; r < ROUNDS; r++)
         ratio[r] = us[BARE][r] / us[way][r];
-    double m = median(ratio);
+    double m = median(ratio, ROUNDS);
     printf(
         "row\ta request with a bound token: %s\t%.1f us\tlibsodium, one signature %.1f us\t%.3f\t",
-        ways[way].name, median(us[way]), median(us[BARE]), m);
+        ways[way].name, median(us[way], ROUNDS), median(us[BARE], ROUNDS), m);
     if (way == CACHED)
         printf(">= %.2f\t%s\n", GATE, m >= GATE ? "met" : "MISSED");
     else

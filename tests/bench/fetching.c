@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "support/http_stub.h"
 #include "tests/bench/contest.h"
+#include "tests/bench/median.h"
 
 #include <attest/attest.h>
 
@@ -131,20 +132,6 @@ open_side(struct side *side, struct contest *c, size_t remembered)
     fprintf(stderr, "fetching: %s\n", err.text);
     close_side(side);
     return false;
-}
-
-static int
-compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double
-median(double *values, size_t n)
-{
-    qsort(values, n, sizeof(*values), compare_doubles);
-    return values[n / 2];
 }
 
 /* ---- hang ---- */

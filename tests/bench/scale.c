@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "tests/bench/contest.h"
+#include "tests/bench/median.h"
 
 #define TOKENS 480 /* of each thread and turn */
 #define THREADS 2
@@ -101,20 +102,6 @@ make_tokens(struct contest *c)
         }
     }
     return true;
-}
-
-static int
-compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double
-median(double *values, size_t n)
-{
-    qsort(values, n, sizeof(*values), compare_doubles);
-    return values[n / 2];
 }
 
 /* What two threads did in a round by what one did. */

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "tests/bench/contest.h"
+#include "tests/bench/median.h"
 #include "tests/bench/peer.h"
 
 #define ROUNDS 11
@@ -150,22 +151,6 @@ one_round(struct entrant *e, size_t n, struct contest *c, int64_t duration_us, s
     return true;
 }
 
-static int
-compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double
-median(const double *values)
-{
-    double sorted[ROUNDS];
-    memcpy(sorted, values, sizeof(sorted));
-    qsort(sorted, ROUNDS, sizeof(sorted[0]), compare_doubles);
-    return sorted[ROUNDS / 2];
-}
-
 /* How many times as fast as the other, in the middle of the rounds. */
 static double
 faster_than(const struct entrant *e, const struct entrant *other)
@@ -173,7 +158,7 @@ faster_than(const struct entrant *e, const struct entrant *other)
     double ratio[ROUNDS];
     for (size_t r = 0; r < ROUNDS; r++)
         ratio[r] = other->us[r] / e->us[r];
-    return median(ratio);
+    return median(ratio, ROUNDS);
 }
 
 /* Rows of the table that tests/bench/run.sh prints: figure, beside it, ratio, gate, verdict. */
@@ -183,7 +168,7 @@ print_beside_ceiling(const struct entrant *all, size_t k)
     const struct entrant *e = &all[k];
     double m = faster_than(e, &all[CEILING]);
     printf("row\tverify a token: %s (%s)\t%.1f us\tlibsodium %.1f us\t%.3f\t", e->who->name,
-           e->who->does, median(e->us), median(all[CEILING].us), m);
+           e->who->does, median(e->us, ROUNDS), median(all[CEILING].us, ROUNDS), m);
     if (k < ARRAY_LEN(ours))
         printf(">= %.2f (aim %.2f)\t%s\n", ours[k].gate, ours[k].aim,
                m >= ours[k].gate ? "met" : "MISSED");
@@ -200,8 +185,8 @@ print_beside_us(const struct entrant *all, const struct entrant *e)
         snprintf(version, sizeof(version), " %s", peer_version(e->peer));
     printf("row\tverify a token: attest_verify() beside %s%s (%s)\t%.1f us\t%.1f us\t%.3f\t>= "
            "%.2f\t%s\n",
-           e->who->name, version, e->who->does, median(all[US].us), median(e->us), m, PEER_GATE,
-           m >= PEER_GATE ? "met" : "MISSED");
+           e->who->name, version, e->who->does, median(all[US].us, ROUNDS), median(e->us, ROUNDS),
+           m, PEER_GATE, m >= PEER_GATE ? "met" : "MISSED");
 }
 
 static void
