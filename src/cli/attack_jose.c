@@ -257,15 +257,28 @@ crit_header(struct attack_run *run)
     scene_close(&s);
 }
 
+/* Signed over what stands between the header and the signature, whatever that is. */
+static char *
+signed_over(const struct scene *s, const char *members, const char *middle)
+{
+    AUTO(mem)
+    char *header = scene_text("{\"alg\":\"EdDSA\",\"typ\":\"JWT\",%s,\"kid\":\"%s\"}", members,
+                              s->provider.kid);
+    AUTO(mem) char *head64 = header ? scene_b64u(header, strlen(header)) : NULL;
+    AUTO(mem) char *input = head64 && middle ? scene_text("%s.%s", head64, middle) : NULL;
+    if (!input)
+        return NULL;
+    uint8_t signature[ED25519_SIG_LEN];
+    ed25519_sign(signature, input, strlen(input), &s->provider.seed);
+    AUTO(mem) char *sig64 = scene_b64u(signature, sizeof(signature));
+    return sig64 ? scene_text("%s.%s", input, sig64) : NULL;
+}
+
 /* RFC 1951, one stored block: what any inflater reads. */
 static char *
 deflated(const struct scene *s)
 {
     AUTO(mem) char *payload = scene_payload(s, &s->provider, NULL);
-    AUTO(mem)
-    char *header = scene_text("{\"alg\":\"EdDSA\",\"typ\":\"JWT\",\"zip\":\"DEF\",\"kid\":\"%s\"}",
-                              s->provider.kid);
-    AUTO(mem) char *input = NULL;
     AUTO(buf) struct buf block;
     buf_init(&block, 65536);
     size_t len = payload ? strlen(payload) : 0;
@@ -274,14 +287,7 @@ deflated(const struct scene *s)
     buf_append(&block, head, sizeof(head));
     buf_str(&block, payload ? payload : "");
     AUTO(mem) char *text = scene_b64u(block.p, block.len);
-    AUTO(mem) char *head64 = header ? scene_b64u(header, strlen(header)) : NULL;
-    input = text && head64 ? scene_text("%s.%s", head64, text) : NULL;
-    if (!input)
-        return NULL;
-    uint8_t signature[ED25519_SIG_LEN];
-    ed25519_sign(signature, input, strlen(input), &s->provider.seed);
-    AUTO(mem) char *sig64 = scene_b64u(signature, sizeof(signature));
-    return sig64 ? scene_text("%s.%s", input, sig64) : NULL;
+    return signed_over(s, "\"zip\":\"DEF\"", text);
 }
 
 static void
@@ -305,18 +311,7 @@ static char *
 unencoded(const struct scene *s)
 {
     AUTO(mem) char *payload = scene_payload(s, &s->provider, NULL);
-    AUTO(mem)
-    char *header = scene_text("{\"alg\":\"EdDSA\",\"typ\":\"JWT\",\"b64\":false,\"crit\":[\"b64\"],"
-                              "\"kid\":\"%s\"}",
-                              s->provider.kid);
-    AUTO(mem) char *head64 = header ? scene_b64u(header, strlen(header)) : NULL;
-    AUTO(mem) char *input = head64 && payload ? scene_text("%s.%s", head64, payload) : NULL;
-    if (!input)
-        return NULL;
-    uint8_t signature[ED25519_SIG_LEN];
-    ed25519_sign(signature, input, strlen(input), &s->provider.seed);
-    AUTO(mem) char *sig64 = scene_b64u(signature, sizeof(signature));
-    return sig64 ? scene_text("%s.%s", input, sig64) : NULL;
+    return signed_over(s, "\"b64\":false,\"crit\":[\"b64\"]", payload);
 }
 
 static void
