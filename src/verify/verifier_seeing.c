@@ -6,7 +6,7 @@
 
 /* What a verifier shows of itself when it is asked, and whom it tells. */
 
-#define METRICS_MAX (256 * 1024) /* 64 issuers of the longest names are half of that */
+#define METRICS_MAX (256 * 1024) /* 64 issuers of the longest names fill four fifths */
 
 void
 attest_verifier_on_event(struct attest_verifier *verifier, attest_event_fn *fn, void *ctx)
