@@ -15,7 +15,7 @@ struct attest_replay;
 /* How one is to be made. Built by one thread. */
 struct attest_replay_setup;
 
-/* Tokens remembered at once, without another number; some 40 bytes each. */
+/* Tokens remembered at once, without another number; some 40 bytes each, held from the start. */
 #define ATTEST_REPLAY_DEFAULT 262144
 
 enum attest_replay_state {

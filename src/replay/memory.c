@@ -251,12 +251,27 @@ memory_stats(const struct replay_store *store, struct replay_stats *stats)
 
 static const struct replay_kind memory_kind = {memory_consume, memory_stats, memory_free};
 
+/*
+ * Written to, not merely zero: entries lie anywhere, so that a page that comes with its first entry
+ * would come soon, and inside somebody's check, where it stops all threads for microseconds.
+ */
+static struct bucket *
+buckets_new(size_t n)
+{
+    if (n > SIZE_MAX / sizeof(struct bucket))
+        return NULL;
+    struct bucket *buckets = aligned_alloc(64, n * sizeof(*buckets));
+    if (buckets)
+        memset(buckets, 0, n * sizeof(*buckets));
+    return buckets;
+}
+
 static bool
 shard_init(struct shard *shard, size_t entries)
 {
     size_t slots = entries + entries / 5 * 3 + 3;
     shard->n_buckets = (uint32_t)((slots + WAYS - 1) / WAYS);
-    shard->buckets = calloc(shard->n_buckets, sizeof(*shard->buckets));
+    shard->buckets = buckets_new(shard->n_buckets);
     shard->ready = pthread_mutex_init(&shard->lock, NULL) == 0;
     return shard->buckets && shard->ready;
 }
