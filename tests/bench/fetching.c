@@ -21,7 +21,7 @@
 
 #define JWKS_PATH "/.well-known/jwks.json"
 #define LAP 32
-#define LAPS_MAX 20001
+#define LAPS_MAX MEDIAN_MAX
 #define LAPS_MIN 11
 #define HANG_GATE 0.97
 #define PATIENCE_MS 10000
