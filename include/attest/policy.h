@@ -128,6 +128,14 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3, 4) enum attest_rc
                                       const char *name, const char *segment,
                                       struct attest_error *err);
 
+/*
+ * Tokens of this one alone are accepted (another's: 1004); the word of the others counts within its
+ * tokens, as a nested attestation. The last call counts. ATTEST_E_CONFIG: it is not trusted yet.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_policy_only_issuer(struct attest_policy *policy, const char *issuer,
+                              struct attest_error *err);
+
 /* Lets issuers on loopback hosts be named by http://, for development. */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_policy_allow_loopback_http(struct attest_policy *policy, struct attest_error *err);

@@ -120,7 +120,10 @@ policy_of_file(const char *path, struct attest_policy **ret, struct attest_error
     return rc ? rc : attest_policy_load_yaml(text.p ? text.p : "", text.len, ret, err);
 }
 
-/* A file says whom to trust and how; --issuer is then one of those. */
+/*
+ * A file says whom to trust and how, maybe others too, for tokens within tokens; --issuer is then
+ * the one of those that a token is wanted of.
+ */
 static enum exit_status
 make_policy(const struct setting *s, const struct cli_args *args, struct attest_policy **ret)
 {
@@ -134,6 +137,9 @@ make_policy(const struct setting *s, const struct cli_args *args, struct attest_
                             "--policy is required|preferred|optional or a file, not '%s'", s->mode);
     if (rc == ATTEST_OK && s->audience)
         rc = attest_policy_add_audience(*ret, s->audience, &err);
+    if (rc == ATTEST_OK && attest_policy_only_issuer(*ret, s->issuer, NULL) != ATTEST_OK)
+        return cli_complain(EXIT_USAGE, cmd_verify.name, "--issuer: the policy does not trust %s",
+                            s->issuer);
     if (rc == ATTEST_OK)
         rc = allow_algs(*ret, s->issuer, args, &err);
     if (rc == ATTEST_OK)
@@ -185,53 +191,12 @@ check(struct attest_verifier *verifier, struct verify_keys *vk, struct slice tok
     }
 }
 
-/* What the mode makes of a refusal, as one shows: that of no token. */
-static bool
-lets_through(struct attest_verifier *verifier)
-{
-    struct attest_result *result = NULL;
-    (void)!attest_verifier_check(verifier, NULL, 0, NULL, 0, &result);
-    bool allowed = result && attest_result_allowed(result);
-    attest_result_free(result);
-    return allowed;
-}
-
-/*
- * A policy file may trust others too, for tokens within tokens; whoever names an issuer wants a
- * token of that one.
- */
-static enum exit_status
-of_another(struct attest_verifier *verifier, const char *issuer, const char *wanted)
-{
-    AUTO(buf) struct buf out;
-    AUTO(buf) struct buf why;
-    bool allowed = lets_through(verifier);
-    buf_init(&out, 8192);
-    buf_init(&why, 4096);
-    buf_printf(&why, "the token is of %s, not of %s", issuer, wanted);
-    buf_printf(&out, "{\"verified\":false,\"allowed\":%s,\"trust_level\":\"none\",\"issuer\":null,",
-               allowed ? "true" : "false");
-    buf_str(&out, "\"subject\":null,\"claims\":null,\"verified_claims\":[],\"error\":");
-    json_put_string(&out, buf_view(&why));
-    buf_printf(&out, ",\"error_code\":%d,\"rpc_code\":-32005}", ATTEST_E_ISSUER);
-    if (!buf_terminate(&out))
-        return cli_complain(EXIT_FAILED, cmd_verify.name, "out of memory; try again");
-    puts(out.p);
-    return allowed ? EXIT_DONE : EXIT_REFUSED;
-}
-
 static enum exit_status
 judge(struct attest_verifier *verifier, struct verify_keys *vk, struct slice token,
       const char *proof)
 {
     struct attest_result *result = NULL;
     enum attest_rc rc = check(verifier, vk, token, proof, &result);
-    const char *issuer = result ? attest_result_issuer(result) : NULL;
-    if (issuer && strcmp(issuer, vk->issuer) != 0) {
-        enum exit_status status = of_another(verifier, issuer, vk->issuer);
-        attest_result_free(result);
-        return status;
-    }
     char *text = result ? attest_result_to_json(result) : NULL;
     bool retry = result && attest_result_retry(result);
     if (text)

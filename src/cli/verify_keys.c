@@ -230,9 +230,8 @@ fetching(struct verify_keys *vk, const struct kind *kind, struct attest_policy *
         rc = attest_verifier_new_fetching(policy, vk->keys, replay, options, ret, &err);
     if (rc != ATTEST_OK)
         return failed(&err, kind->no_answer);
-    if (attest_verifier_invalidate(*ret, vk->issuer, &err) == ATTEST_E_ISSUER)
-        return cli_complain(EXIT_USAGE, "verify", "--issuer: the policy does not trust %s",
-                            vk->issuer);
+    if (attest_verifier_invalidate(*ret, vk->issuer, &err) != ATTEST_OK)
+        return failed(&err, "");
     vk->fetched = true;
     attest_verifier_on_event(*ret, told, vk);
     wait_for(*ret, &vk->ended);

@@ -85,6 +85,12 @@ policy_issuer(const struct attest_policy *policy, struct slice issuer)
     return NULL;
 }
 
+const struct issuer_policy *
+policy_only_issuer(const struct attest_policy *policy)
+{
+    return policy->only;
+}
+
 static bool
 list_has(const struct name_list *list, struct slice name)
 {

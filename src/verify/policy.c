@@ -268,6 +268,17 @@ attest_policy_issuer_alg(struct attest_policy *policy, const char *issuer, const
 }
 
 enum attest_rc
+attest_policy_only_issuer(struct attest_policy *policy, const char *issuer,
+                          struct attest_error *err)
+{
+    struct issuer_policy *entry;
+    enum attest_rc rc = open_issuer(policy, issuer, &entry, err);
+    if (rc == ATTEST_OK)
+        policy->only = entry;
+    return rc;
+}
+
+enum attest_rc
 attest_policy_issuer_subject_name(struct attest_policy *policy, const char *issuer,
                                   const char *name, const char *segment, struct attest_error *err)
 {

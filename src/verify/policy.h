@@ -34,6 +34,8 @@ enum required_claim {
 
 /* Once frozen, read by all threads. */
 const struct issuer_policy *policy_issuer(const struct attest_policy *policy, struct slice issuer);
+/* The one whose tokens alone are accepted; NULL: those of all. */
+const struct issuer_policy *policy_only_issuer(const struct attest_policy *policy);
 bool policy_frozen(const struct attest_policy *policy);
 enum attest_mode policy_mode(const struct attest_policy *policy);
 bool policy_loopback_http(const struct attest_policy *policy);

@@ -24,6 +24,7 @@ struct attest_policy {
     struct name_list audiences, providers, model_families, model_versions;
     struct issuer_policy issuers[POLICY_LIST_MAX];
     size_t n_issuers;
+    const struct issuer_policy *only; /* of those; NULL: all */
 };
 
 #endif

@@ -40,6 +40,17 @@ check_issuer(struct check *c, struct jws *jws, struct slice token, struct attest
     return ATTEST_OK;
 }
 
+/* Whose word counts within another's token may still not come with one of its own. */
+static enum attest_rc
+check_bearer(const struct check *c, struct attest_error *err)
+{
+    const struct issuer_policy *only = policy_only_issuer(c->policy);
+    if (only && c->issuer != only)
+        return error_set(err, ATTEST_E_ISSUER, "the token is of %.*s, not of %.*s",
+                         SLICE_ARG(c->issuer->issuer), SLICE_ARG(only->issuer));
+    return ATTEST_OK;
+}
+
 static enum attest_rc
 find_key(struct check *c, struct slice kid, struct attest_error *err)
 {
@@ -257,6 +268,8 @@ verify_token(const struct attest_keys *keys, const struct attest_policy *policy,
     if (now_s < 0 || now_s > CLAIMS_TIME_MAX)
         return error_set(err, ATTEST_E_ARGUMENT, "now is no time of this era");
     enum attest_rc rc = check_issuer(&c, &jws, token, err);
+    if (rc == ATTEST_OK)
+        rc = check_bearer(&c, err);
     if (rc == ATTEST_OK)
         rc = check_signature(&c, &jws, err);
     if (rc != ATTEST_OK)

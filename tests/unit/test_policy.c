@@ -74,6 +74,7 @@ test_frozen_stays_as_it_is(void **state)
     assert_int_equal(attest_policy_issuer_provider(p, A, "x", NULL), ATTEST_E_ARGUMENT);
     assert_int_equal(attest_policy_issuer_alg(p, A, "EdDSA", NULL), ATTEST_E_ARGUMENT);
     assert_int_equal(attest_policy_issuer_subject_name(p, A, "x", "y", NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_only_issuer(p, A, NULL), ATTEST_E_ARGUMENT);
     assert_int_equal(attest_policy_allow_loopback_http(p, NULL), ATTEST_E_ARGUMENT);
     assert_int_equal(attest_policy_set_mode(p, ATTEST_MODE_OPTIONAL, NULL), ATTEST_E_ARGUMENT);
     assert_int_equal(attest_policy_set_skew_s(p, 1, NULL), ATTEST_E_ARGUMENT);
@@ -103,6 +104,7 @@ test_wrong_values(void **state)
     assert_int_equal(attest_policy_add_issuer(p, A, ATTEST_TRUST_PROVIDER, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_add_issuer(p, B, ATTEST_TRUST_NONE, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_issuer_provider(p, B, "b", NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_only_issuer(p, B, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_issuer_trust_domain(p, A, "A.example", NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_issuer_alg(p, A, "ES256", NULL), ATTEST_OK);
     assert_int_equal(attest_policy_issuer_alg(p, A, "ES384", NULL), ATTEST_E_CONFIG);

@@ -15,7 +15,7 @@
 
 /* What a policy may demand of a token beyond its signature, and how deep it looks. */
 
-static struct mint_key key, impostor;
+static struct mint_key key, impostor, stranger;
 static struct attest_keys *keys;
 static struct attest_error err;
 
@@ -153,6 +153,49 @@ test_nested_depth(void **state)
     assert_int_equal(verify(usual, shallow, NULL), ATTEST_E_CLAIMS);
 }
 
+#define OTHER "https://other.example"
+
+/* A token of the other issuer is refused, before its key is looked for; its word in one is not. */
+static void
+test_only_issuer(void **state)
+{
+    (void)state;
+    static const char *const both[] = {MINT_ISSUER, OTHER};
+    struct mint_object payload;
+    mint_payload(&payload);
+    mint_set(&payload, "iss", "\"" OTHER "\"");
+    char *others AUTO(mem) = mint_token(&stranger, NULL, &payload);
+    mint_set(&payload, "aud", "\"" MINT_ISSUER "\"");
+    char *inner AUTO(mem) = mint_token(&stranger, NULL, &payload);
+    char metadata[8192];
+    snprintf(metadata, sizeof(metadata),
+             "{\"attestation_version\":\"0.1.0\",\"attestation_type\":\"provider\","
+             "\"safety_level\":\"standard\",\"capabilities_declared\":[],"
+             "\"nested_attestation\":\"%s\"}",
+             inner);
+    mint_payload(&payload);
+    mint_set(&payload, "attestation_metadata", metadata);
+    char *outer AUTO(mem) = mint_token(&key, NULL, &payload);
+    for (int only = 0; only < 2; only++) {
+        bool nested;
+        AUTO(attest_policy) struct attest_policy *p = open_policy();
+        assert_int_equal(attest_policy_add_issuer(p, OTHER, ATTEST_TRUST_PROVIDER, NULL), 0);
+        for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+            assert_int_equal(attest_policy_issuer_provider(p, both[i], "anthropic", NULL), 0);
+            assert_int_equal(attest_policy_issuer_trust_domain(p, both[i], "ai.example.com", NULL),
+                             0);
+        }
+        if (only)
+            assert_int_equal(attest_policy_only_issuer(p, MINT_ISSUER, NULL), ATTEST_OK);
+        assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
+        assert_int_equal(verify(p, outer, &nested), ATTEST_OK);
+        assert_true(nested);
+        assert_int_equal(verify(p, others, NULL), only ? ATTEST_E_ISSUER : ATTEST_OK);
+        if (only)
+            assert_string_equal(err.text, "the token is of " OTHER ", not of " MINT_ISSUER);
+    }
+}
+
 static void
 test_demands_at_odds(void **state)
 {
@@ -179,9 +222,11 @@ setup(void **state)
     mint_key_init(&key, 1);
     mint_key_init(&impostor, 2);
     memcpy(impostor.kid, key.kid, sizeof(impostor.kid));
-    char *jwks AUTO(mem) = mint_jwks(&key);
+    mint_key_init(&stranger, 3);
+    char *jwks AUTO(mem) = mint_jwks(&key), *others AUTO(mem) = mint_jwks(&stranger);
     return attest_keys_new(&keys, NULL) != ATTEST_OK ||
-           attest_keys_add_jwks(keys, MINT_ISSUER, jwks, strlen(jwks), NULL) != ATTEST_OK;
+           attest_keys_add_jwks(keys, MINT_ISSUER, jwks, strlen(jwks), NULL) != ATTEST_OK ||
+           attest_keys_add_jwks(keys, OTHER, others, strlen(others), NULL) != ATTEST_OK;
 }
 
 static int
@@ -191,6 +236,7 @@ teardown(void **state)
     attest_keys_free(keys);
     mint_key_done(&key);
     mint_key_done(&impostor);
+    mint_key_done(&stranger);
     return 0;
 }
 
@@ -198,9 +244,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_allow_lists),
-        cmocka_unit_test(test_enterprise),
-        cmocka_unit_test(test_nested_depth),
+        cmocka_unit_test(test_allow_lists),     cmocka_unit_test(test_enterprise),
+        cmocka_unit_test(test_nested_depth),    cmocka_unit_test(test_only_issuer),
         cmocka_unit_test(test_demands_at_odds),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
