@@ -59,7 +59,7 @@ static bool
 member_is(const json_t *key, const char *name, const char *value)
 {
     const json_t *v = json_object_get(key, name);
-    return v && json_is_string(v) && slice_is(string_of(v), value);
+    return json_is_string(v) && slice_is(string_of(v), value);
 }
 
 /* key_ops is an array of strings (RFC 7517 section 4.3); absent is no objection. */
@@ -80,7 +80,7 @@ may_verify(const json_t *key)
 static struct slice
 text_of(const json_t *v)
 {
-    return v && json_is_string(v) ? string_of(v) : (struct slice){"", 0};
+    return json_is_string(v) ? string_of(v) : (struct slice){"", 0};
 }
 
 /* Whether the key is of our kind and for our purpose; if not, it is somebody else's affair. */
@@ -194,7 +194,7 @@ keyset_read_member(const char *text, size_t len, const char *member, struct keys
     if (!doc)
         return error_set(err, why.rc, "key set: %s", why.text);
     const json_t *keys = json_object_get(doc, member);
-    if (!keys || !json_is_array(keys))
+    if (!json_is_array(keys))
         return error_set(err, ATTEST_E_MALFORMED, "key set: no array '%s'", member);
     AUTO(draft) struct draft draft = {NULL};
     enum attest_rc rc = draft_keys(&draft, keys, err);

@@ -58,7 +58,10 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
     attest_keys_add_jwks(struct attest_keys *keys, const char *issuer, const char *jwks,
                          size_t jwks_len, struct attest_error *err);
 
-/* The same from a file; also ATTEST_E_IO and ATTEST_E_NOT_FOUND (no such file). */
+/*
+ * The same from a regular file; also ATTEST_E_NOT_FOUND (no such file), _DENIED, _IO, and _CONFIG
+ * for what is no regular file.
+ */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
     attest_keys_add_file(struct attest_keys *keys, const char *issuer, const char *path,
                          struct attest_error *err);

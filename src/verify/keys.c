@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "verify/keys.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "token/subject.h"
 
 /* Without this a stream of readers would keep a new key set waiting for ever. */
@@ -278,37 +276,14 @@ attest_keys_add_jwks(struct attest_keys *keys, const char *issuer, const char *j
     return rc;
 }
 
-static enum attest_rc
-read_file(const char *path, char *text, size_t *len, struct attest_error *err)
-{
-    AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return error_errno(err, errno == ENOENT ? ATTEST_E_NOT_FOUND : ATTEST_E_IO, errno, "%s",
-                           path);
-    for (;;) {
-        ssize_t n = read(fd, text + *len, ATTEST_JWKS_MAX + 1 - *len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_errno(err, ATTEST_E_IO, errno, "%s", path);
-        if (n == 0)
-            return ATTEST_OK;
-        *len += (size_t)n;
-        if (*len > ATTEST_JWKS_MAX)
-            return error_set(err, ATTEST_E_LIMIT, "%s: more than %d bytes", path, ATTEST_JWKS_MAX);
-    }
-}
-
 enum attest_rc
 attest_keys_add_file(struct attest_keys *keys, const char *issuer, const char *path,
                      struct attest_error *err)
 {
-    char *text AUTO(mem) = malloc(ATTEST_JWKS_MAX + 1);
-    size_t len = 0;
-    if (!text)
-        return error_set(err, ATTEST_E_NOMEM, "keys: out of memory");
-    enum attest_rc rc = read_file(path, text, &len, err);
+    AUTO(buf) struct buf text;
+    buf_init(&text, ATTEST_JWKS_MAX);
+    enum attest_rc rc = file_read_regular(path, ATTEST_JWKS_MAX, &text, err);
     if (rc != ATTEST_OK)
         return rc;
-    return attest_keys_add_jwks(keys, issuer, text, len, err);
+    return attest_keys_add_jwks(keys, issuer, text.p ? text.p : "", text.len, err);
 }

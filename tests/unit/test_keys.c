@@ -53,9 +53,16 @@ test_keys(void **state)
     assert_false(keys_has_issuer(k, slice_cstr(OTHER)));
     assert_int_equal(attest_keys_add_file(k, MINT_ISSUER, "/nonexistent/jwks", &err),
                      ATTEST_E_NOT_FOUND);
-    assert_int_equal(attest_keys_add_file(k, MINT_ISSUER, "/", &err), ATTEST_E_IO);
-    assert_int_equal(attest_keys_add_file(k, MINT_ISSUER, "/dev/zero", &err), ATTEST_E_LIMIT);
-    assert_int_equal(attest_keys_add_file(k, MINT_ISSUER, "/dev/null", &err), ATTEST_E_MALFORMED);
+    assert_int_equal(attest_keys_add_file(k, MINT_ISSUER, "/", &err), ATTEST_E_CONFIG);
+    assert_int_equal(attest_keys_add_file(k, MINT_ISSUER, "/dev/zero", &err), ATTEST_E_CONFIG);
+    assert_int_equal(attest_keys_add_file(k, MINT_ISSUER, "/dev/null", &err), ATTEST_E_CONFIG);
+    char path[] = "/tmp/attest-keys-XXXXXX";
+    int fd = mkstemp(path);
+    assert_int_equal(attest_keys_add_file(k, MINT_ISSUER, path, &err), ATTEST_E_MALFORMED);
+    assert_int_equal(ftruncate(fd, ATTEST_JWKS_MAX + 1), 0);
+    assert_int_equal(attest_keys_add_file(k, MINT_ISSUER, path, &err), ATTEST_E_LIMIT);
+    close(fd);
+    unlink(path);
     assert_int_equal(attest_keys_count(k, MINT_ISSUER), 1);
 }
 

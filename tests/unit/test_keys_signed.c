@@ -49,8 +49,9 @@ take_at(struct attest_keys *keys, struct set set, int64_t now_s)
         entries[source.n_keys] = (struct keyset_entry){
             .public_key = set.keys[source.n_keys]->public_key, .state = KEY_PUBLISHED};
     for (; source.n_revoked < 2 && set.revoked[source.n_revoked]; source.n_revoked++)
-        revoked[source.n_revoked] = (struct signed_keyset_revoked){
-            slice_cstr(set.revoked[source.n_revoked]->kid), MINT_NOW, slice_cstr("stolen")};
+        revoked[source.n_revoked] =
+            (struct signed_keyset_revoked){slice_cstr(set.revoked[source.n_revoked]->kid), MINT_NOW,
+                                           slice_cstr(source.n_revoked ? "" : "stolen")};
     char *jwt AUTO(mem) = mint_signed_keyset(set.by, source);
     return attest_keys_add_signed(keys, MINT_ISSUER, jwt, strlen(jwt), now_s, &err);
 }
@@ -191,6 +192,7 @@ test_revoked(void **state)
     assert_int_equal(verify(keys, &key[0], 0), ATTEST_E_KEY_REVOKED);
     assert_non_null(strstr(err.text, "stolen"));
     assert_int_equal(verify(keys, &key[2], 0), ATTEST_E_KEY_REVOKED);
+    assert_null(strchr(err.text, ':')); /* no reason was given */
     assert_int_equal(verify(keys, &key[1], 0), ATTEST_OK);
     /* The only key revoked and none to stand in: a set of no keys is taken. */
     struct set none = {.by = &root[0], .iat = 1, .revoked = {&key[1]}};

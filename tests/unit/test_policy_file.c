@@ -260,6 +260,9 @@ test_file(void **state)
     assert_true(write(fd, "require: [x]\n", 13) > 0); /* behind what was cut: NUL bytes */
     assert_int_equal(attest_policy_load_file(path, &p, &err), ATTEST_E_CONFIG);
     assert_non_null(strstr(err.text, path));
+    assert_int_equal(ftruncate(fd, 0), 0); /* a disk that was full */
+    assert_int_equal(attest_policy_load_file(path, &p, &err), ATTEST_E_CONFIG);
+    assert_non_null(strstr(err.text, path));
     close(fd);
     unlink(path);
     assert_int_equal(attest_policy_load_file(path, &p, &err), ATTEST_E_NOT_FOUND);

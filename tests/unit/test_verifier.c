@@ -310,6 +310,10 @@ test_bound(void **state)
     assert_int_equal(check(v, token, token), ATTEST_E_PROOF);
     assert_int_equal(check(v, token, ""), ATTEST_E_PROOF);
     assert_int_equal(check(v, unbound, NULL), ATTEST_OK);
+    char longer[ATTEST_TOKEN_MAX + 2];
+    memset(longer, 'a', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
+    assert_int_equal(check(v, longer, proof), ATTEST_E_MALFORMED);
 }
 
 static void
