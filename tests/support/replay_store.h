@@ -11,20 +11,12 @@
 
 __attribute__((unused)) static struct replay_redis options;
 
-/* Starts a server; skips the test when there is none, or no hiredis. */
+/* Starts a server, behind need_redis(). */
 static inline void
 begin(struct redis_server_run *server, const char *const *more, bool is_new)
 {
-    struct replay_store *none = NULL;
-    const struct replay_redis probe = {
-        .url = "unix:///none", .timeout_ms = 1, .connections_max = 1};
-    if (replay_redis_new(&probe, &none, NULL) == ATTEST_E_UNSUPPORTED)
-        skip();
     assert_true(redis_prepare(server));
-    if (!redis_start(server, more)) {
-        redis_done(server);
-        skip();
-    }
+    assert_true(redis_start(server, more));
     if (is_new)
         assert_true(redis_declare_new(server));
     options = (struct replay_redis){

@@ -11,6 +11,7 @@
 
 #include "fetch/engine.h"
 #include "tests/support/http_stub.h"
+#include "tests/support/need.h"
 
 struct outcome {
     bool done;
@@ -214,9 +215,7 @@ urls_that_are_not_asked(void **state)
 int
 main(void)
 {
-    AUTO(fetch_engine) struct fetch_engine *engine = NULL;
-    if (fetch_engine_new(&engine, NULL) == ATTEST_E_UNSUPPORTED)
-        return 77;
+    need_curl();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_and_how_long_it_lives),
         cmocka_unit_test(what_is_no_answer),

@@ -183,8 +183,7 @@ test_write_fails(void **state)
     (void)state;
     struct attest_error err = {0};
     int fd = open("/dev/full", O_WRONLY);
-    if (fd < 0)
-        skip();
+    assert_true(fd >= 0);
     assert_int_equal(file_write_all(fd, slice_cstr("x"), &err), ATTEST_E_IO);
     assert_string_equal(err.text, "write: No space left on device");
     close(fd);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/ed25519.h"
 #include "replay/replay.h"
+#include "support/need.h"
 #include "support/redis.h"
 
 /*
@@ -302,14 +303,9 @@ main(void)
     const char *tokens = getenv("REPLAY_TOKENS");
     size_t n = tokens ? strtoul(tokens, NULL, 10) : TOKENS_DEFAULT;
     size_t len = sizeof(*all) + n * sizeof(struct token);
-    struct replay_store *none = NULL;
-    const struct replay_redis probe = {
-        .url = "unix:///none", .timeout_ms = 1, .connections_max = 1};
+    need_redis();
     if (n < 1000 || crypto_init(NULL) != ATTEST_OK)
         return 1;
-    if (replay_redis_new(&probe, &none, NULL) == ATTEST_E_UNSUPPORTED ||
-        system("command -v redis-server redis-cli >/dev/null") != 0)
-        return 77;
     setvbuf(stdout, NULL, _IOLBF, 0);
     all = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (all == MAP_FAILED || !redis_prepare(&servers[0]) || !redis_prepare(&servers[1]))
