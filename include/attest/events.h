@@ -41,9 +41,16 @@ struct attest_event;
 /*
  * Told in the thread in which it happens: a check's own, or the one that steps the verifier. No
  * lock is held; the verifier may be used, but not freed; a check in here is told in turn, from
- * within. The caller's check, or all fetching, waits until it returns. Several threads may be in it
- * at once, so two changes that follow each other closely may be told the other way round: the
- * counters and the metrics say what is now.
+ * within. The caller's check or step waits until it returns, which it must. Several threads may be
+ * in it at once.
+ *
+ * What is known of one issuer (_KEYS_FETCHED, _KEYS_FETCH_FAILED, _CIRCUIT) is told in the order in
+ * which it happened, each thing once and when the call before has returned; so are the changes of
+ * the replay memory (_REPLAY_STORE). The last state that was told is the one that is. While one
+ * thread is in here with one of these, what others find out is left to it and told from that thread
+ * when this returns. Nobody waits for that, but an issuer of which something is left to be told is
+ * not asked again before. Changes of the replay memory that come faster than they can be told are
+ * told as one, the last.
  */
 typedef void attest_event_fn(void *ctx, const struct attest_event *event);
 

@@ -288,7 +288,7 @@ replay_memory_new(size_t entries_max, enum replay_full full, struct replay_store
     if (!m)
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
     store = &m->store;
-    store->kind = &memory_kind;
+    replay_init(store, &memory_kind);
     random_bytes(m->key, sizeof(m->key));
     m->entries_max = entries_max;
     m->full = full;

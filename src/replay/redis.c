@@ -397,7 +397,7 @@ replay_redis_new(const struct replay_redis *options, struct replay_store **ret,
     struct redis *r = calloc(1, sizeof(*r));
     if (!r)
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
-    r->store.kind = &redis_kind;
+    replay_init(&r->store, &redis_kind);
     AUTO(replay_store) struct replay_store *store = &r->store;
     enum attest_rc rc = redis_target_init(&r->target, options, err);
     if (rc == ATTEST_OK && r->target.url.tls)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "replay/replay.h"
 
+#include <stdio.h>
+#include <string.h>
+
 static void
 count(_Atomic uint64_t *counter)
 {
@@ -25,17 +28,19 @@ replay_consume(struct replay_store *store, const struct replay_item *item, int64
 }
 
 void
-replay_free(struct replay_store *store)
+replay_init(struct replay_store *store, const struct replay_kind *kind)
 {
-    if (store)
-        store->kind->free(store);
+    store->kind = kind;
+    pthread_mutex_init(&store->changing, NULL);
 }
 
 void
-replay_on_change(struct replay_store *store, replay_change_fn *fn, void *ctx)
+replay_free(struct replay_store *store)
 {
-    store->on_change = fn;
-    store->change_ctx = ctx;
+    if (!store)
+        return;
+    pthread_mutex_destroy(&store->changing);
+    store->kind->free(store);
 }
 
 enum replay_state
@@ -49,12 +54,32 @@ replay_set_state(struct replay_store *store, enum replay_state state, const char
 {
     if (replay_state(store) == state)
         return;
-    enum replay_state before = (enum replay_state)atomic_exchange(&store->state, (int)state);
-    if (before == state)
-        return;
-    count(&store->changes);
-    if (store->on_change)
-        store->on_change(store->change_ctx, before, state, why);
+    pthread_mutex_lock(&store->changing);
+    if (replay_state(store) != state) {
+        atomic_store(&store->state, (int)state);
+        snprintf(store->why, sizeof(store->why), "%s", why);
+        atomic_fetch_add(&store->changes, 1);
+    }
+    pthread_mutex_unlock(&store->changing);
+}
+
+bool
+replay_changed(const struct replay_store *store, const _Atomic uint64_t *seen)
+{
+    return atomic_load(&store->changes) != atomic_load(seen);
+}
+
+bool
+replay_news(struct replay_store *store, _Atomic uint64_t *seen, struct replay_news *ret)
+{
+    if (!replay_changed(store, seen))
+        return false;
+    pthread_mutex_lock(&store->changing);
+    atomic_store(seen, atomic_load(&store->changes));
+    ret->state = replay_state(store);
+    memcpy(ret->why, store->why, sizeof(ret->why));
+    pthread_mutex_unlock(&store->changing);
+    return true;
 }
 
 void

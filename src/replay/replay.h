@@ -2,6 +2,7 @@
 #ifndef REPLAY_REPLAY_H
 #define REPLAY_REPLAY_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/bytes.h"
@@ -41,13 +42,11 @@ struct replay_stats {
     uint64_t connections; /* to Redis, open now */
 };
 
-/*
- * Told of a change of state, from the thread whose replay_consume() found it, with no lock held.
- * Two threads may tell at once, so changes can come in another order than they happened:
- * replay_state() is what is true now. why is a sentence in printable ASCII, valid during the call.
- */
-typedef void replay_change_fn(void *ctx, enum replay_state before, enum replay_state now,
-                              const char *why);
+/* What became of a store; why is a sentence in printable ASCII. */
+struct replay_news {
+    enum replay_state state;
+    char why[160];
+};
 
 /* What stands behind a store; one row an implementation. */
 struct replay_kind {
@@ -58,13 +57,13 @@ struct replay_kind {
     void (*free)(struct replay_store *store);
 };
 
-/* The first member of every implementation's own struct; zeroed but for kind. */
+/* The first member of every implementation's own struct. */
 struct replay_store {
     const struct replay_kind *kind;
-    replay_change_fn *on_change;
-    void *change_ctx;
     _Atomic int state;
     _Atomic uint64_t changes, consumed, replayed, unavailable;
+    pthread_mutex_t changing; /* a state, the reason for it, and how many were before */
+    char why[sizeof(((struct replay_news *)NULL)->why)];
 };
 
 /*
@@ -78,15 +77,23 @@ enum attest_rc replay_consume(struct replay_store *store, const struct replay_it
 void replay_free(struct replay_store *store);
 DEFINE_AUTO(replay_store, struct replay_store *, replay_free);
 
-/* Who is told; before the store is shared between threads. NULL: nobody. */
-void replay_on_change(struct replay_store *store, replay_change_fn *fn, void *ctx);
 enum replay_state replay_state(const struct replay_store *store);
+
+/*
+ * Whether the state changed since *seen, which is 0 at first; _news() brings that up to date and
+ * says what the state is now. Changes that come faster than anyone asks are one, the last. A store
+ * tells nobody by itself: it may serve many, each of whom has a *seen of his own.
+ */
+bool replay_changed(const struct replay_store *store, const _Atomic uint64_t *seen);
+bool replay_news(struct replay_store *store, _Atomic uint64_t *seen, struct replay_news *ret);
+
 /* Cheap enough for every scrape; the numbers are each true, but not of one moment. */
 void replay_stats(const struct replay_store *store, struct replay_stats *ret);
 /* "healthy", "degraded", "unhealthy". */
 const char *replay_state_name(enum replay_state state);
 
-/* For implementations, without a lock of theirs held. */
+/* For implementations: first of all, before replay_free() may be called. */
+void replay_init(struct replay_store *store, const struct replay_kind *kind);
 void replay_set_state(struct replay_store *store, enum replay_state state, const char *why);
 
 #define REPLAY_KEEP_MAX_S 2047

@@ -5,33 +5,6 @@
 
 #include "base/ed25519.h"
 
-/* A store has one to tell, but may serve many verifiers: each looks for itself. */
-static void
-note_change(void *ctx, enum replay_state before, enum replay_state now, const char *why)
-{
-    struct attest_replay *replay = ctx;
-    (void)before;
-    (void)now;
-    pthread_mutex_lock(&replay->lock);
-    snprintf(replay->why, sizeof(replay->why), "%s", why);
-    pthread_mutex_unlock(&replay->lock);
-    atomic_fetch_add_explicit(&replay->changes, 1, memory_order_release);
-}
-
-bool
-replay_changed(struct attest_replay *replay, atomic_uint *seen, struct replay_news *ret)
-{
-    unsigned was = atomic_load_explicit(seen, memory_order_relaxed);
-    unsigned now = atomic_load_explicit(&replay->changes, memory_order_acquire);
-    if (now == was || !atomic_compare_exchange_strong(seen, &was, now))
-        return false;
-    ret->state = replay_state(replay->store);
-    pthread_mutex_lock(&replay->lock);
-    memcpy(ret->why, replay->why, sizeof(ret->why));
-    pthread_mutex_unlock(&replay->lock);
-    return true;
-}
-
 enum attest_rc
 replay_wrap(struct replay_store *store, struct attest_replay **ret, struct attest_error *err)
 {
@@ -42,11 +15,7 @@ replay_wrap(struct replay_store *store, struct attest_replay **ret, struct attes
     }
     atomic_init(&replay->holders, 1);
     replay->pid = getpid();
-    pthread_mutex_init(&replay->lock, NULL);
     replay->store = store;
-    replay_on_change(store, note_change, replay);
-    if (replay_state(store) != REPLAY_HEALTHY)
-        note_change(replay, REPLAY_HEALTHY, replay_state(store), "not healthy when it was made");
     *ret = replay;
     return ATTEST_OK;
 }
@@ -91,7 +60,6 @@ attest_replay_free(struct attest_replay *replay)
     if (!replay || atomic_fetch_sub(&replay->holders, 1) != 1)
         return;
     replay_free(replay->store);
-    pthread_mutex_destroy(&replay->lock);
     free(replay);
 }
 

@@ -148,7 +148,6 @@ void
 source_ended(struct source *s, enum attest_rc rc, const char *why)
 {
     struct resolver_news *news = &s->news;
-    s->resolver->has_news = true;
     news->ended = true;
     news->rc = rc;
     news->dropped = false;
@@ -169,43 +168,64 @@ resolver_circuit(struct resolver *r, size_t i, enum schedule_circuit *ret)
     return r->sources[i].issuer;
 }
 
-/* Ends a step and tells of it; without memory for that the next one does. */
+static bool
+next_news(struct resolver *r, struct resolver_news *ret)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        struct source *s = &r->sources[i];
+        if (!s->news.tried && !s->news.ended)
+            continue;
+        *ret = s->news;
+        pthread_mutex_lock(&r->lock);
+        s->news.tried = s->news.ended = false;
+        pthread_mutex_unlock(&r->lock);
+        ret->issuer = s->issuer;
+        return true;
+    }
+    return false;
+}
+
+/*
+ * Ends a step and tells of it, and of what other steps leave here meanwhile. When the next fetch is
+ * due may be another moment now: whoever has the loop looks again.
+ */
 static void
 unlock_and_tell(struct resolver *r)
 {
-    AUTO(mem) struct resolver_news *news = malloc(r->n * sizeof(*news));
-    size_t n = 0;
-    if (!news) {
+    struct resolver_news news;
+    bool told = false;
+    while (!r->telling && next_news(r, &news)) {
+        r->telling = told = true;
         pthread_mutex_unlock(&r->stepping);
-        return;
+        if (r->told)
+            r->told(r->told_ctx, &news);
+        pthread_mutex_lock(&r->stepping);
+        r->telling = false;
     }
-    for (size_t i = 0; i < r->n; i++) {
-        struct source *s = &r->sources[i];
-        if (s->news.tried || s->news.ended) {
-            news[n] = s->news;
-            news[n++].issuer = s->issuer;
-        }
-        s->news.tried = s->news.ended = false;
-    }
-    r->has_news = false;
     pthread_mutex_unlock(&r->stepping);
-    for (size_t i = 0; r->told && i < n; i++)
-        r->told(r->told_ctx, &news[i]);
+    if (told)
+        wake(r);
 }
 
 /* ---- stepping ---- */
+
+/* Under r->lock. */
+static int64_t
+due_ms(const struct source *s)
+{
+    return s->news.ended ? INT64_MAX : schedule_due_ms(&s->schedule, &s->resolver->options->limits);
+}
 
 static bool
 start_if_due(struct source *s)
 {
     struct resolver *r = s->resolver;
     pthread_mutex_lock(&r->lock);
-    bool due = schedule_due_ms(&s->schedule, &r->options->limits) <= clock_boot_ms();
+    bool due = due_ms(s) <= clock_boot_ms();
     if (due) {
         schedule_started(&s->schedule);
         s->started_us = clock_mono_us();
         s->news.tried = circuit_changed(s);
-        r->has_news |= s->news.tried;
     }
     pthread_mutex_unlock(&r->lock);
     if (due)
@@ -222,28 +242,28 @@ resolver_fd(const struct resolver *r)
 static int64_t
 next_due_ms(struct resolver *r)
 {
-    int64_t due_ms = INT64_MAX;
+    int64_t next_ms = INT64_MAX;
     pthread_mutex_lock(&r->lock);
     for (size_t i = 0; i < r->n; i++) {
-        int64_t this_ms = schedule_due_ms(&r->sources[i].schedule, &r->options->limits);
-        due_ms = this_ms < due_ms ? this_ms : due_ms;
+        int64_t this_ms = due_ms(&r->sources[i]);
+        next_ms = this_ms < next_ms ? this_ms : next_ms;
     }
     pthread_mutex_unlock(&r->lock);
-    return due_ms;
+    return next_ms;
 }
 
 int
 resolver_timeout_ms(struct resolver *r)
 {
-    int64_t due_ms = next_due_ms(r), now_ms = clock_boot_ms();
+    int64_t next_ms = next_due_ms(r), now_ms = clock_boot_ms();
     pthread_mutex_lock(&r->stepping);
     int engine_ms = fetch_engine_timeout_ms(r->engine);
     pthread_mutex_unlock(&r->stepping);
-    if (due_ms <= now_ms)
+    if (next_ms <= now_ms)
         return 0;
-    if (due_ms == INT64_MAX)
+    if (next_ms == INT64_MAX)
         return engine_ms;
-    int64_t left_ms = due_ms - now_ms;
+    int64_t left_ms = next_ms - now_ms;
     int due_in_ms = left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
     return engine_ms >= 0 && engine_ms < due_in_ms ? engine_ms : due_in_ms;
 }
@@ -257,10 +277,7 @@ step(struct resolver *r)
     for (size_t i = 0; i < r->n; i++)
         started |= start_if_due(&r->sources[i]);
     fetch_engine_step(r->engine);
-    if (r->has_news)
-        unlock_and_tell(r);
-    else
-        pthread_mutex_unlock(&r->stepping);
+    unlock_and_tell(r);
     return started;
 }
 

@@ -36,7 +36,11 @@ struct resolver_news {
 };
 typedef void resolver_told_fn(void *ctx, const struct resolver_news *news);
 
-/* Whom to tell, from a step and without a lock; before the first step. */
+/*
+ * Whom to tell, from a step and without a lock; before the first step. One thing at a time, an
+ * issuer's in the order in which they happened: who finds somebody telling leaves it to him. An
+ * issuer of which something is left like that is not asked again before it is told.
+ */
 void resolver_tell(struct resolver *r, resolver_told_fn *told, void *ctx);
 
 /* The circuit of the i-th issuer, whose name lives as long as r; NULL behind the last. */

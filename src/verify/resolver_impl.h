@@ -28,7 +28,7 @@ struct source {
     struct schedule schedule;
     enum schedule_circuit circuit; /* as last told */
     int64_t started_us;            /* what is on its way; monotonic */
-    struct resolver_news news;     /* of this step; under r->stepping */
+    struct resolver_news news;     /* untold; changed under r->stepping and r->lock */
     size_t n_absent;               /* ever noted; the oldest gives way */
     struct absent absent[MISSING_MAX];
 };
@@ -42,7 +42,7 @@ struct resolver {
     int epoll_fd, wake_fd;
     pthread_mutex_t stepping; /* of the engine, and of what a source asks */
     struct fetch_engine *engine;
-    bool has_news;
+    bool telling;           /* somebody is at it, with none of the locks */
     resolver_told_fn *told; /* NULL: nobody */
     void *told_ctx;
     pthread_mutex_t lock; /* of the schedules and the absent kids */

@@ -18,6 +18,13 @@ struct attest_span {
     enum attest_rc code;
 };
 
+static void
+tell(const struct seeing *seeing, const struct attest_event *event)
+{
+    if (seeing->on_event)
+        seeing->on_event(seeing->event_ctx, event);
+}
+
 /* ---- a check ---- */
 
 void
@@ -58,28 +65,42 @@ tell_verdict(const struct seeing *seeing, const struct sight *sight,
         .result = result,
         .duration_us = duration_us,
     };
-    seeing->on_event(seeing->event_ctx, &event);
+    tell(seeing, &event);
     if (!warn)
         return;
     event.kind = ATTEST_EVENT_ALLOWED_UNVERIFIED;
-    seeing->on_event(seeing->event_ctx, &event);
+    tell(seeing, &event);
 }
 
-/* In the check that found it, or the next one that looks. */
+static void
+tell_replay_state(const struct seeing *seeing, const struct replay_news *news)
+{
+    const struct attest_event event = {
+        .kind = ATTEST_EVENT_REPLAY_STORE,
+        .code = news->state == REPLAY_UNHEALTHY ? ATTEST_E_REPLAY_STORE : ATTEST_OK,
+        .text = news->why,
+        .state = replay_state_name(news->state),
+        .duration_us = -1,
+    };
+    tell(seeing, &event);
+}
+
+/*
+ * In the check that found it, or the next one that looks; one at a time, so that a state is told
+ * behind the one before it. Who finds somebody at it waits for nothing: that one looks again
+ * when the flag is down.
+ */
 static void
 tell_replay_store(struct seeing *seeing)
 {
+    struct replay_store *store = seeing->replay->store;
     struct replay_news news;
-    if (!replay_changed(seeing->replay, &seeing->replay_seen, &news))
-        return;
-    const struct attest_event event = {
-        .kind = ATTEST_EVENT_REPLAY_STORE,
-        .code = news.state == REPLAY_UNHEALTHY ? ATTEST_E_REPLAY_STORE : ATTEST_OK,
-        .text = news.why,
-        .state = replay_state_name(news.state),
-        .duration_us = -1,
-    };
-    seeing->on_event(seeing->event_ctx, &event);
+    while (replay_changed(store, &seeing->replay_seen) &&
+           !atomic_exchange(&seeing->telling_replay, true)) {
+        if (replay_news(store, &seeing->replay_seen, &news))
+            tell_replay_state(seeing, &news);
+        atomic_store(&seeing->telling_replay, false);
+    }
 }
 
 void
@@ -120,8 +141,7 @@ tell_circuit(const struct seeing *seeing, const char *issuer, enum schedule_circ
                                        .issuer = issuer,
                                        .state = schedule_circuit_name(circuit),
                                        .duration_us = -1};
-    if (seeing->on_event)
-        seeing->on_event(seeing->event_ctx, &event);
+    tell(seeing, &event);
 }
 
 static void
@@ -139,8 +159,8 @@ tell_fetch(const struct seeing *seeing, const struct resolver_news *news)
         trace_begin(&trace);
         event.trace_id = trace.trace_id;
     }
-    if (seeing->on_event && !news->dropped)
-        seeing->on_event(seeing->event_ctx, &event);
+    if (!news->dropped)
+        tell(seeing, &event);
     if (!seeing->on_span)
         return;
     const struct attest_span span = {

@@ -15,7 +15,8 @@
 struct seeing {
     struct counts *counts;
     struct attest_replay *replay;
-    atomic_uint replay_seen; /* changes of its state that were told */
+    _Atomic uint64_t replay_seen; /* changes of its state that were told */
+    atomic_bool telling_replay;   /* somebody is at it */
     attest_event_fn *on_event;
     void *event_ctx;
     attest_span_fn *on_span;

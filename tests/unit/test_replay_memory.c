@@ -156,18 +156,13 @@ test_against_a_plain_table(void **state)
     }
 }
 
-/* Tells of each change of state, the last one in watched. */
-struct watched {
-    unsigned changes;
-    enum replay_state before, now;
-};
-
-static void
-watch(void *ctx, enum replay_state before, enum replay_state now, const char *why)
+/* The store changed to this, and what it changes is told once. */
+static bool
+told(struct replay_store *s, _Atomic uint64_t *seen, enum replay_state state)
 {
-    struct watched *w = ctx;
-    assert_non_null(why);
-    *w = (struct watched){w->changes + 1, before, now};
+    struct replay_news news;
+    bool one = replay_changed(s, seen) && replay_news(s, seen, &news);
+    return one && news.state == state && news.why[0] && !replay_news(s, seen, &news);
 }
 
 /* Full is told once, and over only when there is room for more than one. */
@@ -175,26 +170,22 @@ static void
 test_full_is_told(void **state)
 {
     (void)state;
-    struct watched w = {0};
+    _Atomic uint64_t seen = 0;
     struct replay_stats stats;
     AUTO(replay_store) struct replay_store *s = new_store(16);
-    replay_on_change(s, watch, &w);
     char id[8];
     for (int i = 0; i < 16; i++) {
         snprintf(id, sizeof(id), "%d", i);
         assert_int_equal(consume(s, "i", id, T0 + 10 + i, T0), ATTEST_OK);
     }
-    assert_int_equal(w.changes, 0);
+    assert_false(replay_changed(s, &seen));
     assert_int_equal(consume(s, "i", "a", T0 + 50, T0), ATTEST_E_REPLAY_STORE);
     assert_int_equal(consume(s, "i", "b", T0 + 50, T0), ATTEST_E_REPLAY_STORE);
-    assert_int_equal(w.changes, 1);
-    assert_int_equal(w.now, REPLAY_UNHEALTHY);
+    assert_true(told(s, &seen, REPLAY_UNHEALTHY));
     assert_int_equal(consume(s, "i", "c", T0 + 50, T0 + 11), ATTEST_OK);
-    assert_int_equal(w.changes, 1);
+    assert_false(replay_changed(s, &seen));
     assert_int_equal(consume(s, "i", "d", T0 + 50, T0 + 20), ATTEST_OK);
-    assert_int_equal(w.changes, 2);
-    assert_int_equal(w.before, REPLAY_UNHEALTHY);
-    assert_int_equal(w.now, REPLAY_HEALTHY);
+    assert_true(told(s, &seen, REPLAY_HEALTHY));
     assert_int_equal(consume(s, "i", "d", T0 + 50, T0 + 20), ATTEST_E_REPLAY);
     replay_stats(s, &stats);
     assert_int_equal(stats.state, REPLAY_HEALTHY);
@@ -210,22 +201,21 @@ static void
 test_full_may_accept(void **state)
 {
     (void)state;
-    struct watched w = {0};
+    _Atomic uint64_t seen = 0;
     struct replay_stats stats;
     AUTO(replay_store) struct replay_store *s = NULL;
     assert_int_equal(replay_memory_new(2, REPLAY_FULL_ACCEPT, &s, NULL), ATTEST_OK);
-    replay_on_change(s, watch, &w);
     assert_int_equal(consume(s, "i", "a", T0 + 10, T0), ATTEST_OK);
     assert_int_equal(consume(s, "i", "b", T0 + 10, T0), ATTEST_OK);
-    assert_int_equal(w.changes, 0);
+    assert_false(replay_changed(s, &seen));
     assert_int_equal(consume(s, "i", "c", T0 + 10, T0), ATTEST_OK);
-    assert_int_equal(w.now, REPLAY_DEGRADED);
+    assert_true(told(s, &seen, REPLAY_DEGRADED));
     assert_int_equal(consume(s, "i", "c", T0 + 10, T0), ATTEST_OK);
     assert_int_equal(consume(s, "i", "a", T0 + 10, T0), ATTEST_E_REPLAY);
     replay_stats(s, &stats);
     assert_int_equal(stats.unremembered, 2);
     assert_int_equal(stats.entries, 2);
-    assert_int_equal(w.changes, 1);
+    assert_false(replay_changed(s, &seen));
 }
 
 /*

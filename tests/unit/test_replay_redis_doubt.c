@@ -15,15 +15,14 @@
 /* Where it can be doubted what Redis remembers, or whether it may be asked: when clocks are wrong,
  * datasets are exchanged, operators mistaken, connections short. Against a real server. */
 
-static char last_why[256];
-
-static void
-note_why(void *ctx, enum replay_state before, enum replay_state now, const char *why)
+/* The reason for the last change of state. */
+static struct replay_news
+last_news(struct replay_store *s)
 {
-    (void)ctx;
-    (void)before;
-    (void)now;
-    snprintf(last_why, sizeof(last_why), "%s", why);
+    struct replay_news news;
+    _Atomic uint64_t seen = 0;
+    assert_true(replay_news(s, &seen, &news));
+    return news;
 }
 
 /* With a verifier's clock that is wrong. */
@@ -227,14 +226,13 @@ test_unfit_is_not_away(void **state)
     assert_int_equal(consume(other, "seen"), ATTEST_OK);
     options.memory_max = 100;
     struct replay_store *s = new_store();
-    replay_on_change(s, note_why, NULL);
     assert_true(redis_command(&server, "CONFIG SET maxmemory-policy allkeys-lru"));
     assert_true(redis_command(&server, "CLIENT KILL TYPE normal"));
     for (int i = 0; i < 10; i++)
         assert_int_equal(consume(s, "seen"), ATTEST_E_REPLAY_STORE);
     assert_int_equal(stats_of(s).fallback, 0);
     assert_int_equal(replay_state(s), REPLAY_UNHEALTHY);
-    assert_non_null(strstr(last_why, "maxmemory-policy"));
+    assert_non_null(strstr(last_news(s).why, "maxmemory-policy"));
     replay_free(s);
     replay_free(other);
     redis_done(&server);
@@ -269,7 +267,6 @@ test_full_memory_beside(void **state)
     begin(&server, NULL, true);
     options.memory_max = 1;
     struct replay_store *s = new_store();
-    replay_on_change(s, note_why, NULL);
     for (int i = 0; i < 4; i++) {
         char id[8];
         snprintf(id, sizeof(id), "%d", i);
@@ -282,7 +279,7 @@ test_full_memory_beside(void **state)
     assert_int_equal(consume(s, "0"), ATTEST_E_REPLAY);
     assert_int_equal(consume(s, "1"), ATTEST_E_REPLAY_STORE);
     assert_int_equal(replay_state(s), REPLAY_UNHEALTHY);
-    assert_non_null(strstr(last_why, "full"));
+    assert_non_null(strstr(last_news(s).why, "full"));
     replay_free(s);
     redis_done(&server);
 }
