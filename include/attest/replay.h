@@ -137,7 +137,10 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_replay_new(const struct attest_replay_setup *setup, struct attest_replay **ret,
                       struct attest_error *err);
 
-/* Gives up the caller's hold; a verifier made with it keeps its own. NULL is fine. */
+/*
+ * Gives up the caller's hold; a verifier made with it keeps its own. NULL is fine. In a child that
+ * was forked since it does nothing, as attest_verifier_free().
+ */
 ATTEST_EXPORT void attest_replay_free(struct attest_replay *replay);
 
 /*

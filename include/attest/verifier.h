@@ -65,7 +65,12 @@ ATTEST_EXPORT ATTEST_NONNULL(1, 2) void attest_verifier_set_clock(struct attest_
                                                                   attest_clock_fn *now_s,
                                                                   void *ctx);
 
-/* Ends its thread; no other call of it may run or follow. NULL is fine. */
+/*
+ * Ends its thread; no other call of it may run or follow. NULL is fine. In a child that was forked
+ * since it does nothing: memory and descriptors that were inherited stay until the child ends or
+ * calls execve(), because a thread of the parent, which is not there, may have left them half
+ * changed. Nothing of the parent's is touched, and nothing is waited for.
+ */
 ATTEST_EXPORT void attest_verifier_free(struct attest_verifier *verifier);
 
 /*
@@ -104,7 +109,7 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
  * audience, the policy, the proof and whether that was seen before; so a key that is revoked or
  * taken out of its set, or a set that is no longer fresh enough, ends what it vouched for at once.
  * To be called before the verifier is shared between threads. ATTEST_E_ARGUMENT (more than 2^24),
- * ATTEST_E_NOMEM.
+ * ATTEST_E_NOMEM, _FORKED.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_verifier_set_token_cache(struct attest_verifier *verifier, size_t tokens_max,

@@ -57,7 +57,8 @@ replay_hold(struct attest_replay *replay)
 void
 attest_replay_free(struct attest_replay *replay)
 {
-    if (!replay || atomic_fetch_sub(&replay->holders, 1) != 1)
+    /* In a child a thread that is not there may be in the midst of anything, or be waited for. */
+    if (!replay || replay->pid != getpid() || atomic_fetch_sub(&replay->holders, 1) != 1)
         return;
     replay_free(replay->store);
     free(replay);

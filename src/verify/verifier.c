@@ -43,6 +43,7 @@ new_verifier(struct attest_policy *policy, struct attest_keys *keys, struct atte
     AUTO(attest_verifier) struct attest_verifier *v = calloc(1, sizeof(*v));
     if (!v)
         return error_set(err, ATTEST_E_NOMEM, "verifier: out of memory");
+    v->pid = getpid();
     enum attest_rc rc = ATTEST_OK;
     if (replay) {
         v->replay = replay_hold(replay);
@@ -57,7 +58,6 @@ new_verifier(struct attest_policy *policy, struct attest_keys *keys, struct atte
     v->seeing.counts = counts_new();
     if (!v->seeing.counts)
         return error_set(err, ATTEST_E_NOMEM, "verifier: out of memory");
-    v->pid = getpid();
     v->stop_fd = -1;
     v->policy = policy_hold(policy);
     v->keys = keys_hold(keys);
@@ -101,11 +101,12 @@ attest_verifier_new_fetching(struct attest_policy *policy, struct attest_keys *k
 void
 attest_verifier_free(struct attest_verifier *verifier)
 {
-    if (!verifier || verifier_is_own_thread(verifier))
+    if (!verifier || verifier->pid != getpid())
+        return; /* the parent's threads may have left it half changed, its connections are theirs */
+    if (verifier_is_own_thread(verifier))
         return; /* from its own callback, against the rule: a leak, and no use of what is freed */
     verifier_stop_thread(verifier);
-    if (verifier->pid == getpid()) /* its connections are shared with the parent */
-        resolver_free(verifier->resolver);
+    resolver_free(verifier->resolver);
     attest_policy_free(verifier->policy);
     attest_keys_free(verifier->keys);
     attest_replay_free(verifier->replay);
@@ -119,6 +120,8 @@ attest_verifier_set_token_cache(struct attest_verifier *verifier, size_t tokens_
                                 struct attest_error *err)
 {
     struct token_cache *tokens = NULL;
+    if (verifier->pid != getpid())
+        return error_set(err, ATTEST_E_FORKED, "verifier: made before fork()");
     enum attest_rc rc = tokens_max ? token_cache_new(tokens_max, &tokens, err) : ATTEST_OK;
     if (rc != ATTEST_OK)
         return rc;

@@ -105,6 +105,7 @@ child_is_refused(struct attest_verifier *v, struct attest_policy *policy, struct
     bool told =
         attest_verifier_check(v, "x", 1, NULL, 0, &result) == ATTEST_E_FORKED && !result &&
         attest_verifier_step(v) == ATTEST_E_FORKED &&
+        attest_verifier_set_token_cache(v, 10, NULL) == ATTEST_E_FORKED &&
         attest_verifier_start_thread(v, NULL) == ATTEST_E_FORKED &&
         attest_verifier_invalidate(v, MINT_ISSUER, NULL) == ATTEST_E_FORKED &&
         attest_verifier_counters(v, &counters, sizeof(counters)) == ATTEST_E_FORKED &&
