@@ -5,11 +5,10 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "token/subject.h"
+#include "verify/discovery.h"
 
 #define DOCUMENT_MAX ATTEST_JWKS_MAX
-#define NODES_MAX 1024 /* of a discovery document */
 
 /* ---- what became of a fetch ---- */
 
@@ -74,50 +73,16 @@ static const struct asked {
 };
 static const struct asked discovery = {"/.well-known/openid-configuration", "application/json"};
 
-/* ---- discovery ---- */
-
-/* scheme://authority of an issuer URL, which has been checked. */
-static size_t
-origin_len(const char *url)
-{
-    const char *authority = strstr(url, "://");
-    return authority ? (size_t)(authority + 3 - url) + strcspn(authority + 3, "/?#") : 0;
-}
-
-static bool
-same_origin(const char *issuer, struct slice url)
-{
-    size_t n = origin_len(issuer);
-    return n > 0 && url.len > n && memcmp(issuer, url.p, n) == 0 && url.p[n] == '/';
-}
-
-/* jwks_uri (or signed_jwks_uri) of a document about this very issuer, on its own host. */
 static enum attest_rc
-read_discovery(struct source *s, struct slice body, struct attest_error *err)
+take_discovery(struct source *s, struct slice body, struct attest_error *err)
 {
-    const struct json_limits limits = {DOCUMENT_MAX, 2048, 8, 128};
-    AUTO(mem) char *text = malloc(body.len + 1);
-    /* Not on the stack: who waits in a check may have a small one. */
-    AUTO(mem) struct json_node *nodes = malloc(NODES_MAX * sizeof(*nodes));
-    struct json j = {nodes, NODES_MAX, 0};
-    if (!text || !nodes)
-        return error_set(err, ATTEST_E_NOMEM, "discovery: out of memory");
-    memcpy(text, body.p, body.len);
-    enum attest_rc rc = json_read(&j, text, body.len, &limits, err);
+    char *url = NULL;
+    enum attest_rc rc = discovery_read(body, DOCUMENT_MAX, s->issuer,
+                                       s->pinned ? "signed_jwks_uri" : "jwks_uri", &url, err);
     if (rc != ATTEST_OK)
         return rc;
-    const struct json_node *issuer = json_member(&j, json_root(&j), "issuer");
-    const struct json_node *url =
-        json_member(&j, json_root(&j), s->pinned ? "signed_jwks_uri" : "jwks_uri");
-    if (!issuer || issuer->type != JSON_STRING || !slice_is(issuer->text, s->issuer))
-        return error_set(err, ATTEST_E_ISSUER, "discovery: the document is of another issuer");
-    if (!url || url->type != JSON_STRING || !same_origin(s->issuer, url->text))
-        return error_set(err, ATTEST_E_MALFORMED, "discovery: no key set on the issuer's own host");
-    char *copy = strndup(url->text.p, url->text.len);
-    if (!copy)
-        return error_set(err, ATTEST_E_NOMEM, "discovery: out of memory");
     free(s->discovered);
-    s->discovered = copy;
+    s->discovered = url;
     return ATTEST_OK;
 }
 
@@ -139,7 +104,7 @@ judge_answer(struct source *s, const struct fetch_answer *answer, struct attest_
     if (body.len == 0)
         return error_set(err, ATTEST_E_MALFORMED, "%.100s answers nothing", s->issuer);
     if (s->asking == ASKING_DISCOVERY) {
-        enum attest_rc rc = read_discovery(s, body, err);
+        enum attest_rc rc = take_discovery(s, body, err);
         return rc == ATTEST_OK ? ask(s, ASKING_DISCOVERED, err) : rc;
     }
     pthread_mutex_lock(&s->resolver->lock);
