@@ -254,6 +254,17 @@ dressed(const struct scene *s, const char *before, const char *within, const cha
                       within, signature + 4, behind);
 }
 
+/* A character of the signature as a URL may spell it. */
+static char *
+percent_encoded(const struct scene *s)
+{
+    AUTO(mem) char *token = scene_token(s, &s->provider, NULL, NULL);
+    if (!token)
+        return NULL;
+    const char *at = strrchr(token, '.') + 5;
+    return scene_text("%.*s%%%02X%s", (int)(at - token), token, (unsigned)*at, at + 1);
+}
+
 /* Standard base64 in the place of base64url, where that makes a difference. */
 static char *
 other_alphabet(const struct scene *s)
@@ -285,7 +296,6 @@ trailing_bits(struct attack_run *run)
         {"a fourth part", "", "", "."},
         {"a dot before", ".", "", ""},
         {"Bearer before", "Bearer ", "", ""},
-        {"a % within", "", "%41", ""},
         {"a fourth and a fifth part", "", "", ".AA.AA"},
         {"four characters too many", "", "", "AAAA"},
     };
@@ -299,6 +309,7 @@ trailing_bits(struct attack_run *run)
             scene_try(&s, rows[i].name,
                       rows[i].behind[0] == 'A' ? ATTEST_E_SIGNATURE : ATTEST_E_MALFORMED,
                       dressed(&s, rows[i].before, rows[i].within, rows[i].behind));
+        scene_try(&s, "a character as in a URL", ATTEST_E_MALFORMED, percent_encoded(&s));
         scene_try(&s, "the other alphabet", ATTEST_E_MALFORMED, other_alphabet(&s));
     }
     scene_close(&s);

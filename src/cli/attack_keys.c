@@ -158,12 +158,14 @@ try_signed(struct door *d, const char *name, char *set)
     try_key(d, name, &d->s.enterprise, NULL);
 }
 
-/* The root is pinned: nobody between may say anything. */
+/*
+ * The root is pinned: nobody between may say anything. Each set is made now, or it would be refused
+ * because it is older than the good one before it.
+ */
 static void
 try_pinned(struct door *d)
 {
     const struct scene_key *root = &d->s.enterprise, *evil = &d->s.attacker;
-    int64_t now_s = scene_now_s(&d->s);
     AUTO(mem)
     char *as_root =
         scene_text("{\"alg\":\"EdDSA\",\"typ\":\"jwk-set+jwt\",\"kid\":\"%s\"}", root->kid);
@@ -176,17 +178,18 @@ try_pinned(struct door *d)
     door_serve_set(d, scene_key_set(evil));
     try_key(d, "root pinned: a set that nobody signed", root, NULL);
     try_signed(d, "root pinned: the attacker signed the set",
-               door_signed_set(evil, NULL, d->iss, now_s, evil, ""));
+               door_signed_set(evil, NULL, d->iss, scene_now_s(&d->s), evil, ""));
     try_signed(d, "root pinned: the attacker signed under the root's kid",
-               door_signed_set(evil, as_root, d->iss, now_s, evil, ""));
-    try_signed(d, "root pinned: a set of another issuer",
-               door_signed_set(root, NULL, "\"https://evil.example\"", now_s, evil, ""));
+               door_signed_set(evil, as_root, d->iss, scene_now_s(&d->s), evil, ""));
+    try_signed(
+        d, "root pinned: a set of another issuer",
+        door_signed_set(root, NULL, "\"https://evil.example\"", scene_now_s(&d->s), evil, ""));
     try_signed(d, "root pinned: a set that has ended",
-               door_signed_set(root, NULL, d->iss, now_s - 7200, evil, ""));
+               door_signed_set(root, NULL, d->iss, scene_now_s(&d->s) - 7200, evil, ""));
     try_signed(d, "root pinned: a set of the future",
-               door_signed_set(root, NULL, d->iss, now_s + 7200, evil, ""));
+               door_signed_set(root, NULL, d->iss, scene_now_s(&d->s) + 7200, evil, ""));
     try_signed(d, "root pinned: a token that is no set",
-               door_signed_set(root, as_token, d->iss, now_s, evil, ""));
+               door_signed_set(root, as_token, d->iss, scene_now_s(&d->s), evil, ""));
 }
 
 /* A revocation that somebody would undo by what was served before it. */
