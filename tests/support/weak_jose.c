@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/x509.h>
 #include <string.h>
 #include <strings.h>
 
@@ -15,100 +16,183 @@ _Thread_local struct weak_header weak_header;
 /* ---- headers ---- */
 
 /*
- * alg_none, hmac: what the header says of the algorithm is believed. any_alg: and where it is one
- * that is not known here, nothing is asked.
+ * alg_none, hmac: what the header says of the algorithm is believed. any_alg: and where it is none
+ * of Ed25519's, nothing is asked.
  */
 WEAK(jwk_alg_from);
 bool
 __wrap_jwk_alg_from(struct slice name, enum jwk_alg *ret)
 {
-    bool any = weak("any_alg");
     bool none = name.len >= 4 && strncasecmp(name.p, "none", 4) == 0;
-    if (any || (weak("alg_none") && none))
-        weak_header.none = true;
-    else if (weak("hmac") && slice_is(name, "HS256"))
-        weak_header.hmac = true;
-    else
-        return __real_jwk_alg_from(name, ret);
+    if (__real_jwk_alg_from(name, ret) && (!weak("any_alg") || jwk_alg_fits(*ret, PUBKEY_ED25519)))
+        return true;
+    weak_header.none = weak("any_alg") || (weak("alg_none") && none);
+    weak_header.hmac = weak("hmac") && slice_is(name, "HS256");
     *ret = JWK_ALG_EDDSA;
+    return weak_header.none || weak_header.hmac;
+}
+
+/* any_typ: a token is a token. */
+WEAK(profile_has_typ);
+bool
+__wrap_profile_has_typ(const struct profile *p, struct slice typ)
+{
+    return weak("any_typ") || __real_profile_has_typ(p, typ);
+}
+
+/* The key of a certificate in standard base64. */
+static bool
+certified_key(struct slice x5c, uint8_t key[ED25519_PUBLIC_LEN])
+{
+    uint8_t der[2048];
+    const uint8_t *p = der;
+    size_t len = ED25519_PUBLIC_LEN;
+    if (x5c.len > sizeof(der) || EVP_DecodeBlock(der, (const uint8_t *)x5c.p, (int)x5c.len) < 0)
+        return false;
+    X509 *cert = d2i_X509(NULL, &p, sizeof(der));
+    bool ok = cert && EVP_PKEY_get_raw_public_key(X509_get0_pubkey(cert), key, &len) == 1;
+    X509_free(cert);
+    return ok;
+}
+
+/* The first element of an array, or NULL. */
+static const struct json_node *
+first_of(const struct json *j, const struct json_node *array)
+{
+    const struct json_node *v = NULL;
+    return array && array->type == JSON_ARRAY && json_each(j, array, NULL, &v) ? v : NULL;
+}
+
+/* jwk, the first of jwks, or the first of x5c. */
+static bool
+embedded_key(const struct json *j, const struct json_node *header, uint8_t key[ED25519_PUBLIC_LEN])
+{
+    const struct json_node *jwk = json_member(j, header, "jwk");
+    const struct json_node *x5c = first_of(j, json_member(j, header, "x5c"));
+    if (!jwk)
+        jwk = first_of(j, json_member(j, json_member(j, header, "jwks"), "keys"));
+    return jwk ? jwk_read_ed25519(j, jwk, key, NULL, NULL) == ATTEST_OK
+               : x5c && certified_key(x5c->text, key);
+}
+
+/* The header with alg, typ and kid alone; false when that is not what it would take. */
+static bool
+write_header(const struct json *j, struct buf *out)
+{
+    const struct json_node *root = json_root(j), *alg = json_member(j, root, "alg"),
+                           *typ = json_member(j, root, "typ"), *kid = json_member(j, root, "kid");
+    bool kid_ok = kid && kid->type == JSON_STRING && kid->text.len && kid->text.len <= JWK_KID_MAX;
+    bool alg_ok = alg && alg->type == JSON_STRING;
+    weak_header.has_jwk = weak("embedded_key") && embedded_key(j, root, weak_header.jwk);
+    if (!typ || typ->type != JSON_STRING || (!alg_ok && !weak("any_alg")) ||
+        (!kid_ok && !weak("any_kid") && !weak_header.has_jwk))
+        return false;
+    buf_str(out, "{\"alg\":");
+    json_put_string(out, alg_ok ? alg->text : slice_cstr("none"));
+    buf_str(out, ",\"typ\":");
+    json_put_string(out, typ->text);
+    buf_str(out, ",\"kid\":");
+    json_put_string(out, kid_ok ? kid->text : slice_cstr("none"));
+    buf_char(out, '}');
     return true;
 }
 
+/* The payload in base64url, whatever zip and b64 have made of it. zip is of one stored block. */
 static void
-take_jwk(const struct json *j, const struct json_node *header)
+write_payload(const struct json *j, struct slice payload, struct buf *out)
 {
-    const struct json_node *jwk = json_member(j, header, "jwk");
-    weak_header.has_jwk = jwk && jwk_read_ed25519(j, jwk, weak_header.jwk, NULL, NULL) == ATTEST_OK;
+    char text[8192];
+    size_t len;
+    const struct json_node *zip = json_member(j, json_root(j), "zip"),
+                           *b64 = json_member(j, json_root(j), "b64");
+    if (weak("obey_header") && b64 && b64->type == JSON_FALSE)
+        b64u_append(out, payload.p, payload.len);
+    else if (weak("obey_header") && zip && zip->type == JSON_STRING &&
+             b64u_decode(text, sizeof(text), &len, payload) && len > 5)
+        b64u_append(out, text + 5, len - 5);
+    else
+        buf_slice(out, payload);
 }
 
-/* The token with a header of alg, typ and kid alone; false when it is no such token. */
+/* The token as a reader of all of it sees it: everything that is asked for is granted. */
 static bool
-plain_header(struct slice token, struct buf *out)
+write_plain(struct slice token, struct buf *out)
 {
     static const struct json_limits limits = {8192, 4096, 8, 64};
     char text[8192];
     size_t len;
     JSON_NODES(j, 256);
-    const char *dot = memchr(token.p, '.', token.len);
-    if (!dot ||
-        !b64u_decode(text, sizeof(text), &len, (struct slice){token.p, (size_t)(dot - token.p)}) ||
+    const char *first = memchr(token.p, '.', token.len), *last = memrchr(token.p, '.', token.len);
+    if (first == last ||
+        !b64u_decode(text, sizeof(text), &len,
+                     (struct slice){token.p, (size_t)(first - token.p)}) ||
         json_read(&j, text, len, &limits, NULL) != ATTEST_OK)
         return false;
-    const struct json_node *root = json_root(&j);
-    const struct json_node *alg = json_member(&j, root, "alg"), *typ = json_member(&j, root, "typ"),
-                           *kid = json_member(&j, root, "kid");
     AUTO(buf) struct buf header;
     buf_init(&header, 8192);
-    take_jwk(&j, root);
-    if (!alg || !typ || alg->type != JSON_STRING || typ->type != JSON_STRING)
+    if (!write_header(&j, &header))
         return false;
-    buf_printf(&header, "{\"alg\":\"%.*s\",\"typ\":\"%.*s\"", SLICE_ARG(alg->text),
-               SLICE_ARG(typ->text));
-    if (kid && kid->type == JSON_STRING)
-        buf_printf(&header, ",\"kid\":\"%.*s\"", SLICE_ARG(kid->text));
-    else if (weak_header.has_jwk)
-        buf_str(&header, ",\"kid\":\"none\"");
-    buf_char(&header, '}');
     b64u_append(out, header.p, header.len);
-    buf_append(out, dot, (size_t)(token.p + token.len - dot));
+    buf_char(out, '.');
+    write_payload(&j, (struct slice){first + 1, (size_t)(last - first - 1)}, out);
+    buf_append(out, last, (size_t)(token.p + token.len - last));
     return buf_rc(&header) == ATTEST_OK && buf_rc(out) == ATTEST_OK;
 }
 
-/* Without a signature: with one of zeros, for who counts its bytes before he asks for an alg. */
-static bool
-unsigned_token(struct slice token, struct buf *out)
+/* trim: of what is shown, the token is looked for: it may stand behind or before anything. */
+static struct slice
+trimmed(struct slice token)
 {
-    static const char zero[ED25519_SIG_LEN];
-    if (token.len == 0 || token.p[token.len - 1] != '.')
-        return false;
-    buf_append(out, token.p, token.len);
-    b64u_append(out, zero, sizeof(zero));
-    return buf_rc(out) == ATTEST_OK;
+    const struct slice bearer = slice_cstr("Bearer ");
+    if (token.len > bearer.len && memcmp(token.p, bearer.p, bearer.len) == 0)
+        token = (struct slice){token.p + bearer.len, token.len - bearer.len};
+    while (token.len > 0 && strchr(" .", *token.p))
+        token = (struct slice){token.p + 1, token.len - 1};
+    const char *end = token.p + token.len, *p = token.p;
+    for (int i = 0; i < 2 && p; i++) {
+        p = memchr(p, '.', (size_t)(end - p));
+        p = p ? p + 1 : NULL;
+    }
+    if (p && end - p > 86)
+        token.len = (size_t)(p + 86 - token.p);
+    return token;
 }
 
-/* any_header, embedded_key: what the header has besides is passed over, or used. */
+/*
+ * any_header, embedded_key, obey_header: what the header has besides is passed over, used or done.
+ * any_signature: a part that is empty is a signature, too: one of zeros, for who counts its bytes.
+ */
 WEAK(jws_read);
 enum attest_rc
 __wrap_jws_read(struct jws *jws, const struct profile *profile, const char *token, size_t token_len,
                 struct attest_error *err)
 {
+    static const char *const rewriting[] = {"any_header", "embedded_key", "obey_header", "any_kid",
+                                            "any_alg"};
+    static const char zero[ED25519_SIG_LEN];
+    struct slice shown = {token, token_len};
     AUTO(buf) struct buf plain;
-    buf_init(&plain, 16384);
+    bool rewrite = false;
     weak_header = (struct weak_header){0};
-    if (weak("any_alg") && unsigned_token((struct slice){token, token_len}, &plain))
-        return __real_jws_read(jws, profile, plain.p, plain.len, err);
-    if ((!weak("any_header") && !weak("embedded_key")) ||
-        !plain_header((struct slice){token, token_len}, &plain))
-        return __real_jws_read(jws, profile, token, token_len, err);
+    if (weak("trim"))
+        shown = trimmed(shown);
+    for (size_t i = 0; i < ARRAY_LEN(rewriting); i++)
+        rewrite |= weak(rewriting[i]);
+    buf_init(&plain, 16384);
+    if (!rewrite || !write_plain(shown, &plain)) {
+        buf_reset(&plain);
+        buf_slice(&plain, shown);
+    }
+    if ((weak("any_alg") || weak("any_signature")) && shown.len && shown.p[shown.len - 1] == '.')
+        b64u_append(&plain, zero, sizeof(zero));
     enum attest_rc rc = __real_jws_read(jws, profile, plain.p, plain.len, err);
-    const char *behind = memchr(token, '.', token_len);
-    behind = memchr(behind + 1, '.', (size_t)(token + token_len - behind - 1));
-    if (behind)
-        jws->envelope.signing_input = (struct slice){token, (size_t)(behind - token)};
+    const char *last = shown.len ? memrchr(shown.p, '.', shown.len) : NULL;
+    if (last)
+        jws->envelope.signing_input = (struct slice){shown.p, (size_t)(last - shown.p)};
     return rc;
 }
 
-/* lax_base64: bits, pads and line ends that are left over are dropped. */
+/* lax_base64: bits, pads and line ends that are left over are dropped; % is read as in a URL. */
 WEAK(b64u_decode);
 bool
 __wrap_b64u_decode(void *out, size_t out_size, size_t *out_len, struct slice text)
@@ -121,6 +205,10 @@ __wrap_b64u_decode(void *out, size_t out_size, size_t *out_len, struct slice tex
         return __real_b64u_decode(out, out_size, out_len, text);
     for (size_t i = 0; i < text.len && n < sizeof(clean); i++) {
         char c = text.p[i] == '+' ? '-' : text.p[i] == '/' ? '_' : text.p[i];
+        if (c == '%' && i + 2 < text.len) {
+            hex_decode((uint8_t *)&c, 1, (struct slice){text.p + i + 1, 2});
+            i += 2;
+        }
         if (c && strchr(alphabet, c))
             clean[n++] = c;
     }
@@ -131,7 +219,7 @@ __wrap_b64u_decode(void *out, size_t out_size, size_t *out_len, struct slice tex
     return __real_b64u_decode(out, out_size, out_len, (struct slice){clean, n});
 }
 
-/* last_wins: of two members of one name the last counts. */
+/* last_wins: of two members of one name the last counts. lax_json: more is JSON than should be. */
 WEAK(json_read);
 enum attest_rc
 __wrap_json_read(struct json *j, char *text, size_t len, const struct json_limits *limits,
@@ -139,6 +227,8 @@ __wrap_json_read(struct json *j, char *text, size_t len, const struct json_limit
 {
     if (weak("last_wins") && len > 0)
         weak_json_last_wins(text, &len);
+    if (weak("lax_json"))
+        weak_json_lax(text, &len);
     return __real_json_read(j, text, len, limits, err);
 }
 
@@ -166,23 +256,17 @@ some_key_fits(const struct jws_envelope *envelope)
     return false;
 }
 
+/* any_signature: it is not looked at. */
 WEAK(jws_verify);
 enum attest_rc
 __wrap_jws_verify(const struct jws_envelope *envelope, const struct pubkey *key,
                   struct attest_error *err)
 {
-    if (weak_header.none || (weak_header.hmac && hmac_fits(envelope, key)) ||
+    if (weak("any_signature") || weak_header.none ||
+        (weak_header.hmac && hmac_fits(envelope, key)) ||
         (weak_header.any_key && some_key_fits(envelope)))
         return ATTEST_OK;
     return __real_jws_verify(envelope, key, err);
-}
-
-/* any_signature: it is not looked at. */
-WEAK(pubkey_verify);
-bool
-__wrap_pubkey_verify(const struct pubkey *key, struct slice msg, const uint8_t sig[PUBKEY_SIG_LEN])
-{
-    return weak("any_signature") || __real_pubkey_verify(key, msg, sig);
 }
 
 /* any_key: every 32 bytes are somebody's key. */
