@@ -92,8 +92,10 @@ ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_rc
 
 /*
  * Fetches this issuer's keys anew at the next step: _invalidate() while those in hand serve on,
- * _clear() after forgetting them (1012 until the new ones are there). ATTEST_E_ISSUER: the policy
- * does not trust it; ATTEST_E_ARGUMENT, _FORKED.
+ * _clear() after forgetting them (1012 until the new ones are there). When _clear() has returned,
+ * no key counts any more that was had, or asked for, before it: an answer on its way is dropped
+ * when it comes, and the issuer asked again. _invalidate() takes such an answer and asks again all
+ * the same. ATTEST_E_ISSUER: the policy does not trust it; ATTEST_E_ARGUMENT, _FORKED.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_verifier_invalidate(struct attest_verifier *verifier, const char *issuer,

@@ -241,37 +241,55 @@ keys_new_entry(struct attest_keys *keys, const char *issuer, struct attest_error
     return entry;
 }
 
-/* Puts the set in its place; on success *set is the one that was there. */
-static enum attest_rc
-store(struct attest_keys *keys, const char *issuer, struct keyset **set, struct attest_error *err)
+void
+issuer_keys_auto(struct issuer_keys *next)
 {
+    keyset_free(next->set);
+    signed_keyset_free(next->signed_set);
+}
+
+enum attest_rc
+keys_read_jwks(struct attest_keys *keys, const char *issuer, struct slice jwks,
+               struct issuer_keys *next, struct attest_error *err)
+{
+    AUTO(keyset) struct keyset *set = NULL;
     struct attest_error why = {.rc = ATTEST_E_INTERNAL};
-    struct issuer_keys *entry = keys_new_entry(keys, issuer, &why);
+    enum attest_rc rc = keyset_read(jwks.p, jwks.len, &set, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    const struct issuer_keys *entry = keys_new_entry(keys, issuer, &why);
     if (!entry)
         return error_set(err, why.rc, "%s", why.text);
     if (entry->pinned)
         return error_set(err, ATTEST_E_DENIED,
                          "keys: the issuer's root is pinned, so its keys come signed only");
-    pthread_rwlock_wrlock(&keys->lock);
-    struct keyset *old = entry->set;
-    entry->set = *set;
-    entry->usable_until_ms = INT64_MAX;
-    pthread_rwlock_unlock(&keys->lock);
-    *set = old;
+    *next = (struct issuer_keys){.issuer = entry->issuer, .set = STEAL(set)};
     return ATTEST_OK;
+}
+
+void
+keys_put(struct attest_keys *keys, struct issuer_keys *next, int64_t usable_until_ms)
+{
+    struct issuer_keys *entry = keys_entry(keys, next->issuer);
+    next->usable_until_ms = usable_until_ms;
+    pthread_rwlock_wrlock(&keys->lock);
+    struct issuer_keys old = *entry;
+    *entry = *next;
+    pthread_rwlock_unlock(&keys->lock);
+    *next = old; /* nobody holds a set without the lock */
 }
 
 enum attest_rc
 attest_keys_add_jwks(struct attest_keys *keys, const char *issuer, const char *jwks,
                      size_t jwks_len, struct attest_error *err)
 {
-    AUTO(keyset) struct keyset *set = NULL;
+    AUTO(issuer_keys) struct issuer_keys next = {0};
     enum attest_rc rc = keys_begin(keys, issuer, err);
     if (rc != ATTEST_OK)
         return rc;
-    rc = keyset_read(jwks, jwks_len, &set, err);
+    rc = keys_read_jwks(keys, issuer, (struct slice){jwks, jwks_len}, &next, err);
     if (rc == ATTEST_OK)
-        rc = store(keys, issuer, &set, err);
+        keys_put(keys, &next, INT64_MAX);
     keys_end(keys);
     return rc;
 }

@@ -88,11 +88,26 @@ struct attest_keys *keys_hold(struct attest_keys *keys);
 
 /* ---- for those who change them ---- */
 
+/*
+ * A set is read, which takes its time, and then put in its place, which is a moment; both between
+ * keys_begin() and keys_end(). In between it is the issuer's entry as it is to be,
+ * AUTO(issuer_keys): what it holds is the new set, and once that has its place, the one that was
+ * there.
+ */
+void issuer_keys_auto(struct issuer_keys *next);
+
 /* Takes `changing`; ATTEST_E_FORKED in a child of the process that made them, ATTEST_E_CONFIG for
  * what is no issuer. */
 enum attest_rc keys_begin(struct attest_keys *keys, const char *issuer, struct attest_error *err);
 void keys_end(struct attest_keys *keys);
-/* Between these two: the issuer's entry, or NULL. */
+/* As attest_keys_add_jwks() and attest_keys_add_signed(); *next is zeroed before. */
+enum attest_rc keys_read_jwks(struct attest_keys *keys, const char *issuer, struct slice jwks,
+                              struct issuer_keys *next, struct attest_error *err);
+enum attest_rc keys_read_signed(struct attest_keys *keys, const char *issuer, struct slice jwt,
+                                int64_t now_s, struct issuer_keys *next, struct attest_error *err);
+/* usable_until_ms: as of keys_set_usable_until(); INT64_MAX for whoever knows better. */
+void keys_put(struct attest_keys *keys, struct issuer_keys *next, int64_t usable_until_ms);
+/* The issuer's entry, or NULL. */
 struct issuer_keys *keys_entry(struct attest_keys *keys, const char *issuer);
 /* The same, made when it is not there: NULL when there is no room (ATTEST_E_LIMIT, _NOMEM). */
 struct issuer_keys *keys_new_entry(struct attest_keys *keys, const char *issuer,

@@ -69,32 +69,26 @@ check_roll_back(const struct signed_keyset *set, const struct signed_keyset *bef
     return ATTEST_OK;
 }
 
-/* Between keys_begin() and keys_end(): only who changes keys reads without the lock. */
-static enum attest_rc
-add_signed(struct attest_keys *keys, const char *issuer, const char *jwt, size_t jwt_len,
-           int64_t now_s, struct attest_error *err)
+/* Only who changes keys reads without the lock. */
+enum attest_rc
+keys_read_signed(struct attest_keys *keys, const char *issuer, struct slice jwt, int64_t now_s,
+                 struct issuer_keys *next, struct attest_error *err)
 {
     struct signed_keyset_root list[2 * ROOTS_MAX];
     AUTO(signed_keyset) struct signed_keyset *set = NULL;
-    struct issuer_keys *entry = keys_entry(keys, issuer);
+    const struct issuer_keys *entry = keys_entry(keys, issuer);
     if (!entry || !entry->pinned)
         return error_set(err, ATTEST_E_ARGUMENT, "keys: no root of this issuer is pinned");
     size_t n = roots_candidates(&entry->roots, list);
     enum attest_rc rc =
-        signed_keyset_read(jwt, jwt_len, slice_cstr(issuer), list, n, now_s, SKEW_S, &set, err);
+        signed_keyset_read(jwt.p, jwt.len, slice_cstr(issuer), list, n, now_s, SKEW_S, &set, err);
     if (rc == ATTEST_OK)
         rc = check_roll_back(set, entry->signed_set, err);
     if (rc != ATTEST_OK)
         return rc;
-    struct roots roots = entry->roots;
-    roots_follow(&roots, &list[set->signed_by], set->has_next_root ? &set->next_root : NULL);
-    pthread_rwlock_wrlock(&keys->lock);
-    struct signed_keyset *old = entry->signed_set;
-    entry->signed_set = set;
-    entry->usable_until_ms = INT64_MAX;
-    entry->roots = roots;
-    pthread_rwlock_unlock(&keys->lock);
-    set = old; /* freed at the end of the scope: nobody holds it without the lock */
+    *next = (struct issuer_keys){.issuer = entry->issuer, .pinned = true, .roots = entry->roots};
+    roots_follow(&next->roots, &list[set->signed_by], set->has_next_root ? &set->next_root : NULL);
+    next->signed_set = STEAL(set);
     return ATTEST_OK;
 }
 
@@ -102,12 +96,15 @@ enum attest_rc
 attest_keys_add_signed(struct attest_keys *keys, const char *issuer, const char *jwt,
                        size_t jwt_len, int64_t now_s, struct attest_error *err)
 {
+    AUTO(issuer_keys) struct issuer_keys next = {0};
     if (now_s < 0 || now_s > CLAIMS_TIME_MAX)
         return error_set(err, ATTEST_E_ARGUMENT, "now is no time of this era");
     enum attest_rc rc = keys_begin(keys, issuer, err);
     if (rc != ATTEST_OK)
         return rc;
-    rc = add_signed(keys, issuer, jwt, jwt_len, now_s, err);
+    rc = keys_read_signed(keys, issuer, (struct slice){jwt, jwt_len}, now_s, &next, err);
+    if (rc == ATTEST_OK)
+        keys_put(keys, &next, INT64_MAX);
     keys_end(keys);
     return rc;
 }

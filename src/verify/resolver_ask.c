@@ -12,8 +12,9 @@
 
 /* ---- what became of a fetch ---- */
 
+/* The set takes its place, or not, under the lock of who clears it: never between the two. */
 static void
-succeeded(struct source *s, int64_t ttl_ms)
+succeeded(struct source *s, struct issuer_keys *next, int64_t ttl_ms)
 {
     struct resolver *r = s->resolver;
     uint32_t chance;
@@ -21,9 +22,8 @@ succeeded(struct source *s, int64_t ttl_ms)
     pthread_mutex_lock(&r->lock);
     bool used =
         schedule_succeeded(&s->schedule, &r->options->limits, clock_boot_ms(), ttl_ms, chance);
-    int64_t until_ms =
-        used ? schedule_usable_until_ms(&s->schedule, &r->options->limits) : INT64_MIN;
-    keys_set_usable_until(r->keys, s->issuer, until_ms);
+    if (used)
+        keys_put(r->keys, next, schedule_usable_until_ms(&s->schedule, &r->options->limits));
     source_ended(s, ATTEST_OK, "");
     s->news.dropped = !used;
     pthread_mutex_unlock(&r->lock);
@@ -44,12 +44,11 @@ failed(struct source *s, int64_t retry_after_s, const struct attest_error *why)
 
 /* A signed set says itself until when it is good; refreshing at half of that leaves time to try. */
 static int64_t
-ttl_of(const struct source *s, const struct fetch_answer *answer)
+ttl_of(const struct signed_keyset *signed_set, const struct fetch_answer *answer)
 {
     int64_t ttl_s = answer->max_age_s;
-    if (s->pinned) {
-        int64_t half_s =
-            (attest_keys_expires_at_s(s->resolver->keys, s->issuer) - clock_wall_s()) / 2;
+    if (signed_set) {
+        int64_t half_s = (signed_set->exp - clock_wall_s()) / 2;
         if (ttl_s < 0 || half_s < ttl_s)
             ttl_s = half_s < 0 ? 0 : half_s;
     }
@@ -57,12 +56,20 @@ ttl_of(const struct source *s, const struct fetch_answer *answer)
 }
 
 static enum attest_rc
-take_set(const struct source *s, struct slice body, struct attest_error *err)
+take_set(struct source *s, const struct fetch_answer *answer, struct attest_error *err)
 {
     struct attest_keys *keys = s->resolver->keys;
-    if (s->pinned)
-        return attest_keys_add_signed(keys, s->issuer, body.p, body.len, clock_wall_s(), err);
-    return attest_keys_add_jwks(keys, s->issuer, body.p, body.len, err);
+    const struct slice body = buf_view(&answer->body);
+    AUTO(issuer_keys) struct issuer_keys next = {0};
+    enum attest_rc rc = keys_begin(keys, s->issuer, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    rc = s->pinned ? keys_read_signed(keys, s->issuer, body, clock_wall_s(), &next, err)
+                   : keys_read_jwks(keys, s->issuer, body, &next, err);
+    if (rc == ATTEST_OK)
+        succeeded(s, &next, ttl_of(next.signed_set, answer));
+    keys_end(keys);
+    return rc;
 }
 
 static const struct asked {
@@ -107,13 +114,7 @@ judge_answer(struct source *s, const struct fetch_answer *answer, struct attest_
         enum attest_rc rc = take_discovery(s, body, err);
         return rc == ATTEST_OK ? ask(s, ASKING_DISCOVERED, err) : rc;
     }
-    pthread_mutex_lock(&s->resolver->lock);
-    bool outdated = s->schedule.outdated;
-    pthread_mutex_unlock(&s->resolver->lock);
-    enum attest_rc rc = outdated ? ATTEST_OK : take_set(s, body, err);
-    if (rc == ATTEST_OK)
-        succeeded(s, ttl_of(s, answer));
-    return rc;
+    return take_set(s, answer, err);
 }
 
 static void

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "support/child.h"
 #include "support/resolving.h"
+#include "verify/resolver_impl.h"
 
 /* When keys are fetched, and what becomes of a check meanwhile. */
 
@@ -213,6 +214,68 @@ clear_is_not_undone_by_what_is_on_its_way(void **state)
     assert_int_equal(http_stub_asked(&stub), 2);
 }
 
+static void *
+step_on(void *ctx)
+{
+    struct attest_verifier *v = ((void **)ctx)[0];
+    const atomic_bool *over = ((void **)ctx)[1];
+    while (!atomic_load(over)) {
+        struct pollfd fd = {.fd = attest_verifier_fd(v), .events = POLLIN};
+        poll(&fd, 1, 1);
+        if (attest_verifier_step(v) != ATTEST_OK)
+            break;
+    }
+    return NULL;
+}
+
+/* Somebody holds it for longer than it is held in passing: he waits for what we hold. */
+static bool
+is_stuck_with(pthread_mutex_t *lock)
+{
+    for (int i = 0, held = 0; i < 5000; i++) {
+        bool free = pthread_mutex_trylock(lock) == 0;
+        if (free)
+            pthread_mutex_unlock(lock);
+        held = free ? 0 : held + 1;
+        if (held == 50)
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+/*
+ * The same when the answer is in and being read: first it is kept from that, then, with the set
+ * cleared, from ending the fetch. What it brought is not there for a moment.
+ */
+static void
+clear_is_not_undone_by_what_is_being_read(void **state)
+{
+    (void)state;
+    atomic_bool over = false;
+    pthread_t stepper;
+    AUTO(attest_verifier) struct attest_verifier *v = new_verifier();
+    void *args[] = {v, &over};
+    http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
+    assert_int_equal(keys_begin(v->keys, stub.origin, NULL), ATTEST_OK);
+    assert_int_equal(pthread_create(&stepper, NULL, step_on, args), 0);
+    assert_true(is_stuck_with(&v->resolver->stepping));
+    assert_int_equal(http_stub_asked(&stub), 1);
+    assert_int_equal(attest_verifier_clear(v, stub.origin, NULL), ATTEST_OK);
+    pthread_mutex_lock(&v->resolver->lock);
+    keys_end(v->keys);
+    bool read = is_stuck_with(&v->keys->changing);
+    size_t usable = keys_usable(v->keys, slice_cstr(stub.origin), MINT_NOW, 0);
+    pthread_mutex_unlock(&v->resolver->lock);
+    assert_int_equal(usable, 0);
+    assert_true(read);
+    http_stub_say(&stub, "/.well-known/jwks.json", set_of(1));
+    step_until(v, 1, ATTEST_OK);
+    assert_int_not_equal(check(v, 0), ATTEST_OK);
+    atomic_store(&over, true);
+    pthread_join(stepper, NULL);
+}
+
 /* A first set that is not to be had is waited for once, not by every caller. */
 static void
 nobody_waits_for_a_server_that_refused(void **state)
@@ -260,6 +323,7 @@ main(void)
         TEST(clear_forgets_and_invalidate_does_not),
         TEST(a_child_is_told),
         TEST(clear_is_not_undone_by_what_is_on_its_way),
+        TEST(clear_is_not_undone_by_what_is_being_read),
         TEST(nobody_waits_for_a_server_that_refused),
         TEST(a_set_that_ended_is_asked_for),
     };
