@@ -39,13 +39,13 @@ struct shard {
 
 struct memory {
     struct replay_store store;
+    _Atomic size_t count; /* on the line of the store's own counts, and away from what is read */
+    _Atomic uint64_t unremembered;
+    struct shard shards[SHARDS_MAX];
     uint8_t key[KEYED_HASH_KEY_LEN];
     size_t entries_max;
     enum replay_full full;
-    _Atomic size_t count;
-    _Atomic uint64_t unremembered;
     uint32_t n_shards;
-    struct shard shards[SHARDS_MAX];
 };
 
 /* An evenly spread number below n out of four bytes of a digest. */

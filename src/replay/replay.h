@@ -61,9 +61,11 @@ struct replay_kind {
 struct replay_store {
     const struct replay_kind *kind;
     _Atomic int state;
-    _Atomic uint64_t changes, consumed, replayed, unavailable;
+    _Atomic uint64_t changes;
     pthread_mutex_t changing; /* a state, the reason for it, and how many were before */
     char why[sizeof(((struct replay_news *)NULL)->why)];
+    /* One is written to by every check: cache lines away from what every check reads. */
+    _Atomic uint64_t consumed, replayed, unavailable;
 };
 
 /*

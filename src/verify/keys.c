@@ -23,24 +23,48 @@ lock_init(pthread_rwlock_t *lock)
     return failed;
 }
 
+pthread_rwlock_t *
+keys_reading(const struct attest_keys *keys)
+{
+    /* Locking changes nothing that a caller could see. */
+    pthread_rwlock_t *lock = &((struct attest_keys *)keys)->locks[metric_share()].lock;
+    pthread_rwlock_rdlock(lock);
+    return lock;
+}
+
+void
+keys_writing(struct attest_keys *keys)
+{
+    for (size_t i = 0; i < METRIC_SHARES; i++)
+        pthread_rwlock_wrlock(&keys->locks[i].lock);
+}
+
+void
+keys_written(struct attest_keys *keys)
+{
+    for (size_t i = 0; i < METRIC_SHARES; i++)
+        pthread_rwlock_unlock(&keys->locks[i].lock);
+}
+
 enum attest_rc
 attest_keys_new(struct attest_keys **ret, struct attest_error *err)
 {
     enum attest_rc rc = crypto_init(err);
     if (rc != ATTEST_OK)
         return rc;
-    struct attest_keys *keys = calloc(1, sizeof(*keys));
-    if (!keys || pthread_mutex_init(&keys->changing, NULL) != 0) {
-        free(keys);
+    struct attest_keys *keys = aligned_alloc(METRIC_LINE, sizeof(*keys));
+    if (!keys)
         return error_set(err, ATTEST_E_NOMEM, "keys: out of memory");
-    }
-    if (lock_init(&keys->lock) != 0) {
-        pthread_mutex_destroy(&keys->changing);
-        free(keys);
-        return error_set(err, ATTEST_E_NOMEM, "keys: out of memory");
-    }
+    memset(keys, 0, sizeof(*keys));
     atomic_init(&keys->holders, 1);
     keys->pid = getpid();
+    bool failed = pthread_mutex_init(&keys->changing, NULL) != 0;
+    for (size_t i = 0; i < METRIC_SHARES; i++)
+        failed |= lock_init(&keys->locks[i].lock) != 0;
+    if (failed) {
+        attest_keys_free(keys);
+        return error_set(err, ATTEST_E_NOMEM, "keys: out of memory");
+    }
     *ret = keys;
     return ATTEST_OK;
 }
@@ -55,7 +79,8 @@ attest_keys_free(struct attest_keys *keys)
         keyset_free(keys->list[i].set);
         signed_keyset_free(keys->list[i].signed_set);
     }
-    pthread_rwlock_destroy(&keys->lock);
+    for (size_t i = 0; i < METRIC_SHARES; i++)
+        pthread_rwlock_destroy(&keys->locks[i].lock);
     pthread_mutex_destroy(&keys->changing);
     free(keys);
 }
@@ -89,13 +114,6 @@ set_of(const struct issuer_keys *entry)
     return entry->set;
 }
 
-/* Locking changes nothing that a caller could see. */
-static pthread_rwlock_t *
-lock_of(const struct attest_keys *keys)
-{
-    return &((struct attest_keys *)keys)->lock;
-}
-
 /* What a pinned issuer's signed set says against a key, or against itself. */
 static enum attest_rc
 check_signed(const struct signed_keyset *set, struct slice kid, int64_t now_s, int64_t skew_s,
@@ -118,7 +136,7 @@ keys_find(const struct attest_keys *keys, struct slice issuer, struct slice kid,
           int64_t skew_s, struct found_key *ret, struct attest_error *err)
 {
     enum attest_rc rc = ATTEST_OK;
-    pthread_rwlock_rdlock(lock_of(keys));
+    pthread_rwlock_t *lock = keys_reading(keys);
     const struct issuer_keys *entry = find(keys, issuer);
     if (entry && entry->usable_until_ms != INT64_MAX && clock_boot_ms() >= entry->usable_until_ms)
         rc = error_set(err, ATTEST_E_KEY_FETCH, "no key set of this issuer that is fresh enough");
@@ -130,7 +148,7 @@ keys_find(const struct attest_keys *keys, struct slice issuer, struct slice kid,
         ret->alg = key->alg;
         ret->public_key = key->public_key;
     }
-    pthread_rwlock_unlock(lock_of(keys));
+    pthread_rwlock_unlock(lock);
     if (rc == ATTEST_OK && !key)
         return error_set(err, ATTEST_E_KEY_UNKNOWN, "key %.*s is not in the issuer's key set",
                          SLICE_ARG(kid));
@@ -149,27 +167,27 @@ keys_still(const struct attest_keys *keys, struct slice issuer, struct slice kid
 bool
 keys_has_issuer(const struct attest_keys *keys, struct slice issuer)
 {
-    pthread_rwlock_rdlock(lock_of(keys));
+    pthread_rwlock_t *lock = keys_reading(keys);
     const struct issuer_keys *entry = find(keys, issuer);
     bool has = entry && (entry->pinned || entry->set);
-    pthread_rwlock_unlock(lock_of(keys));
+    pthread_rwlock_unlock(lock);
     return has;
 }
 
 size_t
 attest_keys_count(const struct attest_keys *keys, const char *issuer)
 {
-    pthread_rwlock_rdlock(lock_of(keys));
+    pthread_rwlock_t *lock = keys_reading(keys);
     const struct keyset *set = set_of(find(keys, slice_cstr(issuer)));
     size_t n = set ? keyset_count(set) : 0;
-    pthread_rwlock_unlock(lock_of(keys));
+    pthread_rwlock_unlock(lock);
     return n;
 }
 
 size_t
 keys_usable(const struct attest_keys *keys, struct slice issuer, int64_t now_s, int64_t skew_s)
 {
-    pthread_rwlock_rdlock(lock_of(keys));
+    pthread_rwlock_t *lock = keys_reading(keys);
     const struct issuer_keys *entry = find(keys, issuer);
     const struct keyset *set = set_of(entry);
     if (set && entry->usable_until_ms != INT64_MAX && clock_boot_ms() >= entry->usable_until_ms)
@@ -177,7 +195,7 @@ keys_usable(const struct attest_keys *keys, struct slice issuer, int64_t now_s, 
     if (set && entry->pinned && now_s >= entry->signed_set->exp + skew_s)
         set = NULL;
     size_t n = set ? keyset_count(set) : 0;
-    pthread_rwlock_unlock(lock_of(keys));
+    pthread_rwlock_unlock(lock);
     return n;
 }
 
@@ -186,11 +204,11 @@ keys_usable(const struct attest_keys *keys, struct slice issuer, int64_t now_s, 
 void
 keys_set_usable_until(struct attest_keys *keys, const char *issuer, int64_t boot_ms)
 {
-    pthread_rwlock_wrlock(&keys->lock);
+    keys_writing(keys);
     struct issuer_keys *entry = keys_entry(keys, issuer);
     if (entry)
         entry->usable_until_ms = boot_ms;
-    pthread_rwlock_unlock(&keys->lock);
+    keys_written(keys);
 }
 
 enum attest_rc
@@ -234,10 +252,10 @@ keys_new_entry(struct attest_keys *keys, const char *issuer, struct attest_error
         return NULL;
     }
     entry = &keys->list[keys->n];
-    pthread_rwlock_wrlock(&keys->lock);
+    keys_writing(keys);
     *entry = (struct issuer_keys){.issuer = name, .usable_until_ms = INT64_MAX};
     keys->n++;
-    pthread_rwlock_unlock(&keys->lock);
+    keys_written(keys);
     return entry;
 }
 
@@ -272,10 +290,10 @@ keys_put(struct attest_keys *keys, struct issuer_keys *next, int64_t usable_unti
 {
     struct issuer_keys *entry = keys_entry(keys, next->issuer);
     next->usable_until_ms = usable_until_ms;
-    pthread_rwlock_wrlock(&keys->lock);
+    keys_writing(keys);
     struct issuer_keys old = *entry;
     *entry = *next;
-    pthread_rwlock_unlock(&keys->lock);
+    keys_written(keys);
     *next = old; /* nobody holds a set without the lock */
 }
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/metric.h"
 #include "token/signed_keyset.h"
 #include "verify/roots.h"
 
@@ -24,16 +25,20 @@ struct issuer_keys {
 };
 
 /*
- * Whoever changes anything holds `changing` for as long as that takes, and `lock` for writing only
- * while he puts the new in the place of the old; whoever looks a key up holds `lock` for reading
- * and copies. So nobody who verifies waits for a document to be read.
+ * Whoever changes anything holds `changing` for as long as that takes, and all of `locks` only
+ * while he puts the new in the place of the old; whoever looks a key up holds one of them for
+ * reading and copies. So nobody who verifies waits for a document to be read. One for each share of
+ * the processors (base/metric.h): those who read, which is every check, hardly ever write to a
+ * cache line that another processor uses.
  */
 struct attest_keys {
     atomic_uint holders;
     atomic_bool fetched; /* a verifier fetches them: one, or each would undo the other's bounds */
     pid_t pid;
     pthread_mutex_t changing;
-    pthread_rwlock_t lock;
+    struct {
+        _Alignas(METRIC_LINE) pthread_rwlock_t lock;
+    } locks[METRIC_SHARES];
     size_t n;
     struct issuer_keys list[KEYS_ISSUERS_MAX];
 };
@@ -86,7 +91,16 @@ void keys_set_usable_until(struct attest_keys *keys, const char *issuer, int64_t
 /* One more holder. */
 struct attest_keys *keys_hold(struct attest_keys *keys);
 
+/* ---- for those who read them ---- */
+
+/* Until this lock is opened (pthread_rwlock_unlock()) nothing changes. No second one meanwhile. */
+pthread_rwlock_t *keys_reading(const struct attest_keys *keys);
+
 /* ---- for those who change them ---- */
+
+/* Nobody reads between these two. */
+void keys_writing(struct attest_keys *keys);
+void keys_written(struct attest_keys *keys);
 
 /*
  * A set is read, which takes its time, and then put in its place, which is a moment; both between

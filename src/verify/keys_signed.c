@@ -31,11 +31,11 @@ attest_keys_pin_root(struct attest_keys *keys, const char *issuer, const char *j
         keys_end(keys);
         return error_set(err, why.rc, "%s", why.text);
     }
-    pthread_rwlock_wrlock(&keys->lock);
+    keys_writing(keys);
     entry->roots = roots;
     entry->pinned = true;
     unsigned_set = STEAL(entry->set);
-    pthread_rwlock_unlock(&keys->lock);
+    keys_written(keys);
     keys_end(keys);
     return ATTEST_OK;
 }
@@ -119,8 +119,7 @@ pinned_entry(const struct attest_keys *keys, const char *issuer)
 bool
 attest_keys_pinned(const struct attest_keys *keys, const char *issuer)
 {
-    pthread_rwlock_t *lock = &((struct attest_keys *)keys)->lock;
-    pthread_rwlock_rdlock(lock);
+    pthread_rwlock_t *lock = keys_reading(keys);
     bool pinned = pinned_entry(keys, issuer) != NULL;
     pthread_rwlock_unlock(lock);
     return pinned;
@@ -129,8 +128,7 @@ attest_keys_pinned(const struct attest_keys *keys, const char *issuer)
 int64_t
 attest_keys_expires_at_s(const struct attest_keys *keys, const char *issuer)
 {
-    pthread_rwlock_t *lock = &((struct attest_keys *)keys)->lock;
-    pthread_rwlock_rdlock(lock);
+    pthread_rwlock_t *lock = keys_reading(keys);
     const struct issuer_keys *entry = pinned_entry(keys, issuer);
     int64_t exp = entry && entry->signed_set ? entry->signed_set->exp : 0;
     pthread_rwlock_unlock(lock);
@@ -140,10 +138,9 @@ attest_keys_expires_at_s(const struct attest_keys *keys, const char *issuer)
 char *
 attest_keys_next_root(const struct attest_keys *keys, const char *issuer)
 {
-    pthread_rwlock_t *lock = &((struct attest_keys *)keys)->lock;
     AUTO(buf) struct buf text;
     struct signed_keyset_root next;
-    pthread_rwlock_rdlock(lock);
+    pthread_rwlock_t *lock = keys_reading(keys);
     const struct issuer_keys *entry = pinned_entry(keys, issuer);
     bool has = entry && entry->signed_set && entry->signed_set->has_next_root &&
                !roots_has(&entry->roots, &entry->signed_set->next_root);
