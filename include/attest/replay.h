@@ -53,8 +53,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(2) enum attest_rc
                              struct attest_error *err);
 
 /*
- * Remembers in Redis or Valkey, shared by all servers that name the same one:
- * redis://[[user]:password@]host[:port][/database] or unix:///path. An answer that does not come
+ * Remembers in Redis or Valkey, shared by all servers that name the same one, by a URL as
+ * attest_replay_setup_set_redis() takes it, rediss:// included. An answer that does not come
  * within timeout_ms (0: 1,000) is 1014; looking up a host's name, its further addresses and the
  * steps of a TLS handshake may each take longer. ATTEST_E_ARGUMENT (not such a URL, more than
  * 60,000), and the errors of attest_replay_new().
@@ -117,8 +117,10 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
 
 /*
  * Where Redis is away the memory in this process decides, instead of 1014: a token can then be used
- * once in each process. Not where it answers and refuses, or all connections are busy. Counted
- * (ATTEST_REPLAY_FALLBACK), and the state is degraded.
+ * once in each process. Away is no connection, no answer in time, or the answer that it serves
+ * nobody just now (loading, full, busy with a script, its Cluster down) or takes no more
+ * connections. Not where it answers and refuses, for whatever other reason, or all connections are
+ * busy. Counted (ATTEST_REPLAY_FALLBACK), and the state is degraded.
  */
 ATTEST_EXPORT ATTEST_NONNULL(1) void attest_replay_setup_fall_back_to_memory(
     struct attest_replay_setup *setup);
@@ -127,11 +129,11 @@ ATTEST_EXPORT ATTEST_NONNULL(1) void attest_replay_setup_fall_back_to_memory(
  * Makes it. The setup may be freed at once. ATTEST_E_IO: Redis does not answer (which is no error
  * where memory is fallen back to); ATTEST_E_DENIED: password, or an ACL that does not allow what is
  * needed; ATTEST_E_CONFIG: a Redis that may forget what is alive (maxmemory-policy is not
- * noeviction), a replica, not the node of a Cluster that keeps these keys, or a clock more than two
- * minutes from ours; also two passwords, or none for a user, a password file that cannot be used,
- * certificates without rediss://, and a password file, certificates or a fall-back without a Redis;
- * ATTEST_E_UNSUPPORTED: built without hiredis, or rediss:// with a hiredis that
- * has no TLS; ATTEST_E_NOMEM.
+ * noeviction), a replica, not the node of a Cluster that keeps these keys, a clock more than two
+ * minutes from ours, or any other refusal; also two passwords, or none for a user, a password file
+ * that cannot be used, certificates without rediss://, and a password file, certificates or a
+ * fall-back without a Redis; ATTEST_E_UNSUPPORTED: built without hiredis, or rediss:// with a
+ * hiredis that has no TLS; ATTEST_E_NOMEM.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_replay_new(const struct attest_replay_setup *setup, struct attest_replay **ret,

@@ -160,7 +160,7 @@ set_once(struct redis *r, struct redis_link *link, const char *key,
                                         : ATTEST_OK;
 }
 
-/* Gave no answer, in difference to one that is no use: only then may a memory decide instead. */
+/* Serves nobody, in difference to one that refuses: only then may a memory decide instead. */
 static bool
 is_away(enum attest_rc rc)
 {

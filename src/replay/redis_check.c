@@ -151,5 +151,5 @@ redis_link_check(struct redis_link *link, const struct redis_known *known,
         if (rc != ATTEST_E_BUSY)
             return rc;
     }
-    return error_set(err, ATTEST_E_IO, "replay store: its epoch does not settle");
+    return error_set(err, ATTEST_E_CONFIG, "replay store: its epoch does not settle");
 }

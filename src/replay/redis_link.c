@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/secret.h"
+#include "replay/redis_word.h"
 
 #define PASSWORD_MAX 512
 
@@ -179,32 +180,13 @@ redis_said_ok(const redisReply *reply)
 enum attest_rc
 redis_refused(const redisReply *reply, struct attest_error *err)
 {
-    static const struct {
-        const char *word;
-        enum attest_rc rc;
-        const char *means;
-    } known[] = {
-        {"NOAUTH", ATTEST_E_DENIED, "Redis wants a password"},
-        {"WRONGPASS", ATTEST_E_DENIED, "Redis refuses user or password"},
-        {"NOPERM", ATTEST_E_DENIED,
-         "the ACL must allow info, get, set, watch, multi, exec on " REDIS_TAG "*"},
-        {"MOVED", ATTEST_E_CONFIG,
-         "Redis Cluster keeps these keys on another node, which has to be named"},
-        {"READONLY", ATTEST_E_IO, "this Redis has become a replica"},
-        {"OOM", ATTEST_E_IO, "Redis is full"},
-        {"LOADING", ATTEST_E_IO, "Redis is still loading its data"},
-        {"CLUSTERDOWN", ATTEST_E_IO, "the Redis Cluster is down"},
-    };
     if (reply->type != REDIS_REPLY_ERROR)
-        return error_set(err, ATTEST_E_IO, "replay store: an answer that Redis does not give");
-    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-        size_t len = strlen(known[i].word);
-        if (strncmp(reply->str, known[i].word, len) == 0 &&
-            (reply->str[len] == ' ' || reply->str[len] == '\0'))
-            return error_set(err, known[i].rc, "replay store: %s", known[i].means);
-    }
-    return error_set(err, ATTEST_E_IO, "replay store: Redis says %.*s",
-                     (int)strcspn(reply->str, " "), reply->str);
+        return error_set(err, ATTEST_E_CONFIG, "replay store: an answer that Redis does not give");
+    const struct redis_word *word = redis_word_find(reply->str);
+    if (!word->prefix[0])
+        return error_set(err, word->rc, "replay store: Redis refuses and says %.*s",
+                         (int)strcspn(reply->str, " "), reply->str);
+    return error_set(err, word->rc, "replay store: %s", word->means);
 }
 
 /* ---- opening ---- */
@@ -212,14 +194,15 @@ redis_refused(const redisReply *reply, struct attest_error *err)
 /* The reply is not shown: a server could put into it what it was sent. */
 static enum attest_rc
 ask_for_ok(struct redis_link *link, const struct buf *commands, int64_t deadline_ms,
-           const char *otherwise, struct attest_error *err)
+           struct attest_error *err)
 {
     AUTO(redisReply) redisReply *reply = NULL;
     enum attest_rc rc = redis_link_ask(link, commands, 1, &reply, deadline_ms, err);
     if (rc != ATTEST_OK || redis_said_ok(reply))
         return rc;
-    rc = redis_refused(reply, err);
-    return rc == ATTEST_E_IO ? error_set(err, ATTEST_E_DENIED, "replay store: %s", otherwise) : rc;
+    const struct redis_word *word =
+        redis_word_find(reply->type == REDIS_REPLY_ERROR ? reply->str : "");
+    return error_set(err, word->rc, "replay store: %s", word->means);
 }
 
 static enum attest_rc
@@ -253,7 +236,7 @@ log_in(struct redis_link *link, const struct redis_target *target, int64_t deadl
         REDIS_PUT(&commands, "AUTH", password);
     enum attest_rc rc = ATTEST_OK;
     if (password)
-        rc = ask_for_ok(link, &commands, deadline_ms, "Redis refuses user or password", err);
+        rc = ask_for_ok(link, &commands, deadline_ms, err);
     secret_wipe(word, sizeof(word));
     if (commands.p)
         secret_wipe(commands.p, commands.cap);
@@ -271,7 +254,7 @@ select_database(struct redis_link *link, int database, int64_t deadline_ms,
     buf_init(&commands, 256);
     snprintf(number, sizeof(number), "%d", database);
     REDIS_PUT(&commands, "SELECT", number);
-    return ask_for_ok(link, &commands, deadline_ms, "Redis has no such database", err);
+    return ask_for_ok(link, &commands, deadline_ms, err);
 }
 
 /* From here on nothing waits but wait_for(). */

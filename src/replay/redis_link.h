@@ -45,7 +45,7 @@ void redis_put(struct buf *commands, const char *const *words);
 enum attest_rc redis_link_ask(struct redis_link *link, const struct buf *commands, size_t n,
                               redisReply **replies, int64_t deadline_ms, struct attest_error *err);
 
-/* What an error reply means, with a sentence: ATTEST_E_DENIED, ATTEST_E_CONFIG or ATTEST_E_IO. */
+/* What a reply that was not asked for means, by redis_word_find(), with a sentence. */
 enum attest_rc redis_refused(const redisReply *reply, struct attest_error *err);
 bool redis_said_ok(const redisReply *reply);
 

@@ -11,6 +11,7 @@
 #include "base/ed25519.h"
 #include "replay/redis_server.h"
 #include "replay/redis_url.h"
+#include "replay/redis_word.h"
 
 #define RUN "0123456789abcdef0123456789abcdef01234567"
 #define CLOCK "server_time_usec:1700000000123456\r\n"
@@ -169,13 +170,60 @@ test_clock_steps(void **state)
     }
 }
 
+/* A memory beside Redis decides only where Redis serves nobody, by a closed list. */
+static void
+test_words(void **state)
+{
+    (void)state;
+    static const struct {
+        enum attest_rc rc;
+        const char *reply, *means;
+    } cases[] = {
+        {ATTEST_E_IO, "LOADING Redis is loading the dataset in memory", "loading"},
+        {ATTEST_E_IO, "OOM command not allowed when used memory > 'maxmemory'.", "full"},
+        {ATTEST_E_IO, "BUSY Redis is busy running a script.", "script"},
+        {ATTEST_E_CONFIG, "READONLY You can't write against a read only replica.", "replica"},
+        {ATTEST_E_CONFIG, "MASTERDOWN Link with MASTER is down", "replica"},
+        {ATTEST_E_IO, "CLUSTERDOWN Hash slot not served", "Cluster"},
+        {ATTEST_E_IO, "ERR max number of clients reached", "maxclients"},
+        {ATTEST_E_IO, "ERR max number of clients + cluster connections reached", "maxclients"},
+        {ATTEST_E_DENIED, "NOAUTH Authentication required.", "password"},
+        {ATTEST_E_DENIED, "WRONGPASS invalid username-password pair or user is disabled.", "user"},
+        {ATTEST_E_DENIED, "ERR AUTH <password> called without any password configured", "none"},
+        {ATTEST_E_DENIED, "DENIED Redis is running in protected mode", "protected"},
+        {ATTEST_E_DENIED, "NOPERM this user has no permissions to run the 'get' command", "ACL"},
+        {ATTEST_E_CONFIG, "NOREPLICAS Not enough good replicas to write.", "replicas"},
+        {ATTEST_E_CONFIG, "MISCONF Redis is configured to save RDB snapshots", "save"},
+        {ATTEST_E_CONFIG, "WRONGTYPE Operation against a key", "somebody"},
+        {ATTEST_E_CONFIG, "MOVED 4229 127.0.0.1:7001", "another node"},
+        {ATTEST_E_CONFIG, "ASK 4229 127.0.0.1:7001", "another node"},
+        {ATTEST_E_CONFIG, "TRYAGAIN Multiple keys request during rehashing of slot", "another"},
+        {ATTEST_E_CONFIG, "ERR DB index is out of range", "database"},
+        {ATTEST_E_CONFIG, "ERR SELECT is not allowed in cluster mode", "database"},
+        {ATTEST_E_CONFIG, "ERR unknown command 'SET'", "not known"},
+        {ATTEST_E_CONFIG, "ERR max number", "not known"},
+        {ATTEST_E_CONFIG, "ERR", "not known"},
+        {ATTEST_E_CONFIG, "LOADINGS", "not known"},
+        {ATTEST_E_CONFIG, " LOADING", "not known"},
+        {ATTEST_E_CONFIG, "loading", "not known"},
+        {ATTEST_E_CONFIG, "EXECABORT Transaction discarded because of: LOADING", "not known"},
+        {ATTEST_E_CONFIG, "", "not known"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct redis_word *word = redis_word_find(cases[i].reply);
+        if (word->rc != cases[i].rc || !strstr(word->means, cases[i].means))
+            fail_msg("%s: %d, %s", cases[i].reply, word->rc, word->means);
+    }
+    assert_string_equal(redis_word_find("LOADING")->prefix, "LOADING");
+    assert_string_equal(redis_word_find("x")->prefix, "");
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_urls),
-        cmocka_unit_test(test_info),
-        cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_urls),        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_info),        cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_clock_steps),
     };
     if (crypto_init(NULL) != ATTEST_OK)

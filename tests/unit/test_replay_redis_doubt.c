@@ -238,6 +238,96 @@ test_unfit_is_not_away(void **state)
     redis_done(&server);
 }
 
+static void
+min_replicas(const struct redis_server_run *server)
+{
+    assert_true(redis_command(server, "CONFIG SET min-replicas-to-write 1"));
+}
+
+static void
+epoch_of_another_type(const struct redis_server_run *server)
+{
+    assert_true(redis_command(server, "DEL attest:{seen}:epoch"));
+    assert_true(redis_command(server, "RPUSH attest:{seen}:epoch x"));
+}
+
+static void
+turn_replica(const struct redis_server_run *server)
+{
+    assert_true(redis_command(server, "REPLICAOF 127.0.0.1 1"));
+}
+
+static void
+no_right_to_write(const struct redis_server_run *server)
+{
+    assert_true(redis_command(server, "ACL SETUSER default -set"));
+}
+
+/* It answers and refuses, for a reason that has a word of its own. */
+static void
+test_refusing_is_not_away(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*make)(const struct redis_server_run *server);
+        const char *why;
+    } cases[] = {
+        {min_replicas, "without its replicas"},
+        {epoch_of_another_type, "somebody else"},
+        {turn_replica, "replica"},
+        {no_right_to_write, "ACL"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct redis_server_run server;
+        begin(&server, NULL, true);
+        options.memory_max = 100;
+        struct replay_store *s = new_store();
+        assert_int_equal(consume(s, "seen"), ATTEST_OK);
+        cases[i].make(&server);
+        for (int n = 0; n < 5; n++) {
+            char id[8];
+            snprintf(id, sizeof(id), "%d", n);
+            assert_int_equal(consume(s, id), ATTEST_E_REPLAY_STORE);
+        }
+        assert_int_equal(stats_of(s).fallback, 0);
+        assert_int_equal(replay_state(s), REPLAY_UNHEALTHY);
+        assert_non_null(strstr(last_news(s).why, cases[i].why));
+        replay_free(s);
+        redis_done(&server);
+    }
+}
+
+/* One that has no room for a connection is as good as one that is not there, and says nothing of
+ * the password that it is shown. */
+static void
+test_no_room_is_away(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    struct replay_store *s = NULL;
+    struct attest_error err;
+    char port[8], url[64];
+    const char *const more[] = {"--port", port, "--bind", "127.0.0.1", NULL};
+    random_port(port);
+    begin(&server, more, true);
+    struct replay_store *other = new_store(); /* the one that there is room for */
+    assert_true(redis_command(&server, "ACL SETUSER few on >geheim ~* +@all"));
+    assert_true(redis_command(&server, "CONFIG SET maxclients 1"));
+    snprintf(url, sizeof(url), "redis://few:geheim@127.0.0.1:%s", port);
+    options.url = url;
+    assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_IO);
+    assert_null(strstr(err.text, "password"));
+    options.memory_max = 100;
+    s = new_store();
+    assert_int_equal(consume(s, "x"), ATTEST_OK);
+    assert_int_equal(consume(s, "x"), ATTEST_E_REPLAY);
+    assert_int_equal(stats_of(s).fallback, 1);
+    assert_int_equal(consume(other, "y"), ATTEST_OK);
+    replay_free(s);
+    replay_free(other);
+    redis_done(&server);
+}
+
 /* Neither is one whose password cannot be read. */
 static void
 test_no_password_is_not_away(void **state)
@@ -318,6 +408,8 @@ main(void)
         cmocka_unit_test(test_multi_refused),
         cmocka_unit_test(test_busy_is_not_away),
         cmocka_unit_test(test_unfit_is_not_away),
+        cmocka_unit_test(test_refusing_is_not_away),
+        cmocka_unit_test(test_no_room_is_away),
         cmocka_unit_test(test_no_password_is_not_away),
         cmocka_unit_test(test_full_memory_beside),
         cmocka_unit_test(test_alone_is_told),
