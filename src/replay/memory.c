@@ -13,6 +13,7 @@
  * them: each second has a count of the entries that end with it.
  */
 #define WAYS 16
+#define LOOKS 2 /* when the first finds no room, what is over is counted, and one more is taken */
 #define SLOTS_TOUCHED_MAX 64
 #define WHEEL_SLOTS 2048 /* more than REPLAY_KEEP_MAX_S, a power of two */
 #define DIGEST_LEN KEYED_HASH_LEN
@@ -21,7 +22,7 @@
 #define SCOPE_MAX 1024
 #define ID_MAX 256
 
-_Static_assert(2 * WAYS <= SLOTS_TOUCHED_MAX, "one call looks at two buckets");
+_Static_assert(LOOKS * 2 * WAYS <= SLOTS_TOUCHED_MAX, "one look is into two buckets");
 
 struct bucket {
     uint8_t digest[WAYS][DIGEST_LEN];
@@ -212,8 +213,8 @@ memory_consume(struct replay_store *store, const struct replay_item *item, int64
         return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: entry outside its bounds");
     struct shard *shard = &m->shards[spread(digest + 8, m->n_shards)];
     enum attest_rc rc = ATTEST_E_BUSY;
-    for (int attempt = 0; attempt < 2 && rc == ATTEST_E_BUSY; attempt++) {
-        if (attempt)
+    for (int look = 0; look < LOOKS && rc == ATTEST_E_BUSY; look++) {
+        if (look)
             move_all_on(m, now_s);
         pthread_mutex_lock(&shard->lock);
         rc = consume_locked(m, shard, digest, keep_until_s, now_s);
