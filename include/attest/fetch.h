@@ -77,7 +77,9 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
 
 /*
  * Where this issuer's key set is: https, or http on a loopback host when the policy allows such
- * issuers. For sets that a CDN serves; the document is believed on the word of that host.
+ * issuers. For sets that a CDN serves; the document is believed on the word of that host. No
+ * discovery document is asked then. issuer is the policy's name, byte for byte: a verifier with a
+ * policy that does not trust it is refused (ATTEST_E_CONFIG).
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
     attest_fetch_set_url(struct attest_fetch *fetch, const char *issuer, const char *url,

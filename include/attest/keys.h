@@ -113,8 +113,10 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
                            size_t jwt_len, int64_t now_s, struct attest_error *err);
 
 /*
- * Whether a root of this issuer is pinned, the name compared byte for byte: so that a program may
- * refuse to start with one that should be and, for a slash more in its name, is not. Thread-safe.
+ * Whether a root of this issuer is pinned, the name compared byte for byte. A new verifier refuses
+ * keys with a root under a name that is not its policy's, unless all of the policy's have theirs; a
+ * program that pins later, or calls attest_verify(), can ask here whether it is the right name.
+ * Thread-safe.
  */
 ATTEST_EXPORT ATTEST_NONNULL(1, 2) bool attest_keys_pinned(const struct attest_keys *keys,
                                                            const char *issuer);

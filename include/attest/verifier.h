@@ -10,8 +10,10 @@
 
 /*
  * The verifier of a server: keys, a policy, a clock that does not run backwards, and a memory of
- * the tokens that were seen. Thread-safe. It does not survive fork(): in a child every call returns
- * ATTEST_E_FORKED, because parent and child would each accept the same token once.
+ * the tokens that were seen. Thread-safe. It does not survive fork(), because parent and child
+ * would each accept the same token once: in a child every call that returns an enum attest_rc
+ * returns ATTEST_E_FORKED, attest_verifier_fd() and _timeout_ms() are -1, attest_verifier_metrics()
+ * is NULL, and attest_verifier_free() is allowed.
  */
 struct attest_verifier;
 /* The verdict on one token, immutable. */
@@ -29,7 +31,8 @@ extern "C" {
  * replay NULL is a memory store of the default size of its own. keys may be added to at any
  * time: attest_keys_add_jwks() and attest_keys_add_signed() refresh what the verifier judges by.
  * ATTEST_E_ARGUMENT when policy is not frozen; ATTEST_E_CONFIG when a trusted issuer has neither a
- * key nor a pinned root;
+ * key nor a pinned root, or when a root is pinned under a name that policy does not trust while one
+ * of those that it does has none: a root that was meant for that one would protect nothing;
  * ATTEST_E_FORKED when replay was made in another process: each child makes its own.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 4) enum attest_rc
@@ -46,7 +49,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 4) enum attest_rc
  *     attest_verifier_start_thread(verifier, &err);
  *
  * Also ATTEST_E_UNSUPPORTED: built without libcurl; ATTEST_E_ARGUMENT: another verifier fetches
- * into these keys; ATTEST_E_CONFIG: a URL that is not https, and a policy that does not allow that.
+ * into these keys; ATTEST_E_CONFIG: a URL that is not https, and a policy that does not allow that,
+ * or one of an issuer that the policy does not trust.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 5) enum attest_rc
     attest_verifier_new_fetching(struct attest_policy *policy, struct attest_keys *keys,

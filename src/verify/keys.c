@@ -174,6 +174,15 @@ keys_has_issuer(const struct attest_keys *keys, struct slice issuer)
     return has;
 }
 
+const char *
+keys_issuer_at(const struct attest_keys *keys, size_t i)
+{
+    pthread_rwlock_t *lock = keys_reading(keys);
+    const char *issuer = i < keys->n ? keys->list[i].issuer : NULL;
+    pthread_rwlock_unlock(lock);
+    return issuer;
+}
+
 size_t
 attest_keys_count(const struct attest_keys *keys, const char *issuer)
 {

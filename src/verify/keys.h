@@ -78,6 +78,12 @@ struct key_source {
 /* Whether the issuer has a key set, or is pinned and may get one at any time. */
 bool keys_has_issuer(const struct attest_keys *keys, struct slice issuer);
 
+/*
+ * The i-th issuer that has a key set or a pinned root, whose name lives as long as keys; NULL
+ * behind the last. Thread-safe.
+ */
+const char *keys_issuer_at(const struct attest_keys *keys, size_t i);
+
 /* How many keys keys_find() could find now. Thread-safe. */
 size_t keys_usable(const struct attest_keys *keys, struct slice issuer, int64_t now_s,
                    int64_t skew_s);

@@ -14,7 +14,7 @@ struct name_list {
 };
 
 struct issuer_policy {
-    struct slice issuer;
+    struct slice issuer; /* with NUL behind */
     enum attest_trust greatest;
     struct name_list trust_domains, providers; /* empty: any */
     unsigned algs;                             /* bits 1 << enum jwk_alg; 0: those of Ed25519 */

@@ -37,12 +37,17 @@ add_sources(struct resolver *r, const struct attest_policy *policy)
     return ATTEST_OK;
 }
 
-/* http is for loopback, and only where the policy takes such issuers. */
+/* Each is of an issuer of the policy; http is for loopback, where the policy takes such issuers. */
 static enum attest_rc
 check_urls(const struct attest_policy *policy, const struct attest_fetch *options,
            struct attest_error *err)
 {
     for (size_t i = 0; options && i < options->n_urls; i++) {
+        if (!policy_issuer(policy, slice_cstr(options->urls[i].issuer)))
+            return error_set(err, ATTEST_E_CONFIG,
+                             "fetch: a URL is set for %.70s, which is no issuer of the policy: "
+                             "make the names the same",
+                             options->urls[i].issuer);
         if (strncmp(options->urls[i].url, "https:", 6) != 0 && !policy_loopback_http(policy))
             return error_set(err, ATTEST_E_CONFIG,
                              "fetch: %.100s is not https, and the policy does not allow that",

@@ -32,19 +32,55 @@ all_issuers_have_keys(const struct attest_policy *policy, const struct attest_ke
     return ATTEST_OK;
 }
 
+static bool
+all_issuers_are_pinned(const struct attest_policy *policy, const struct attest_keys *keys)
+{
+    for (size_t i = 0; i < policy_issuer_count(policy); i++) {
+        if (!attest_keys_pinned(keys, policy_issuer_at(policy, i)->issuer.p))
+            return false;
+    }
+    return true;
+}
+
+/*
+ * A root under a name that is nearly the policy's would protect nobody, and nobody would notice.
+ * Where each of the policy's issuers has its root, no such name can be meant, and the others are
+ * those of another verifier with the same keys.
+ */
 static enum attest_rc
-new_verifier(struct attest_policy *policy, struct attest_keys *keys, struct attest_replay *replay,
-             struct attest_verifier **ret, struct attest_error *err)
+no_root_is_lost(const struct attest_policy *policy, const struct attest_keys *keys,
+                struct attest_error *err)
+{
+    const char *issuer;
+    if (all_issuers_are_pinned(policy, keys))
+        return ATTEST_OK;
+    for (size_t i = 0; (issuer = keys_issuer_at(keys, i)); i++) {
+        if (attest_keys_pinned(keys, issuer) && !policy_issuer(policy, slice_cstr(issuer)))
+            return error_set(err, ATTEST_E_CONFIG,
+                             "keys: a root is pinned for %.70s, which is no issuer of the policy: "
+                             "make the names the same",
+                             issuer);
+    }
+    return ATTEST_OK;
+}
+
+static enum attest_rc
+new_verifier(struct attest_policy *policy, struct attest_keys *keys, bool fetching,
+             struct attest_replay *replay, struct attest_verifier **ret, struct attest_error *err)
 {
     if (!policy_frozen(policy))
         return error_set(err, ATTEST_E_ARGUMENT, "verifier: the policy is not frozen");
     if (replay && replay->pid != getpid())
         return error_set(err, ATTEST_E_FORKED, "verifier: the replay store was made before fork()");
+    enum attest_rc rc = no_root_is_lost(policy, keys, err);
+    if (rc == ATTEST_OK && !fetching)
+        rc = all_issuers_have_keys(policy, keys, err);
+    if (rc != ATTEST_OK)
+        return rc;
     AUTO(attest_verifier) struct attest_verifier *v = calloc(1, sizeof(*v));
     if (!v)
         return error_set(err, ATTEST_E_NOMEM, "verifier: out of memory");
     v->pid = getpid();
-    enum attest_rc rc = ATTEST_OK;
     if (replay) {
         v->replay = replay_hold(replay);
     } else {
@@ -73,10 +109,7 @@ attest_verifier_new(struct attest_policy *policy, struct attest_keys *keys,
                     struct attest_replay *replay, struct attest_verifier **ret,
                     struct attest_error *err)
 {
-    if (!policy_frozen(policy))
-        return error_set(err, ATTEST_E_ARGUMENT, "verifier: the policy is not frozen");
-    enum attest_rc rc = all_issuers_have_keys(policy, keys, err);
-    return rc == ATTEST_OK ? new_verifier(policy, keys, replay, ret, err) : rc;
+    return new_verifier(policy, keys, false, replay, ret, err);
 }
 
 enum attest_rc
@@ -88,7 +121,7 @@ attest_verifier_new_fetching(struct attest_policy *policy, struct attest_keys *k
     AUTO(attest_verifier) struct attest_verifier *v = NULL;
     enum attest_rc rc = keys ? ATTEST_OK : attest_keys_new(&own, err);
     if (rc == ATTEST_OK)
-        rc = new_verifier(policy, keys ? keys : own, replay, &v, err);
+        rc = new_verifier(policy, keys ? keys : own, true, replay, &v, err);
     if (rc == ATTEST_OK)
         rc = resolver_new(policy, v->keys, fetch, &v->resolver, err);
     if (rc != ATTEST_OK)

@@ -200,14 +200,14 @@ fetches(void)
     AUTO(attest_policy) struct attest_policy *policy = NULL;
     AUTO(attest_verifier) struct attest_verifier *v = NULL;
     char url[96];
-    snprintf(url, sizeof(url), "%s/set", stub.origin);
+    snprintf(url, sizeof(url), "%s/.well-known/jwks.json", stub.origin);
     enum attest_rc rc = make_policy(stub.origin, &policy);
     if (!rc)
         rc = attest_fetch_new(&fetch, NULL);
     if (!rc)
         rc = attest_fetch_set_ca_file(fetch, "/nowhere", NULL);
     if (!rc)
-        rc = attest_fetch_set_url(fetch, "https://b.example.com", url, NULL);
+        rc = attest_fetch_set_url(fetch, stub.origin, url, NULL);
     if (!rc)
         rc = attest_fetch_set_wait_ms(fetch, 5000, NULL);
     if (!rc)

@@ -20,6 +20,8 @@
 /* What can be asked of a verifier and its parts besides a verdict, by whoever holds it wrong, too.
  */
 
+#define NEARLY MINT_ISSUER "/"
+
 static struct mint_key key;
 static char *jwks;
 
@@ -105,9 +107,12 @@ child_is_refused(struct attest_verifier *v, struct attest_policy *policy, struct
     bool told =
         attest_verifier_check(v, "x", 1, NULL, 0, &result) == ATTEST_E_FORKED && !result &&
         attest_verifier_step(v) == ATTEST_E_FORKED &&
-        attest_verifier_set_token_cache(v, 10, NULL) == ATTEST_E_FORKED &&
         attest_verifier_start_thread(v, NULL) == ATTEST_E_FORKED &&
         attest_verifier_invalidate(v, MINT_ISSUER, NULL) == ATTEST_E_FORKED &&
+        attest_verifier_clear(v, MINT_ISSUER, NULL) == ATTEST_E_FORKED &&
+        attest_verifier_set_token_cache(v, 0, NULL) == ATTEST_E_FORKED &&
+        attest_verifier_fd(v) == -1 && attest_verifier_timeout_ms(v) == -1 &&
+        attest_verifier_metrics(v) == NULL &&
         attest_verifier_counters(v, &counters, sizeof(counters)) == ATTEST_E_FORKED &&
         attest_keys_add_jwks(keys, MINT_ISSUER, jwks, strlen(jwks), NULL) == ATTEST_E_FORKED &&
         attest_verifier_new(policy, keys, replay, &another, NULL) == ATTEST_E_FORKED && !another;
@@ -154,6 +159,57 @@ test_half_made_verifiers(void **state)
     attest_result_free(NULL);
     attest_claims_free(NULL);
     attest_fetch_free(NULL);
+}
+
+/* By both ways of making one; without libcurl the second is none. */
+static void
+made_with(struct attest_policy *policy, struct attest_keys *keys, enum attest_rc wanted)
+{
+    struct attest_error err = {0};
+    struct attest_verifier *v = NULL;
+    assert_int_equal(attest_verifier_new(policy, keys, NULL, &v, &err), wanted);
+    attest_verifier_free(v);
+    v = NULL;
+    enum attest_rc rc = attest_verifier_new_fetching(policy, keys, NULL, NULL, &v, &err);
+    assert_true(rc == wanted || (wanted == ATTEST_OK && rc == ATTEST_E_UNSUPPORTED));
+    attest_verifier_free(v);
+    if (wanted == ATTEST_E_CONFIG)
+        assert_non_null(strstr(err.text, NEARLY ", which is no issuer of the policy"));
+}
+
+/* The root protects what it is pinned for, and a slash more is another name. */
+static void
+test_a_root_under_another_name(void **state)
+{
+    (void)state;
+    char *root AUTO(mem) = mint_jwk(&key);
+    AUTO(attest_policy) struct attest_policy *policy = policy_of(MINT_ISSUER);
+    AUTO(attest_keys) struct attest_keys *keys = keys_of(MINT_ISSUER);
+    made_with(policy, keys, ATTEST_OK);
+    assert_int_equal(attest_keys_add_jwks(keys, NEARLY, jwks, strlen(jwks), NULL), ATTEST_OK);
+    made_with(policy, keys, ATTEST_OK); /* keys of others are nobody's loss */
+    assert_int_equal(attest_keys_pin_root(keys, NEARLY, root, strlen(root), NULL), ATTEST_OK);
+    made_with(policy, keys, ATTEST_E_CONFIG);
+    /* Shared with the verifier of another policy: each has the roots that it needs. */
+    assert_int_equal(attest_keys_pin_root(keys, MINT_ISSUER, root, strlen(root), NULL), ATTEST_OK);
+    made_with(policy, keys, ATTEST_OK);
+}
+
+static void
+test_a_url_under_another_name(void **state)
+{
+    (void)state;
+    struct attest_error err = {0};
+    struct attest_verifier *v = NULL;
+    AUTO(attest_fetch) struct attest_fetch *f = NULL;
+    AUTO(attest_policy) struct attest_policy *policy = policy_of(MINT_ISSUER);
+    assert_int_equal(attest_fetch_new(&f, NULL), ATTEST_OK);
+    if (attest_fetch_set_url(f, NEARLY, "https://cdn.example.com/k", NULL) != ATTEST_OK)
+        return; /* without libcurl there is no fetching */
+    assert_int_equal(attest_verifier_new_fetching(policy, NULL, NULL, f, &v, &err),
+                     ATTEST_E_CONFIG);
+    assert_null(v);
+    assert_non_null(strstr(err.text, NEARLY ", which is no issuer of the policy"));
 }
 
 static void
@@ -275,6 +331,8 @@ main(void)
         cmocka_unit_test(test_a_refusal_says_nothing_of_an_agent),
         cmocka_unit_test(test_a_child_is_refused),
         cmocka_unit_test(test_half_made_verifiers),
+        cmocka_unit_test(test_a_root_under_another_name),
+        cmocka_unit_test(test_a_url_under_another_name),
         cmocka_unit_test(test_fetch_bounds),
         cmocka_unit_test(test_fetch_urls),
         cmocka_unit_test(test_keys_have_a_limit),
