@@ -133,7 +133,7 @@ from_file() {
 "$mint" token >in
 from_file 0 "" --issuer $issuer
 says '"verified":true'
-from_file 2 "add the issuer" --issuer https://other.example.com --alg EdDSA
+from_file 2 "does not trust https://other.example.com" --issuer https://other.example.com --alg EdDSA
 "$attest" verify --jwks jwks --issuer $issuer --policy - "$(cat in)" <policy.yaml >out 2>err ||
     { cat err; fail "a policy from standard input"; }
 says '"verified":true'
