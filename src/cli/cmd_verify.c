@@ -202,16 +202,15 @@ judge(struct attest_verifier *verifier, struct verify_keys *vk, struct slice tok
     if (text)
         printf("%s\n", text);
     free(text);
+    if (text && retry && !vk->complained)
+        cli_complain(EXIT_FAILED, cmd_verify.name, "%s; try again later",
+                     attest_result_error(result));
     attest_result_free(result);
     if (!text)
         return cli_complain(EXIT_FAILED, cmd_verify.name, "%s; try again", attest_strerror(rc));
     if (rc == ATTEST_OK)
         return EXIT_DONE;
-    if (!retry)
-        return EXIT_REFUSED;
-    if (!vk->complained)
-        cli_complain(EXIT_FAILED, cmd_verify.name, "%s; try again later", attest_strerror(rc));
-    return EXIT_FAILED;
+    return retry ? EXIT_FAILED : EXIT_REFUSED;
 }
 
 /* Everything that the verifier is made of; freed by the caller, whatever came of it. */

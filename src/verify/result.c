@@ -142,12 +142,19 @@ put_verified(const struct attest_result *result, struct buf *out)
     buf_str(out, "],\"error\":null,\"error_code\":null,\"rpc_code\":null");
 }
 
+/* Why 1012 or 1014: hosts, files and settings of ours, which are no stranger's business. */
+static const char *
+error_for_strangers(const struct attest_result *result)
+{
+    return verdict_retry(result->rc) ? attest_strerror(result->rc) : result->error.text;
+}
+
 static void
 put_refused(const struct attest_result *result, struct buf *out)
 {
     buf_str(out, ",\"issuer\":null,\"subject\":null,\"claims\":null,\"verified_claims\":[]");
     buf_str(out, ",\"error\":");
-    json_put_string(out, slice_cstr(result->error.text));
+    json_put_string(out, slice_cstr(error_for_strangers(result)));
     buf_printf(out, ",\"error_code\":%d,\"rpc_code\":%d", (int)result->rc,
                verdict_rpc_code(result->rc));
 }

@@ -176,7 +176,7 @@ if grep -q "without libcurl" err; then :; else
     "$mint" token iss '"http://127.0.0.1:1"' >in
     away 3
     says '"allowed":false'
-    says '"error":"the issuer'"'"'s keys are not to be had","error_code":1012,"rpc_code":-32002'
+    says '"error":"keys could not be fetched","error_code":1012,"rpc_code":-32002'
     for mode in preferred optional; do
         away 0 --policy $mode
         says '"verified":false,"allowed":true'
