@@ -292,6 +292,7 @@ resolver_step(struct resolver *r)
     uint64_t count;
     ssize_t n = read(r->wake_fd, &count, sizeof(count));
     (void)n; /* nothing there is fine */
+    atomic_store(&r->stepped, true);
     step(r);
 }
 
@@ -396,7 +397,10 @@ not_yet(struct resolver *r, struct source *s, struct attest_error *err)
     bool failing = s->schedule.failures > 0;
     pthread_mutex_unlock(&r->lock);
     return error_set(err, ATTEST_E_KEY_FETCH, "the issuer's keys are %s",
-                     failing ? "not to be had" : "being fetched");
+                     failing ? "not to be had"
+                     : atomic_load(&r->stepped)
+                         ? "being fetched"
+                         : "not fetched: the verifier has no thread, and nobody steps it");
 }
 
 enum attest_rc

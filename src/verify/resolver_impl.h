@@ -35,7 +35,8 @@ struct source {
 
 struct resolver {
     struct attest_keys *keys;
-    bool fetches; /* them, as the only one */
+    bool fetches;         /* them, as the only one */
+    _Atomic bool stepped; /* by its owner or a thread, not by somebody who waits */
     atomic_uint waiting;
     struct attest_fetch *options;
     uint8_t salt[16];

@@ -52,28 +52,36 @@ check_bearer(const struct check *c, struct attest_error *err)
 }
 
 static enum attest_rc
+look_up(struct check *c, struct slice kid, struct attest_error *err)
+{
+    return keys_find(c->keys, c->claims.iss, kid, c->now_s, policy_skew_s(c->policy), &c->key, err);
+}
+
+static bool
+is_miss(enum attest_rc rc)
+{
+    return rc == ATTEST_E_KEY_UNKNOWN || rc == ATTEST_E_KEY_FETCH;
+}
+
+/* What is missing may be on its way: err is written when it did not come. */
+static enum attest_rc
 find_key(struct check *c, struct slice kid, struct attest_error *err)
 {
-    struct found_key *key = &c->key;
-    int64_t skew_s = policy_skew_s(c->policy);
-    enum attest_rc rc = keys_find(c->keys, c->claims.iss, kid, c->now_s, skew_s, key, err);
-    if (!c->source)
-        return rc;
-    if (rc != ATTEST_E_KEY_UNKNOWN && rc != ATTEST_E_KEY_FETCH) {
-        c->source->hits++;
-        return rc;
+    struct attest_error first = {0}, second = {0}, *why = &first;
+    enum attest_rc rc = look_up(c, kid, why);
+    if (c->source)
+        *(is_miss(rc) ? &c->source->misses : &c->source->hits) += 1;
+    if (is_miss(rc) && c->source && c->source->missing) {
+        enum attest_rc missing = c->source->missing(c->source->ctx, c->claims.iss, kid, rc, why);
+        c->now_s = c->source->now_s(c->source->ctx);
+        /* Whatever that says: the set may have come between the first look and it. */
+        rc = look_up(c, kid, &second);
+        if (missing && is_miss(rc))
+            rc = missing;
+        else
+            why = &second;
     }
-    c->source->misses++;
-    if (!c->source->missing)
-        return rc;
-    enum attest_rc missing = c->source->missing(c->source->ctx, c->claims.iss, kid, rc, err);
-    c->now_s = c->source->now_s(c->source->ctx);
-    /* Whatever that says: the set may have come between the first look and it. */
-    struct attest_error why = {0};
-    rc = keys_find(c->keys, c->claims.iss, kid, c->now_s, skew_s, key, &why);
-    if (missing && (rc == ATTEST_E_KEY_UNKNOWN || rc == ATTEST_E_KEY_FETCH))
-        return missing;
-    return rc ? error_set(err, rc, "%s", why.text) : ATTEST_OK;
+    return rc == ATTEST_OK ? rc : error_set(err, rc, "%s", why->text);
 }
 
 static enum attest_rc

@@ -39,7 +39,32 @@ who_asks_for_it_waits_for_the_first_set(void **state)
     AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, NULL, fetch);
     attest_fetch_free(fetch);
     http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
-    assert_int_equal(check(v, 0), ATTEST_OK);
+    AUTO(attest_result) struct attest_result *result = NULL;
+    char *token AUTO(mem) = token_by(&key[0]);
+    assert_int_equal(attest_verifier_check(v, token, strlen(token), NULL, 0, &result), ATTEST_OK);
+    assert_true(attest_result_verified(result));
+    assert_string_equal(attest_result_error(result), ""); /* the first look found none */
+}
+
+/* Forgotten, a thread or steps are the one thing that waiting does not bring. */
+static void
+who_is_not_stepped_says_so(void **state)
+{
+    (void)state;
+    AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, NULL, NULL);
+    char *token AUTO(mem) = token_by(&key[0]);
+    for (int stepped = 0; stepped < 2; stepped++) {
+        AUTO(attest_result) struct attest_result *result = NULL;
+        assert_int_equal(attest_verifier_check(v, token, strlen(token), NULL, 0, &result),
+                         ATTEST_E_KEY_FETCH);
+        assert_non_null(
+            strstr(attest_result_error(result), stepped ? "being fetched" : "nobody steps it"));
+        /* Which a stranger need not know. */
+        char *json AUTO(mem) = attest_result_to_json(result);
+        assert_non_null(strstr(json, "\"error\":\"keys could not be fetched\""));
+        http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
+        assert_int_equal(attest_verifier_step(v), ATTEST_OK); /* which never waits */
+    }
 }
 
 static void *
@@ -316,6 +341,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_cold_start_says_so_until_the_keys_are_there),
         TEST(who_asks_for_it_waits_for_the_first_set),
+        TEST(who_is_not_stepped_says_so),
         TEST(a_thread_fetches_once_for_all),
         TEST(a_new_key_is_found_and_the_old_ones_never_wait),
         TEST(a_flood_of_unknown_kids_is_one_fetch),
