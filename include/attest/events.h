@@ -58,9 +58,12 @@ typedef void attest_event_fn(void *ctx, const struct attest_event *event);
 extern "C" {
 #endif
 
-/* One function a verifier; NULL: none. Before the verifier is shared or its thread started. */
-ATTEST_EXPORT ATTEST_NONNULL(1) void attest_verifier_on_event(struct attest_verifier *verifier,
-                                                              attest_event_fn *fn, void *ctx);
+/*
+ * One function a verifier; NULL: none. ATTEST_E_ARGUMENT, and nothing changes, once the verifier
+ * has made a check or a step or started its thread; ATTEST_E_FORKED.
+ */
+ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_rc
+    attest_verifier_on_event(struct attest_verifier *verifier, attest_event_fn *fn, void *ctx);
 
 ATTEST_EXPORT
 ATTEST_NONNULL(1) enum attest_event_kind attest_event_kind(const struct attest_event *event);

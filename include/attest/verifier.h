@@ -62,12 +62,12 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 5) enum attest_rc
  * seconds since the Unix epoch, from any thread. What it says is held to as any clock is: it does
  * not go back by more than the skew. But it may stand still, which the system's may not: when that
  * is set back, the verifier goes on from the latest that it said with the time since the machine
- * started. To be set before the verifier is shared between threads.
+ * started. ATTEST_E_ARGUMENT, and nothing changes, once the verifier has made a check or a step or
+ * started its thread; ATTEST_E_FORKED.
  */
 typedef int64_t attest_clock_fn(void *ctx);
-ATTEST_EXPORT ATTEST_NONNULL(1, 2) void attest_verifier_set_clock(struct attest_verifier *verifier,
-                                                                  attest_clock_fn *now_s,
-                                                                  void *ctx);
+ATTEST_EXPORT ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_verifier_set_clock(struct attest_verifier *verifier, attest_clock_fn *now_s, void *ctx);
 
 /*
  * Ends its thread; no other call of it may run or follow. NULL is fine. In a child that was forked
@@ -114,8 +114,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
  * for none. Each request is judged all the same: the time, the keys that vouch for the token, its
  * audience, the policy, the proof and whether that was seen before; so a key that is revoked or
  * taken out of its set, or a set that is no longer fresh enough, ends what it vouched for at once.
- * To be called before the verifier is shared between threads. ATTEST_E_ARGUMENT (more than 2^24),
- * ATTEST_E_NOMEM, _FORKED.
+ * ATTEST_E_ARGUMENT (more than 2^24, or the verifier has made a check or a step or started its
+ * thread), ATTEST_E_NOMEM, _FORKED.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_verifier_set_token_cache(struct attest_verifier *verifier, size_t tokens_max,
@@ -156,7 +156,10 @@ ATTEST_EXPORT ATTEST_NONNULL(1) const
 /* The names of the claims that were verified ("iss", "agent_identity"…), NULL behind the last. */
 ATTEST_EXPORT ATTEST_NONNULL(1) const
     char *attest_result_verified_claim(const struct attest_result *result, size_t i);
-/* ATTEST_OK when verified; else why not, as a code of protocol and as a sentence ("" for none). */
+/*
+ * ATTEST_OK when verified; else why not, as a code of protocol and as a sentence for the log (""
+ * for none), which may name hosts, files and settings of the server.
+ */
 ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_rc
     attest_result_error_code(const struct attest_result *result);
 ATTEST_EXPORT ATTEST_NONNULL(1) const char *attest_result_error(const struct attest_result *result);
@@ -166,8 +169,9 @@ ATTEST_EXPORT ATTEST_NONNULL(1) int attest_result_rpc_code(const struct attest_r
 ATTEST_EXPORT ATTEST_NONNULL(1) bool attest_result_retry(const struct attest_result *result);
 /*
  * The verdict as one JSON object with the members verified, allowed, trust_level, issuer, subject,
- * claims, verified_claims, error, error_code, rpc_code; what does not apply is null. free() it;
- * NULL: no memory.
+ * claims, verified_claims, error, error_code, rpc_code; what does not apply is null. It may be
+ * shown to the caller: for 1012 and 1014, whose reasons lie with the server, error is the code's
+ * text and not the sentence of attest_result_error(). free() it; NULL: no memory.
  */
 ATTEST_EXPORT ATTEST_MUST_USE
     ATTEST_NONNULL(1) char *attest_result_to_json(const struct attest_result *result);

@@ -149,13 +149,24 @@ attest_verifier_free(struct attest_verifier *verifier)
 }
 
 enum attest_rc
+verifier_may_be_set(const struct attest_verifier *verifier, struct attest_error *err)
+{
+    if (verifier->pid != getpid())
+        return error_set(err, ATTEST_E_FORKED, "verifier: made before fork()");
+    if (atomic_load_explicit(&verifier->in_use, memory_order_relaxed))
+        return error_set(err, ATTEST_E_ARGUMENT,
+                         "verifier: to be set before its first check, step or thread");
+    return ATTEST_OK;
+}
+
+enum attest_rc
 attest_verifier_set_token_cache(struct attest_verifier *verifier, size_t tokens_max,
                                 struct attest_error *err)
 {
     struct token_cache *tokens = NULL;
-    if (verifier->pid != getpid())
-        return error_set(err, ATTEST_E_FORKED, "verifier: made before fork()");
-    enum attest_rc rc = tokens_max ? token_cache_new(tokens_max, &tokens, err) : ATTEST_OK;
+    enum attest_rc rc = verifier_may_be_set(verifier, err);
+    if (rc == ATTEST_OK && tokens_max)
+        rc = token_cache_new(tokens_max, &tokens, err);
     if (rc != ATTEST_OK)
         return rc;
     token_cache_free(verifier->tokens);
@@ -163,12 +174,16 @@ attest_verifier_set_token_cache(struct attest_verifier *verifier, size_t tokens_
     return ATTEST_OK;
 }
 
-void
+enum attest_rc
 attest_verifier_set_clock(struct attest_verifier *verifier, attest_clock_fn *now_s, void *ctx)
 {
+    enum attest_rc rc = verifier_may_be_set(verifier, NULL);
+    if (rc != ATTEST_OK)
+        return rc;
     verifier->clock = now_s;
     verifier->clock_ctx = ctx;
     verifier->boot_ms = NULL;
+    return ATTEST_OK;
 }
 
 /* ---- judging ---- */
@@ -358,6 +373,7 @@ attest_verifier_check_traced(struct attest_verifier *verifier, const char *token
     *ret = NULL;
     if (getpid() != verifier->pid)
         return ATTEST_E_FORKED;
+    verifier_use(verifier);
     seeing_begin(&verifier->seeing, traceparent, &sight);
     enum attest_rc rc = decide(verifier, (struct slice){token, token_len},
                                (struct slice){proof, proof_len}, &result);

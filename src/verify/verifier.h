@@ -15,6 +15,7 @@
 
 struct attest_verifier {
     pid_t pid;
+    _Atomic bool in_use; /* what is set before that stays as it is */
     struct attest_policy *policy;
     struct attest_keys *keys;
     struct attest_replay *replay;
@@ -42,6 +43,17 @@ enum attest_rc verify_token(const struct attest_keys *keys, const struct attest_
  */
 bool verify_again(const struct attest_keys *keys, const struct attest_policy *policy,
                   const struct attest_claims *claims, int64_t now_s);
+
+/* ATTEST_E_ARGUMENT once the verifier was used, ATTEST_E_FORKED in a child. */
+enum attest_rc verifier_may_be_set(const struct attest_verifier *verifier,
+                                   struct attest_error *err);
+/* From a check, a step or the start of a thread on. */
+static inline void
+verifier_use(struct attest_verifier *verifier)
+{
+    if (!atomic_load_explicit(&verifier->in_use, memory_order_relaxed))
+        atomic_store_explicit(&verifier->in_use, true, memory_order_relaxed);
+}
 
 /* Whether it is the verifier's own thread that asks. */
 bool verifier_is_own_thread(const struct attest_verifier *verifier);

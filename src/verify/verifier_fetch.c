@@ -32,6 +32,7 @@ attest_verifier_step(struct attest_verifier *verifier)
 {
     if (verifier->pid != getpid())
         return ATTEST_E_FORKED;
+    verifier_use(verifier);
     if (verifier->resolver)
         resolver_step(verifier->resolver);
     return ATTEST_OK;
@@ -84,6 +85,7 @@ attest_verifier_start_thread(struct attest_verifier *verifier, struct attest_err
     if (!verifier->resolver || verifier->threaded)
         return error_set(err, ATTEST_E_ARGUMENT, "verifier: its keys are not fetched, or %s",
                          "by a thread already");
+    verifier_use(verifier);
     verifier->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (verifier->stop_fd < 0)
         return error_errno(err, ATTEST_E_NOMEM, errno, "eventfd");

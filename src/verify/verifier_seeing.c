@@ -8,18 +8,26 @@
 
 #define METRICS_MAX (256 * 1024) /* 64 issuers of the longest names fill four fifths */
 
-void
+enum attest_rc
 attest_verifier_on_event(struct attest_verifier *verifier, attest_event_fn *fn, void *ctx)
 {
+    enum attest_rc rc = verifier_may_be_set(verifier, NULL);
+    if (rc != ATTEST_OK)
+        return rc;
     verifier->seeing.on_event = fn;
     verifier->seeing.event_ctx = ctx;
+    return ATTEST_OK;
 }
 
-void
+enum attest_rc
 attest_verifier_on_span(struct attest_verifier *verifier, attest_span_fn *fn, void *ctx)
 {
+    enum attest_rc rc = verifier_may_be_set(verifier, NULL);
+    if (rc != ATTEST_OK)
+        return rc;
     verifier->seeing.on_span = fn;
     verifier->seeing.span_ctx = ctx;
+    return ATTEST_OK;
 }
 
 static uint64_t
