@@ -13,6 +13,8 @@
     "\"}"
 #define OPUS IDENTITY("claude-4", "claude-opus-4", "anthropic")
 #define SUB_OPUS "\"spiffe://ai.example.com/model/claude-opus-4\""
+#define SUB_SONNET "\"spiffe://ai.example.com/model/claude-sonnet-4\""
+#define SUB_SONNET_THERE "\"spiffe://agents.example.net/model/claude-sonnet-4\""
 #define SONNET IDENTITY("claude-4", "claude-sonnet-4", "anthropic")
 
 /* ---- who it claims to be ---- */
@@ -71,13 +73,10 @@ provenance_forgery(struct attack_run *run)
         scene_try(&s, "an enterprise's word where a provider's is asked for", ATTEST_E_POLICY,
                   scene_token(&s, &s.enterprise, NULL, NULL));
         scene_try(&s, "an enterprise that calls itself a provider", ATTEST_E_POLICY,
-                  scene_token(&s, &s.enterprise, NULL, "sub",
-                              "\"spiffe://agents.example.net/model/claude-sonnet-4\"",
-                              "agent_identity", SONNET, "attestation_metadata", "{" METADATA "}",
-                              NULL));
+                  scene_token(&s, &s.enterprise, NULL, "sub", SUB_SONNET_THERE, "agent_identity",
+                              SONNET, "attestation_metadata", "{" METADATA "}", NULL));
         scene_try(&s, "an issuer that speaks for another's trust domain", ATTEST_E_POLICY,
-                  scene_token(&s, &s.provider, NULL, "sub",
-                              "\"spiffe://agents.example.net/model/claude-sonnet-4\"", NULL));
+                  scene_token(&s, &s.provider, NULL, "sub", SUB_SONNET_THERE, NULL));
     }
     scene_close(&s);
 }
@@ -142,12 +141,13 @@ publish_same_kid(struct scene *s, struct attest_error *err)
                : ATTEST_E_NOMEM;
 }
 
-/* The provider's token, but for who signed it. */
+/* A right token of this issuer, but for who signed it. */
 static char *
-by_enterprise(const struct scene *s, const char *header)
+of_but_by(const struct scene *s, const struct scene_key *issuer, const struct scene_key *signer,
+          const char *header)
 {
-    AUTO(mem) char *payload = scene_payload(s, &s->provider, NULL);
-    return scene_sign(&s->enterprise, header, payload);
+    AUTO(mem) char *payload = scene_payload(s, issuer, NULL);
+    return scene_sign(signer, header, payload);
 }
 
 static void
@@ -157,16 +157,15 @@ cross_issuer_kid(struct attack_run *run)
     struct attest_error err = {0};
     if (scene_open(&s, run, NULL)) {
         AUTO(mem) char *as_provider = scene_header(&s.provider);
-        AUTO(mem) char *as_enterprise = scene_header(&s.enterprise);
         scene_try(&s, "the provider's name, the enterprise's key and kid", ATTEST_E_KEY_UNKNOWN,
-                  by_enterprise(&s, as_enterprise));
+                  of_but_by(&s, &s.provider, &s.enterprise, NULL));
         scene_try(&s, "the provider's name and kid, the enterprise's key", ATTEST_E_SIGNATURE,
-                  by_enterprise(&s, as_provider));
+                  of_but_by(&s, &s.provider, &s.enterprise, as_provider));
         scene_try(&s, "the enterprise's name, the provider's key and kid", ATTEST_E_KEY_UNKNOWN,
-                  scene_token(&s, &s.provider, NULL, "iss", "\"" SCENE_ENTERPRISE "\"", NULL));
+                  of_but_by(&s, &s.enterprise, &s.provider, NULL));
         if (attack_ready(run, "key set", publish_same_kid(&s, &err), &err))
             scene_try(&s, "the enterprise publishes a key under the provider's kid",
-                      ATTEST_E_SIGNATURE, by_enterprise(&s, as_provider));
+                      ATTEST_E_SIGNATURE, of_but_by(&s, &s.provider, &s.enterprise, as_provider));
     }
     scene_close(&s);
 }
@@ -178,20 +177,30 @@ static char *
 nested(const struct scene *s, const struct scene_key *key, const char *header, const char *name,
        const char *json)
 {
-    return scene_token(s, key, header, "iss", "\"" SCENE_ENTERPRISE "\"", "sub",
-                       "\"spiffe://agents.example.net/model/claude-sonnet-4\"", "aud",
-                       "\"" SCENE_PROVIDER "\"", "agent_identity", SONNET, "attestation_metadata",
-                       "{" METADATA "}", name, json, NULL);
+    return scene_token(s, key, header, "iss", "\"" SCENE_ENTERPRISE "\"", "sub", SUB_SONNET_THERE,
+                       "aud", "\"" SCENE_PROVIDER "\"", "agent_identity", SONNET,
+                       "attestation_metadata", "{" METADATA "}", name, json, NULL);
 }
 
-/* inner is freed. */
+/*
+ * A token of key's issuer with this one inside, which is freed. It ends first, as it must, though
+ * it is made later.
+ */
+static char *
+enclosing(const struct scene *s, const struct scene_key *key, const char *sub, char *inner)
+{
+    AUTO(mem) char *mine = inner;
+    AUTO(mem) char *exp = scene_text("%lld", (long long)scene_now_s(s) + 200);
+    AUTO(mem)
+    char *metadata = mine ? scene_text("{" METADATA ",\"nested_attestation\":\"%s\"}", mine) : NULL;
+    return scene_token(s, key, NULL, "sub", sub, "agent_identity", SONNET, "exp", exp,
+                       "attestation_metadata", metadata, NULL);
+}
+
 static char *
 around(const struct scene *s, char *inner)
 {
-    AUTO(mem) char *mine = inner;
-    AUTO(mem)
-    char *metadata = mine ? scene_text("{" METADATA ",\"nested_attestation\":\"%s\"}", mine) : NULL;
-    return scene_token(s, &s->provider, NULL, "attestation_metadata", metadata, NULL);
+    return enclosing(s, &s->provider, SUB_SONNET, inner);
 }
 
 static enum attest_rc
@@ -206,22 +215,15 @@ demand_nested(struct attest_policy *policy, struct attest_error *err)
 static char *
 honest_nested(struct scene *s)
 {
-    return around(s, nested(s, &s->enterprise, NULL, "sub",
-                            "\"spiffe://agents.example.net/model/claude-sonnet-4\""));
+    return around(s, nested(s, &s->enterprise, NULL, "sub", SUB_SONNET_THERE));
 }
 
 /* The enterprise's own token, with the provider's word inside to lift it. */
 static char *
 lifted(const struct scene *s)
 {
-    AUTO(mem)
-    char *inner = scene_token(s, &s->provider, NULL, "aud", "\"" SCENE_ENTERPRISE "\"", NULL);
-    AUTO(mem)
-    char *metadata =
-        inner ? scene_text("{" METADATA ",\"nested_attestation\":\"%s\"}", inner) : NULL;
-    return scene_token(s, &s->enterprise, NULL, "sub",
-                       "\"spiffe://agents.example.net/model/claude-sonnet-4\"", "agent_identity",
-                       SONNET, "attestation_metadata", metadata, NULL);
+    return enclosing(s, &s->enterprise, SUB_SONNET_THERE,
+                     scene_token(s, &s->provider, NULL, "aud", "\"" SCENE_ENTERPRISE "\"", NULL));
 }
 
 static void
@@ -247,8 +249,6 @@ try_nested(struct scene *s)
     scene_try(s, "one that is bound to another key", ATTEST_E_CLAIMS,
               around(s, nested(s, &s->enterprise, NULL, "cnf", cnf)));
     scene_try(s, "no token at all inside", ATTEST_E_CLAIMS, around(s, scene_text("a.b")));
-    scene_try(s, "the inner one shown by itself", ATTEST_E_AUDIENCE,
-              nested(s, &s->enterprise, NULL, "aud", "\"" SCENE_PROVIDER "\""));
     scene_try(s, "a provider's word inside an enterprise's token", ATTEST_E_POLICY, lifted(s));
 }
 
@@ -259,6 +259,11 @@ nested_abuse(struct attack_run *run)
     struct scene s;
     if (scene_open(&s, run, &wish))
         try_nested(&s);
+    scene_close(&s);
+    /* Where none is demanded, it could do. */
+    if (scene_open(&s, run, NULL))
+        scene_try(&s, "the inner one shown by itself", ATTEST_E_AUDIENCE,
+                  nested(&s, &s.enterprise, NULL, "aud", "\"" SCENE_PROVIDER "\""));
     scene_close(&s);
 }
 
