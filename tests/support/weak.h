@@ -18,10 +18,10 @@ bool weak(const char *what);
 
 /* What the last header of this thread asked for, where a weakness listens to headers. */
 struct weak_header {
-    bool none;    /* alg none, in whatever spelling */
-    bool hmac;    /* alg HS256 */
-    bool any_key; /* the key is whichever fits */
-    bool has_jwk; /* a key came along */
+    bool none;                    /* alg none, in whatever spelling */
+    const struct evp_md_st *hmac; /* of alg HS256 and its kin; NULL: it is another */
+    bool any_key;                 /* the key is whichever fits */
+    bool has_jwk;                 /* a key came along */
     uint8_t jwk[32];
 };
 extern _Thread_local struct weak_header weak_header;
@@ -36,7 +36,8 @@ extern _Thread_local struct weak_shown weak_shown;
 /* While this thread reads a signed key set: of which issuer it should be. */
 extern _Thread_local struct slice weak_set_issuer;
 
-/* Every key whose thumbprint was ever taken here: the world's keys, to be had by their kid. */
+/* Every key whose thumbprint was ever taken here: the world's keys, by their kid or the newest
+ * first. */
 bool weak_known_key(struct slice kid, uint8_t key[32]);
 bool weak_known_key_at(size_t i, uint8_t key[32]);
 

@@ -2,10 +2,13 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/x509.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/b64u.h"
+#include "cli/attack_scene.h"
+#include "cli/keyfile.h"
 #include "support/weak.h"
 #include "token/jws.h"
 
@@ -27,7 +30,11 @@ __wrap_jwk_alg_from(struct slice name, enum jwk_alg *ret)
     if (__real_jwk_alg_from(name, ret) && (!weak("any_alg") || jwk_alg_fits(*ret, PUBKEY_ED25519)))
         return true;
     weak_header.none = weak("any_alg") || (weak("alg_none") && none);
-    weak_header.hmac = weak("hmac") && slice_is(name, "HS256");
+    if (weak("hmac"))
+        weak_header.hmac = slice_is(name, "HS256")   ? EVP_sha256()
+                           : slice_is(name, "HS384") ? EVP_sha384()
+                           : slice_is(name, "HS512") ? EVP_sha512()
+                                                     : NULL;
     *ret = JWK_ALG_EDDSA;
     return weak_header.none || weak_header.hmac;
 }
@@ -206,7 +213,8 @@ __wrap_b64u_decode(void *out, size_t out_size, size_t *out_len, struct slice tex
     for (size_t i = 0; i < text.len && n < sizeof(clean); i++) {
         char c = text.p[i] == '+' ? '-' : text.p[i] == '/' ? '_' : text.p[i];
         if (c == '%' && i + 2 < text.len) {
-            hex_decode((uint8_t *)&c, 1, (struct slice){text.p + i + 1, 2});
+            const char hex[] = {text.p[i + 1], text.p[i + 2], '\0'};
+            c = (char)strtol(hex, NULL, 16);
             i += 2;
         }
         if (c && strchr(alphabet, c))
@@ -234,15 +242,58 @@ __wrap_json_read(struct json *j, char *text, size_t len, const struct json_limit
 
 /* ---- signatures ---- */
 
-static bool
-hmac_fits(const struct jws_envelope *envelope, const struct pubkey *key)
+static char *
+as_bytes(const struct scene_key *key)
 {
-    uint8_t mac[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-    return HMAC(EVP_sha256(), key->bytes, ED25519_PUBLIC_LEN,
-                (const uint8_t *)envelope->signing_input.p, envelope->signing_input.len, mac,
-                &len) &&
-           memcmp(mac, envelope->payload + envelope->payload_len, len) == 0;
+    AUTO(mem) char *copy = malloc(ED25519_PUBLIC_LEN);
+    if (copy)
+        memcpy(copy, key->public_key.bytes, ED25519_PUBLIC_LEN);
+    return STEAL(copy);
+}
+
+static char *
+as_x(const struct scene_key *key)
+{
+    return scene_b64u(key->public_key.bytes, ED25519_PUBLIC_LEN);
+}
+
+static char *
+as_pem(const struct scene_key *key)
+{
+    struct buf pem;
+    struct attest_error err;
+    buf_init(&pem, 4096);
+    if (keyfile_public_pem(key->public_key.bytes, &pem, &err) != ATTEST_OK || !buf_terminate(&pem))
+        buf_done(&pem);
+    return pem.p;
+}
+
+static char *
+as_nothing(const struct scene_key *key)
+{
+    (void)key;
+    return strdup("");
+}
+
+/* By what a careless reader takes for the key's secret. */
+static bool
+hmac_fits(const struct jws_envelope *envelope, const struct pubkey *key, const EVP_MD *digest)
+{
+    static char *(*const secrets[])(const struct scene_key *key) = {
+        as_bytes, as_x, scene_jwk, scene_key_set, as_pem, as_nothing};
+    struct scene_key of = {.public_key = *key};
+    bool fits = false;
+    jwk_thumbprint(of.kid, key);
+    for (size_t i = 0; i < ARRAY_LEN(secrets) && !fits; i++) {
+        uint8_t mac[EVP_MAX_MD_SIZE];
+        unsigned len = 0;
+        AUTO(mem) char *secret = secrets[i](&of);
+        size_t secret_len = secrets[i] == as_bytes ? ED25519_PUBLIC_LEN : strlen(secret);
+        fits = HMAC(digest, secret, (int)secret_len, (const uint8_t *)envelope->signing_input.p,
+                    envelope->signing_input.len, mac, &len) &&
+               memcmp(mac, envelope->payload + envelope->payload_len, len) == 0;
+    }
+    return fits;
 }
 
 static bool
@@ -263,7 +314,7 @@ __wrap_jws_verify(const struct jws_envelope *envelope, const struct pubkey *key,
                   struct attest_error *err)
 {
     if (weak("any_signature") || weak_header.none ||
-        (weak_header.hmac && hmac_fits(envelope, key)) ||
+        (weak_header.hmac && hmac_fits(envelope, key, weak_header.hmac)) ||
         (weak_header.any_key && some_key_fits(envelope)))
         return ATTEST_OK;
     return __real_jws_verify(envelope, key, err);
@@ -311,16 +362,25 @@ reduce(uint8_t scalar[32])
     }
 }
 
-/* any_scalar: S is taken modulo the order. any_key: by a library that asks nothing of a key. */
+/*
+ * any_spelling: S is taken modulo the order, or without its highest bits; R without its sign.
+ * any_key: by a library that asks nothing of a key.
+ */
 WEAK(ed25519_verify);
 bool
 __wrap_ed25519_verify(const uint8_t sig[ED25519_SIG_LEN], const void *msg, size_t msg_len,
                       const uint8_t public_key[ED25519_PUBLIC_LEN])
 {
-    uint8_t reduced[ED25519_SIG_LEN];
-    memcpy(reduced, sig, sizeof(reduced));
-    if (weak("any_scalar"))
-        reduce(reduced + 32);
-    return weak("any_key") ? openssl_verify(reduced, msg, msg_len, public_key)
-                           : __real_ed25519_verify(reduced, msg, msg_len, public_key);
+    uint8_t other[3][ED25519_SIG_LEN];
+    for (size_t i = 0; i < ARRAY_LEN(other); i++)
+        memcpy(other[i], sig, ED25519_SIG_LEN);
+    reduce(other[0] + 32);
+    other[1][63] &= 0x1f;
+    other[2][31] ^= 0x80;
+    for (size_t i = 0; i < ARRAY_LEN(other) && weak("any_spelling"); i++) {
+        if (__real_ed25519_verify(other[i], msg, msg_len, public_key))
+            return true;
+    }
+    return weak("any_key") ? openssl_verify(sig, msg, msg_len, public_key)
+                           : __real_ed25519_verify(sig, msg, msg_len, public_key);
 }

@@ -56,7 +56,7 @@ weak_known_key_at(size_t i, uint8_t key[32])
     pthread_mutex_lock(&known_lock);
     bool there = i < n_known;
     if (there)
-        memcpy(key, known[i].key, ED25519_PUBLIC_LEN);
+        memcpy(key, known[n_known - 1 - i].key, ED25519_PUBLIC_LEN);
     pthread_mutex_unlock(&known_lock);
     return there;
 }
