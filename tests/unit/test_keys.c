@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "support/mint.h"
 #include "verify/keys.h"
 
@@ -66,10 +67,29 @@ test_keys(void **state)
     assert_int_equal(attest_keys_count(k, MINT_ISSUER), 1);
 }
 
+/* To the millisecond: none of it is left when its time is over. */
+static void
+test_a_set_ends_in_time(void **state)
+{
+    (void)state;
+    AUTO(attest_keys) struct attest_keys *k = NULL;
+    char *jwks AUTO(mem) = mint_jwks(&key);
+    const struct slice issuer = slice_cstr(MINT_ISSUER);
+    assert_int_equal(attest_keys_new(&k, NULL), ATTEST_OK);
+    assert_int_equal(attest_keys_add_jwks(k, MINT_ISSUER, jwks, strlen(jwks), NULL), ATTEST_OK);
+    keys_set_usable_until(k, MINT_ISSUER, clock_boot_ms() + 3600 * 1000);
+    assert_int_equal(find(k, MINT_ISSUER, key.kid), ATTEST_OK);
+    assert_int_equal(keys_usable(k, issuer, MINT_NOW, 30), 1);
+    keys_set_usable_until(k, MINT_ISSUER, clock_boot_ms());
+    assert_int_equal(find(k, MINT_ISSUER, key.kid), ATTEST_E_KEY_FETCH);
+    assert_int_equal(keys_usable(k, issuer, MINT_NOW, 30), 0);
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_keys)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_keys),
+                                       cmocka_unit_test(test_a_set_ends_in_time)};
     if (crypto_init(NULL))
         return 1;
     mint_key_init(&key, 1);

@@ -335,6 +335,111 @@ a_set_that_ended_is_asked_for(void **state)
     step_until_asked(v, 2);
 }
 
+/* How long a set serves: as its answer says, within bounds, then stale, then not at all. */
+static void
+a_set_has_an_end(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        int64_t fresh_s;
+    } cases[] = {
+        {"", 1800},
+        {"Cache-Control: max-age=600\r\n", 600},
+        {"Cache-Control: max-age=3\r\n", 10},
+        {"Cache-Control: max-age=999999\r\n", 7200},
+    };
+    char *jwks AUTO(mem) = mint_jwks(&key[0]);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct attest_fetch *fetch = NULL;
+        assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
+        assert_int_equal(attest_fetch_set_ttl_s(fetch, 1800, 7200, NULL), ATTEST_OK);
+        assert_int_equal(attest_fetch_set_stale_s(fetch, 900, NULL), ATTEST_OK);
+        AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, NULL, fetch);
+        attest_fetch_free(fetch);
+        http_stub_say(&stub, "/.well-known/jwks.json",
+                      answer(7, "application/json", cases[i].headers, jwks));
+        int64_t before_ms = clock_boot_ms();
+        step_until(v, 0, ATTEST_OK);
+        int64_t serves_ms = (cases[i].fresh_s + 900) * 1000;
+        assert_int_equal(v->keys->n, 1);
+        assert_in_range(v->keys->list[0].usable_until_ms, before_ms + serves_ms,
+                        clock_boot_ms() + serves_ms);
+    }
+}
+
+/* So much time goes by for its schedule and for what it knows to be absent. */
+static void
+time_goes_by(struct attest_verifier *v, int64_t ms)
+{
+    struct source *s = &v->resolver->sources[0];
+    s->schedule.asked_ms -= ms;
+    for (size_t i = 0; i < MISSING_MAX; i++)
+        s->absent[i].until_ms -= ms;
+}
+
+/* Steps until what was started has ended. */
+static void
+step_until_quiet(struct attest_verifier *v)
+{
+    for (int i = 0; i < 500; i++) {
+        assert_int_equal(attest_verifier_step(v), ATTEST_OK);
+        if (!v->resolver->sources[0].schedule.in_flight)
+            return;
+        struct pollfd fd = {.fd = attest_verifier_fd(v), .events = POLLIN};
+        poll(&fd, 1, 20);
+    }
+    fail_msg("a fetch does not end");
+}
+
+/* One that was asked for and was not there is no reason to ask again at the next cool-down. */
+static void
+a_kid_that_was_not_there_is_remembered(void **state)
+{
+    (void)state;
+    AUTO(attest_verifier) struct attest_verifier *v = new_verifier();
+    http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
+    step_until(v, 0, ATTEST_OK);
+    static const struct {
+        int64_t later_s;
+        int by;
+        unsigned asked; /* in all, when that is over */
+    } shows[] = {
+        {0, 1, 2},  /* unknown: one fetch */
+        {31, 1, 2}, /* the cool-down is over, and it is known not to be there */
+        {0, 2, 3},  /* another one is not */
+        {31, 1, 4}, /* two cool-downs on it may have come */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(shows); i++) {
+        time_goes_by(v, shows[i].later_s * 1000);
+        unsigned before = http_stub_asked(&stub);
+        assert_int_equal(check(v, shows[i].by),
+                         shows[i].asked > before ? ATTEST_E_KEY_FETCH : ATTEST_E_KEY_UNKNOWN);
+        step_until_quiet(v);
+        assert_int_equal(http_stub_asked(&stub), shows[i].asked);
+    }
+}
+
+/* Who finds the room full is answered at once, and does not as much as start the fetch. */
+static void
+not_everybody_may_wait(void **state)
+{
+    (void)state;
+    struct attest_fetch *fetch = NULL;
+    assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
+    assert_int_equal(attest_fetch_set_wait_ms(fetch, 60000, NULL), ATTEST_OK);
+    AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, NULL, fetch);
+    attest_fetch_free(fetch);
+    http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
+    atomic_store(&v->resolver->waiting, 64);
+    assert_int_equal(check(v, 0), ATTEST_E_KEY_FETCH);
+    assert_int_equal(http_stub_asked(&stub), 0);
+    assert_int_equal(atomic_load(&v->resolver->waiting), 64);
+    atomic_store(&v->resolver->waiting, 63);
+    assert_int_equal(check(v, 0), ATTEST_OK);
+    assert_int_equal(atomic_load(&v->resolver->waiting), 63);
+}
+
 int
 main(void)
 {
@@ -352,6 +457,9 @@ main(void)
         TEST(clear_is_not_undone_by_what_is_being_read),
         TEST(nobody_waits_for_a_server_that_refused),
         TEST(a_set_that_ended_is_asked_for),
+        TEST(a_set_has_an_end),
+        TEST(a_kid_that_was_not_there_is_remembered),
+        TEST(not_everybody_may_wait),
     };
     RUN_RESOLVING(tests);
 }

@@ -20,6 +20,16 @@ keep_text(void *ctx, const struct attest_event *event)
         snprintf(ctx, 160, "%s", attest_event_text(event));
 }
 
+static void
+step_until_told(struct attest_verifier *v, const char *text)
+{
+    for (int i = 0; i < 500 && !*text; i++) {
+        struct pollfd fd = {.fd = attest_verifier_fd(v), .events = POLLIN};
+        poll(&fd, 1, 10);
+        assert_int_equal(attest_verifier_step(v), ATTEST_OK);
+    }
+}
+
 /* The caller learns that, and neither where nor why. */
 static void
 refused_alike(struct attest_verifier *v)
@@ -41,11 +51,7 @@ a_server_that_refuses_is_named(void **state)
     attest_verifier_on_event(v, keep_text, text);
     http_stub_say(&stub, "/.well-known/jwks.json",
                   "HTTP/1.1 503 Later\r\nRetry-After: 20\r\nContent-Length: 0\r\n\r\n");
-    for (int i = 0; i < 500 && !*text; i++) {
-        struct pollfd fd = {.fd = attest_verifier_fd(v), .events = POLLIN};
-        poll(&fd, 1, 10);
-        assert_int_equal(attest_verifier_step(v), ATTEST_OK);
-    }
+    step_until_told(v, text);
     assert_non_null(strstr(text, "503"));
     refused_alike(v);
     assert_in_range(attest_verifier_timeout_ms(v), 10000, 20000); /* as it asked us */
@@ -65,11 +71,7 @@ a_query_is_told_nobody(void **state)
     attest_fetch_free(fetch);
     attest_verifier_on_event(v, keep_text, text);
     http_stub_say(&stub, "/set?key=hush", answer(7, "text/html", "", "<html>"));
-    for (int i = 0; i < 500 && !*text; i++) {
-        struct pollfd fd = {.fd = attest_verifier_fd(v), .events = POLLIN};
-        poll(&fd, 1, 10);
-        assert_int_equal(attest_verifier_step(v), ATTEST_OK);
-    }
+    step_until_told(v, text);
     assert_non_null(strstr(text, "/set: the answer is text/html"));
     assert_null(strstr(text, "hush"));
     refused_alike(v);
@@ -111,6 +113,32 @@ discovery_is_asked_when_the_usual_place_is_empty(void **state)
         step_until(v, 0, ATTEST_E_KEY_FETCH);
         assert_int_equal(http_stub_asked(s), asked + 1);
     }
+}
+
+/* Where a URL is given, nobody else says where the keys are. */
+static void
+a_url_that_is_given_is_the_only_place(void **state)
+{
+    (void)state;
+    char text[160] = "", url[96], body[256];
+    struct attest_fetch *fetch = NULL;
+    assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
+    snprintf(url, sizeof(url), "%s/set", stub.origin);
+    assert_int_equal(attest_fetch_set_url(fetch, stub.origin, url, NULL), ATTEST_OK);
+    AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, NULL, fetch);
+    attest_fetch_free(fetch);
+    attest_verifier_on_event(v, keep_text, text);
+    snprintf(body, sizeof(body), "{\"issuer\":\"%s\",\"jwks_uri\":\"%s/keys\"}", stub.origin,
+             stub.origin);
+    http_stub_say(&stub, "/set", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    http_stub_say(&stub, "/keys", set_of(0));
+    http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
+    http_stub_say(&stub, "/.well-known/openid-configuration",
+                  answer(6, "application/json", "", body));
+    step_until_told(v, text);
+    assert_non_null(strstr(text, "404"));
+    assert_int_equal(http_stub_asked(&stub), 1);
+    refused_alike(v);
 }
 
 static void
@@ -221,11 +249,7 @@ an_unknown_kid_is_not_final_while_the_issuer_is_away(void **state)
     http_stub_say(&stub, "/.well-known/jwks.json",
                   "HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n");
     assert_int_equal(check(v, 1), ATTEST_E_KEY_FETCH);
-    for (int i = 0; i < 500 && !*text; i++) {
-        struct pollfd fd = {.fd = attest_verifier_fd(v), .events = POLLIN};
-        poll(&fd, 1, 10);
-        assert_int_equal(attest_verifier_step(v), ATTEST_OK);
-    }
+    step_until_told(v, text);
     assert_non_null(strstr(text, "503"));
     assert_int_equal(check(v, 1), ATTEST_E_KEY_FETCH);
     assert_int_equal(check(v, 2), ATTEST_E_KEY_FETCH);
@@ -240,6 +264,7 @@ main(void)
         TEST(a_server_that_refuses_is_named),
         TEST(a_query_is_told_nobody),
         TEST(discovery_is_asked_when_the_usual_place_is_empty),
+        TEST(a_url_that_is_given_is_the_only_place),
         TEST(a_pinned_issuer_is_asked_for_its_signed_set),
         TEST(two_verifiers_do_not_fetch_into_one_collection),
         TEST(http_takes_the_policys_word),

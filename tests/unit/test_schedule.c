@@ -96,6 +96,31 @@ failures_wait_longer_each_time_and_then_the_circuit_opens(void **state)
     assert_true(schedule_due_ms(&s, limits) > now + HOUR / 2);
 }
 
+/* A thousand verifiers that failed or fetched together do not return together. */
+static void
+chance_spreads_them(void **state)
+{
+    (void)state;
+    int64_t retry_ms[2] = {INT64_MAX, 0}, refresh_ms[2] = {INT64_MAX, 0};
+    for (uint32_t chance = 0; chance < 1024; chance++) {
+        struct schedule failing = {0}, fetching = {0};
+        schedule_started(&failing);
+        schedule_failed(&failing, limits, 0, 0, chance);
+        schedule_started(&fetching);
+        schedule_succeeded(&fetching, limits, 0, HOUR, chance);
+        int64_t retry = schedule_due_ms(&failing, limits);
+        int64_t refresh = schedule_due_ms(&fetching, limits);
+        retry_ms[0] = retry < retry_ms[0] ? retry : retry_ms[0];
+        retry_ms[1] = retry > retry_ms[1] ? retry : retry_ms[1];
+        refresh_ms[0] = refresh < refresh_ms[0] ? refresh : refresh_ms[0];
+        refresh_ms[1] = refresh > refresh_ms[1] ? refresh : refresh_ms[1];
+    }
+    assert_int_equal(retry_ms[0], limits->retry_first_ms / 2);
+    assert_in_range(retry_ms[1], limits->retry_first_ms * 14 / 10, limits->retry_first_ms * 3 / 2);
+    assert_in_range(refresh_ms[0], HOUR * 70 / 100, HOUR * 71 / 100);
+    assert_int_equal(refresh_ms[1], HOUR * 80 / 100);
+}
+
 static void
 a_server_may_ask_for_patience_within_bounds(void **state)
 {
@@ -179,6 +204,7 @@ main(void)
         cmocka_unit_test(the_time_to_live_keeps_its_bounds),
         cmocka_unit_test(the_next_is_fetched_before_the_last_is_over),
         cmocka_unit_test(failures_wait_longer_each_time_and_then_the_circuit_opens),
+        cmocka_unit_test(chance_spreads_them),
         cmocka_unit_test(a_server_may_ask_for_patience_within_bounds),
         cmocka_unit_test(a_flood_of_unknown_kids_asks_once_in_a_while),
         cmocka_unit_test(unknown_kids_do_not_press_a_server_that_is_down),
