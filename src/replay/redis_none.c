@@ -6,7 +6,7 @@ enum attest_rc
 replay_redis_new(const struct replay_redis *options, struct replay_store **ret,
                  struct attest_error *err)
 {
-    struct redis_url url;
+    AUTO(redis_url) struct redis_url url = {0};
     enum attest_rc rc = redis_options_check(options, &url, err);
     (void)ret;
     if (rc != ATTEST_OK)

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "replay/redis_target.h"
 
-#include "base/secret.h"
-
 enum attest_rc
 redis_options_check(const struct replay_redis *options, struct redis_url *url,
                     struct attest_error *err)
@@ -48,7 +46,7 @@ redis_target_init(struct redis_target *target, const struct replay_redis *option
 void
 redis_target_done(struct redis_target *target)
 {
-    secret_wipe(&target->url, sizeof(target->url));
+    redis_url_auto(&target->url);
     free(target->password_file);
     free(target->ca_file);
 }

@@ -13,11 +13,12 @@ struct redis_target {
     unsigned timeout_ms;
 };
 
-/* ATTEST_E_ARGUMENT, with a sentence that holds nothing of the URL. */
+/* ATTEST_E_ARGUMENT, with a sentence that holds nothing of the URL, which is to be ended also then.
+ */
 enum attest_rc redis_options_check(const struct replay_redis *options, struct redis_url *url,
                                    struct attest_error *err);
 
-/* Zeroed before; to be ended also when it failed. target->url points into itself: do not copy. */
+/* Zeroed before; to be ended also when it failed. */
 enum attest_rc redis_target_init(struct redis_target *target, const struct replay_redis *options,
                                  struct attest_error *err);
 void redis_target_done(struct redis_target *target);

@@ -62,18 +62,19 @@ bool
 redis_url_read(const char *url, struct redis_url *ret)
 {
     size_t len = strlen(url);
+    *ret = (struct redis_url){.port = PORT_DEFAULT};
     if (len >= REDIS_URL_MAX || strpbrk(url, "%?# \t\r\n"))
         return false;
-    *ret = (struct redis_url){.port = PORT_DEFAULT};
-    memcpy(ret->room, url, len + 1);
+    ret->room = secret_copy(url, len + 1);
+    char *room = (char *)ret->room.p;
     if (strncmp(url, "unix:///", 8) == 0) {
-        ret->path = ret->room + 7;
+        ret->path = room + 7;
         return ret->path[1] != '\0';
     }
     ret->tls = strncmp(url, "rediss://", 9) == 0;
     if (!ret->tls && strncmp(url, "redis://", 8) != 0)
         return false;
-    char *host = ret->room + (ret->tls ? 9 : 8), *database = cut(host, '/');
+    char *host = room + (ret->tls ? 9 : 8), *database = cut(host, '/');
     if (database && *database && !read_number(database, 0, 65535, &ret->database))
         return false;
     char *at = strrchr(host, '@');

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/ed25519.h"
 #include "base/secret.h"
@@ -9,7 +10,8 @@
 struct attest_replay_setup {
     size_t entries_max;
     enum replay_full full;
-    char *url, *password_file, *ca_file;
+    struct secret url; /* a string, for it may hold a password */
+    char *password_file, *ca_file;
     unsigned timeout_ms, connections_max;
     bool fall_back;
 };
@@ -17,6 +19,9 @@ struct attest_replay_setup {
 enum attest_rc
 attest_replay_setup_new(struct attest_replay_setup **ret, struct attest_error *err)
 {
+    enum attest_rc rc = crypto_init(err);
+    if (rc != ATTEST_OK)
+        return rc;
     struct attest_replay_setup *setup = calloc(1, sizeof(*setup));
     if (!setup)
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
@@ -27,20 +32,12 @@ attest_replay_setup_new(struct attest_replay_setup **ret, struct attest_error *e
     return ATTEST_OK;
 }
 
-static void
-forget(char *text)
-{
-    if (text)
-        secret_wipe(text, strlen(text));
-    free(text);
-}
-
 void
 attest_replay_setup_free(struct attest_replay_setup *setup)
 {
     if (!setup)
         return;
-    forget(setup->url); /* may hold a password */
+    secret_free(&setup->url);
     free(setup->password_file);
     free(setup->ca_file);
     free(setup);
@@ -74,7 +71,7 @@ set_text(char **to, const char *text, struct attest_error *err)
     char *copy = slice_dup(slice_cstr(text));
     if (!copy)
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
-    forget(*to);
+    free(*to);
     *to = copy;
     return ATTEST_OK;
 }
@@ -83,12 +80,12 @@ enum attest_rc
 attest_replay_setup_set_redis(struct attest_replay_setup *setup, const char *url,
                               struct attest_error *err)
 {
-    struct redis_url parts;
-    bool ok = redis_url_read(url, &parts);
-    secret_wipe(&parts, sizeof(parts));
-    if (!ok)
+    AUTO(redis_url) struct redis_url parts = {0};
+    if (!redis_url_read(url, &parts))
         return error_set(err, ATTEST_E_CONFIG, "replay store: no URL of a Redis");
-    return set_text(&setup->url, url, err);
+    secret_free(&setup->url);
+    setup->url = secret_copy(url, strlen(url) + 1);
+    return ATTEST_OK;
 }
 
 enum attest_rc
@@ -132,10 +129,10 @@ attest_replay_new(const struct attest_replay_setup *setup, struct attest_replay 
 {
     struct replay_store *store = NULL;
     /* Who says how a Redis is to be used means one: not each process by itself, in silence. */
-    if (!setup->url && (setup->password_file || setup->ca_file || setup->fall_back))
+    if (!setup->url.p && (setup->password_file || setup->ca_file || setup->fall_back))
         return error_set(err, ATTEST_E_CONFIG, "replay store: no Redis is named");
     const struct replay_redis redis = {
-        .url = setup->url,
+        .url = (const char *)setup->url.p,
         .password_file = setup->password_file,
         .ca_file = setup->ca_file,
         .timeout_ms = setup->timeout_ms,
@@ -143,10 +140,9 @@ attest_replay_new(const struct attest_replay_setup *setup, struct attest_replay 
         .memory_max = setup->fall_back ? setup->entries_max : 0,
         .full = setup->full,
     };
-    enum attest_rc rc = crypto_init(err);
-    if (rc == ATTEST_OK)
-        rc = setup->url ? replay_redis_new(&redis, &store, err)
-                        : replay_memory_new(setup->entries_max, setup->full, &store, err);
+    enum attest_rc rc = setup->url.p
+                            ? replay_redis_new(&redis, &store, err)
+                            : replay_memory_new(setup->entries_max, setup->full, &store, err);
     if (rc == ATTEST_E_ARGUMENT) { /* each value is right by itself: two passwords, or none */
         rc = ATTEST_E_CONFIG;
         if (err)

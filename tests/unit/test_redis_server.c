@@ -32,6 +32,7 @@ test_urls(void **state)
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         if (redis_url_read(wrong[i], &u))
             fail_msg("taken: %s", wrong[i]);
+        redis_url_auto(&u);
     }
     assert_true(redis_url_read("redis://h", &u));
     assert_string_equal(u.host, "h");
@@ -41,25 +42,30 @@ test_urls(void **state)
     assert_null(u.password);
     assert_null(u.path);
     assert_false(u.tls);
+    redis_url_auto(&u);
     assert_true(redis_url_read("redis://:p@ss@127.0.0.1:7000/3", &u));
     assert_string_equal(u.host, "127.0.0.1");
     assert_string_equal(u.password, "p@ss");
     assert_null(u.user);
     assert_int_equal(u.port, 7000);
     assert_int_equal(u.database, 3);
+    redis_url_auto(&u);
     assert_true(redis_url_read("redis://me:secret@[::1]:1/", &u));
     assert_string_equal(u.host, "::1");
     assert_string_equal(u.user, "me");
     assert_int_equal(u.port, 1);
+    redis_url_auto(&u);
     assert_true(redis_url_read("rediss://me@h:2/7", &u));
     assert_true(u.tls);
     assert_string_equal(u.user, "me");
     assert_null(u.password);
     assert_string_equal(u.host, "h");
     assert_int_equal(u.database, 7);
+    redis_url_auto(&u);
     assert_true(redis_url_read("unix:///run/redis.sock", &u));
     assert_string_equal(u.path, "/run/redis.sock");
     assert_false(u.tls);
+    redis_url_auto(&u);
 }
 
 static void
