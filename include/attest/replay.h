@@ -132,8 +132,7 @@ ATTEST_EXPORT ATTEST_NONNULL(1) void attest_replay_setup_fall_back_to_memory(
  * noeviction), a replica, not the node of a Cluster that keeps these keys, a clock more than two
  * minutes from ours, or any other refusal; also two passwords, or none for a user, a password file
  * that cannot be used, certificates without rediss://, and a password file, certificates or a
- * fall-back without a Redis; ATTEST_E_UNSUPPORTED: built without hiredis, or rediss:// with a
- * hiredis that has no TLS; ATTEST_E_NOMEM.
+ * fall-back without a Redis; ATTEST_E_UNSUPPORTED: built without hiredis; ATTEST_E_NOMEM.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_replay_new(const struct attest_replay_setup *setup, struct attest_replay **ret,

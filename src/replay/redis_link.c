@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "replay/redis_link.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/secret.h"
@@ -29,144 +23,47 @@ redis_put(struct buf *commands, const char *const *words)
     }
 }
 
-/* ---- bytes out and in ---- */
+/* ---- commands out, replies in ---- */
 
-void
-hold_pipe(struct held_pipe *held)
-{
-    sigset_t pipe_only, pending;
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    sigpending(&pending);
-    held->was_pending = sigismember(&pending, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe_only, &held->before);
-}
-
-void
-release_pipe(const struct held_pipe *held)
-{
-    sigset_t pipe_only;
-    const struct timespec at_once = {0};
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    while (!held->was_pending && sigtimedwait(&pipe_only, NULL, &at_once) == SIGPIPE)
-        ;
-    pthread_sigmask(SIG_SETMASK, &held->before, NULL);
-}
+#define CHUNK 4096
 
 static enum attest_rc
-wait_for(const struct redis_link *link, short events, int64_t deadline_ms, struct attest_error *err)
+read_reply(struct redis_link *link, redisReply **ret, int64_t deadline_ms, struct attest_error *err)
 {
-    struct pollfd fd = {.fd = link->context->fd, .events = events};
     for (;;) {
-        int64_t left_ms = deadline_ms - clock_mono_ms();
-        int n = left_ms > 0 ? poll(&fd, 1, (int)left_ms) : 0;
-        if (n > 0)
-            return ATTEST_OK;
-        if (n == 0)
-            return error_set(err, ATTEST_E_TIMEOUT, "replay store: no answer from Redis in time");
-        if (errno != EINTR)
-            return error_errno(err, ATTEST_E_IO, errno, "replay store: poll");
-    }
-}
-
-static enum attest_rc
-send_plain(struct redis_link *link, struct slice bytes, int64_t deadline_ms,
-           struct attest_error *err)
-{
-    while (bytes.len) {
-        ssize_t n = send(link->context->fd, bytes.p, bytes.len, MSG_NOSIGNAL);
-        if (n >= 0) {
-            bytes.p += n;
-            bytes.len -= (size_t)n;
-        } else if (errno == EAGAIN) {
-            enum attest_rc rc = wait_for(link, POLLOUT, deadline_ms, err);
-            if (rc != ATTEST_OK)
-                return rc;
-        } else if (errno != EINTR) {
-            return error_errno(err, ATTEST_E_IO, errno, "replay store: Redis");
-        }
-    }
-    return ATTEST_OK;
-}
-
-static enum attest_rc
-send_tls(struct redis_link *link, struct slice bytes, int64_t deadline_ms, struct attest_error *err)
-{
-    int done = 0;
-    if (redisAppendFormattedCommand(link->context, bytes.p, bytes.len) != REDIS_OK)
-        return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
-    for (;;) {
-        struct held_pipe held;
-        hold_pipe(&held);
-        int written = redisBufferWrite(link->context, &done);
-        release_pipe(&held);
-        if (written != REDIS_OK)
-            return error_set(err, ATTEST_E_IO, "replay store: Redis: %s", link->context->errstr);
-        if (done)
-            return ATTEST_OK;
-        enum attest_rc rc = wait_for(link, POLLIN | POLLOUT, deadline_ms, err);
-        if (rc != ATTEST_OK)
-            return rc;
-    }
-}
-
-/* TLS may hold bytes that the descriptor no longer shows: read first, wait afterwards. */
-static enum attest_rc
-read_reply(struct redis_link *link, bool tls, redisReply **ret, int64_t deadline_ms,
-           struct attest_error *err)
-{
-    for (bool first = true;; first = false) {
+        char chunk[CHUNK];
+        size_t len;
         void *reply = NULL;
-        if (redisReaderGetReply(link->context->reader, &reply) != REDIS_OK)
+        if (redisReaderGetReply(link->reader, &reply) != REDIS_OK)
             return error_set(err, ATTEST_E_IO, "replay store: this is no Redis");
         if (reply) {
             *ret = reply;
             return ATTEST_OK;
         }
-        enum attest_rc rc = tls && first ? ATTEST_OK : wait_for(link, POLLIN, deadline_ms, err);
+        enum attest_rc rc =
+            redis_stream_receive(&link->stream, chunk, sizeof(chunk), &len, deadline_ms, err);
         if (rc != ATTEST_OK)
             return rc;
-        if (redisBufferRead(link->context) != REDIS_OK)
-            return error_set(err, ATTEST_E_IO, "replay store: Redis: %s", link->context->errstr);
+        if (redisReaderFeed(link->reader, chunk, len) != REDIS_OK)
+            return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
     }
-}
-
-static bool
-is_tls(const struct redis_link *link)
-{
-#if HIREDIS_MAJOR >= 1
-    return link->context->privctx != NULL;
-#else
-    (void)link;
-    return false;
-#endif
 }
 
 enum attest_rc
 redis_link_ask(struct redis_link *link, const struct buf *commands, size_t n, redisReply **replies,
                int64_t deadline_ms, struct attest_error *err)
 {
-    bool tls = is_tls(link);
     if (buf_rc(commands))
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
-    enum attest_rc rc = tls ? send_tls(link, buf_view(commands), deadline_ms, err)
-                            : send_plain(link, buf_view(commands), deadline_ms, err);
+    enum attest_rc rc = redis_stream_send(&link->stream, buf_view(commands), deadline_ms, err);
     size_t got = 0;
     while (rc == ATTEST_OK && got < n) {
-        rc = read_reply(link, tls, &replies[got], deadline_ms, err);
+        rc = read_reply(link, &replies[got], deadline_ms, err);
         got += rc == ATTEST_OK;
     }
     while (rc != ATTEST_OK && got > 0)
         freeReplyObject(STEAL(replies[--got]));
     return rc;
-}
-
-bool
-redis_link_quiet(const struct redis_link *link)
-{
-    struct pollfd fd = {.fd = link->context->fd, .events = POLLIN};
-    return poll(&fd, 1, 0) == 0;
 }
 
 /* ---- what replies mean ---- */
@@ -257,48 +154,20 @@ select_database(struct redis_link *link, int database, int64_t deadline_ms,
     return ask_for_ok(link, &commands, deadline_ms, err);
 }
 
-/* From here on nothing waits but wait_for(). */
-static enum attest_rc
-stop_blocking(redisContext *context, struct attest_error *err)
-{
-    int flags = fcntl(context->fd, F_GETFL);
-    if (flags < 0 || fcntl(context->fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return error_errno(err, ATTEST_E_IO, errno, "replay store: fcntl");
-    fcntl(context->fd, F_SETFD, FD_CLOEXEC);
-    context->flags &= ~REDIS_BLOCK;
-    return ATTEST_OK;
-}
-
 enum attest_rc
 redis_link_open(const struct redis_target *target, int64_t deadline_ms, struct redis_link **ret,
                 struct attest_error *err)
 {
-    const struct redis_url *url = &target->url;
-    int64_t left_ms = deadline_ms - clock_mono_ms();
-    if (left_ms < 1)
-        return error_set(err, ATTEST_E_TIMEOUT, "replay store: no connection in time");
-    struct timeval limit = {.tv_sec = left_ms / 1000, .tv_usec = left_ms % 1000 * 1000};
     AUTO(redis_link) struct redis_link *link = calloc(1, sizeof(*link));
     if (!link)
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
-    link->context = url->path ? redisConnectUnixWithTimeout(url->path, limit)
-                              : redisConnectWithTimeout(url->host, url->port, limit);
-    if (!link->context)
-        return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
-    if (link->context->err)
-        return error_set(err, ATTEST_E_IO, "replay store: %s: %s",
-                         url->path ? url->path : url->host, link->context->errstr);
-    enum attest_rc rc = ATTEST_OK;
-    if (url->tls && redisSetTimeout(link->context, limit) != REDIS_OK)
-        rc = error_set(err, ATTEST_E_IO, "replay store: setsockopt");
-    else if (url->tls)
-        rc = redis_tls_start(link->context, target, err);
-    if (rc == ATTEST_OK)
-        rc = stop_blocking(link->context, err);
+    enum attest_rc rc = redis_stream_open(&link->stream, target, deadline_ms, err);
+    if (rc == ATTEST_OK && !(link->reader = redisReaderCreate()))
+        rc = error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
     if (rc == ATTEST_OK)
         rc = log_in(link, target, deadline_ms, err);
     if (rc == ATTEST_OK)
-        rc = select_database(link, url->database, deadline_ms, err);
+        rc = select_database(link, target->url.database, deadline_ms, err);
     if (rc == ATTEST_OK)
         *ret = STEAL(link);
     return rc;
@@ -307,7 +176,10 @@ redis_link_open(const struct redis_target *target, int64_t deadline_ms, struct r
 void
 redis_link_free(struct redis_link *link)
 {
-    if (link && link->context)
-        redisFree(link->context);
+    if (!link)
+        return;
+    redis_stream_close(&link->stream);
+    if (link->reader)
+        redisReaderFree(link->reader);
     free(link);
 }

@@ -3,10 +3,9 @@
 #define REPLAY_REDIS_LINK_H
 
 #include <hiredis/hiredis.h>
-#include <signal.h>
 
 #include "replay/redis_server.h"
-#include "replay/redis_target.h"
+#include "replay/redis_stream.h"
 
 /*
  * One connection to Redis, logged in: commands go out in one piece, the replies are waited for
@@ -14,25 +13,22 @@
  */
 
 struct redis_link {
-    redisContext *context;
+    struct redis_stream stream;
+    redisReader *reader;
     uint64_t generation;             /* the pool's, when it was made */
     int64_t checked_ms;              /* when the server was last asked who it is */
     char epoch[REDIS_EPOCH_MAX + 1]; /* that it had then */
 };
 
 /*
- * Connects and logs in. A host name is looked up as the system does, which may take longer than the
- * deadline. ATTEST_E_DENIED (password, ACL), ATTEST_E_UNSUPPORTED (TLS is not built in),
- * ATTEST_E_IO, ATTEST_E_NOMEM.
+ * Connects and logs in. ATTEST_E_DENIED (password, ACL), ATTEST_E_CONFIG, ATTEST_E_IO,
+ * ATTEST_E_TIMEOUT, ATTEST_E_NOMEM.
  */
 enum attest_rc redis_link_open(const struct redis_target *target, int64_t deadline_ms,
                                struct redis_link **ret, struct attest_error *err);
 void redis_link_free(struct redis_link *link);
 DEFINE_AUTO(redis_link, struct redis_link *, redis_link_free);
 DEFINE_AUTO(redisReply, redisReply *, freeReplyObject);
-
-/* False when the other side has closed, or said what nobody asked for. */
-bool redis_link_quiet(const struct redis_link *link);
 
 /* Appends one command of words, each NUL-terminated, NULL behind the last. */
 void redis_put(struct buf *commands, const char *const *words);
@@ -83,21 +79,5 @@ enum attest_rc redis_link_check(struct redis_link *link, const struct redis_know
     "attest:{seen}:" /* one hash tag: what belongs together is in one Cluster slot                 \
                       */
 #define REDIS_EPOCH_KEY REDIS_TAG "epoch"
-
-/*
- * TLS writes without MSG_NOSIGNAL: to a server that went away that would end a program which leaves
- * SIGPIPE at its default. Held back in this thread, and taken off if it came by us.
- */
-struct held_pipe {
-    sigset_t before;
-    bool was_pending;
-};
-void hold_pipe(struct held_pipe *held);
-void release_pipe(const struct held_pipe *held);
-
-/* TLS over a connected context. ATTEST_E_UNSUPPORTED with a hiredis that has none. */
-enum attest_rc redis_tls_start(redisContext *context, const struct redis_target *target,
-                               struct attest_error *err);
-enum attest_rc redis_tls_supported(struct attest_error *err);
 
 #endif

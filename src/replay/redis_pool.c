@@ -80,7 +80,7 @@ redis_pool_take(struct redis_pool *pool, const struct redis_target *target, int6
         *is_new = !link;
         if (!link)
             return make(pool, target, generation, deadline_ms, ret, err);
-        if (link->generation == generation && redis_link_quiet(link)) {
+        if (link->generation == generation && redis_stream_quiet(&link->stream)) {
             *ret = link;
             return ATTEST_OK;
         }

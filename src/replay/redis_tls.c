@@ -1,22 +1,114 @@
 /* SPDX-License-Identifier: MIT */
-#include "replay/redis_link.h"
-
-#ifdef HAVE_HIREDIS_SSL
-
-#include <hiredis/hiredis_ssl.h>
+#include <errno.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "replay/redis_stream.h"
 
 DEFINE_AUTO(SSL_CTX, SSL_CTX *, SSL_CTX_free);
 DEFINE_AUTO(SSL, SSL *, SSL_free);
 
-enum attest_rc
-redis_tls_supported(struct attest_error *err)
+/*
+ * OpenSSL writes without MSG_NOSIGNAL: to a server that went away that would end a program which
+ * leaves SIGPIPE at its default. Held back in this thread, and taken off if it came by us.
+ */
+struct held_pipe {
+    sigset_t before;
+    bool was_pending;
+};
+
+/* Behind it comes one call of OpenSSL and outcome(). */
+static void
+begin(struct held_pipe *held)
 {
-    (void)err;
-    return ATTEST_OK;
+    sigset_t pipe_only, pending;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    sigpending(&pending);
+    held->was_pending = sigismember(&pending, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_only, &held->before);
+    ERR_clear_error();
+    errno = 0;
 }
 
-/* hiredis by itself would check the certificate and not whose it is. */
+static void
+release_pipe(const struct held_pipe *held)
+{
+    sigset_t pipe_only;
+    const struct timespec at_once = {0};
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    while (!held->was_pending && sigtimedwait(&pipe_only, NULL, &at_once) == SIGPIPE)
+        ;
+    pthread_sigmask(SIG_SETMASK, &held->before, NULL);
+}
+
+static const char *
+reason(const SSL *ssl, int sys_errno)
+{
+    long verdict = SSL_get_verify_result(ssl);
+    const char *text = ERR_reason_error_string(ERR_peek_error());
+    if (verdict != X509_V_OK)
+        return X509_verify_cert_error_string(verdict);
+    if (text)
+        return text;
+    return sys_errno ? strerror(sys_errno) : "Redis has closed the connection";
+}
+
+/* Of a call that gave n: as a try gives it. */
+static ssize_t
+outcome(const SSL *ssl, int n, const struct held_pipe *held, short *awaited,
+        struct attest_error *err)
+{
+    int sys_errno = errno, why = SSL_get_error(ssl, n);
+    release_pipe(held);
+    if (why == SSL_ERROR_NONE)
+        return n;
+    *awaited = why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
+    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
+        return 0;
+    error_set(err, ATTEST_E_IO, "replay store: TLS: %s", reason(ssl, sys_errno));
+    ERR_clear_error();
+    return -1;
+}
+
+ssize_t
+redis_tls_send(struct ssl_st *tls, struct slice bytes, short *awaited, struct attest_error *err)
+{
+    struct held_pipe held;
+    begin(&held);
+    return outcome(tls, SSL_write(tls, bytes.p, (int)bytes.len), &held, awaited, err);
+}
+
+ssize_t
+redis_tls_receive(struct ssl_st *tls, char *p, size_t len, short *awaited, struct attest_error *err)
+{
+    struct held_pipe held;
+    begin(&held);
+    return outcome(tls, SSL_read(tls, p, (int)len), &held, awaited, err);
+}
+
+static enum attest_rc
+shake_hands(struct redis_stream *s, int64_t deadline_ms, struct attest_error *err)
+{
+    for (;;) {
+        struct held_pipe held;
+        short awaited = 0;
+        begin(&held);
+        ssize_t n = outcome(s->tls, SSL_connect(s->tls), &held, &awaited, err);
+        if (n != 0)
+            return n > 0 ? ATTEST_OK : ATTEST_E_IO;
+        enum attest_rc rc = redis_stream_wait(s, awaited, deadline_ms, err);
+        if (rc != ATTEST_OK)
+            return rc;
+    }
+}
+
 static bool
 expect_host(SSL *ssl, const char *host)
 {
@@ -26,44 +118,29 @@ expect_host(SSL *ssl, const char *host)
 }
 
 enum attest_rc
-redis_tls_start(redisContext *context, const struct redis_target *target, struct attest_error *err)
+redis_tls_start(struct redis_stream *s, const struct redis_target *target, int64_t deadline_ms,
+                struct attest_error *err)
 {
     AUTO(SSL_CTX) SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     if (!ctx || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1)
         return error_set(err, ATTEST_E_NOMEM, "replay store: TLS cannot be set up");
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     if (target->ca_file ? SSL_CTX_load_verify_locations(ctx, target->ca_file, NULL) != 1
-                        : SSL_CTX_set_default_verify_paths(ctx) != 1)
+                        : SSL_CTX_set_default_verify_paths(ctx) != 1) {
+        ERR_clear_error();
         return error_set(err, ATTEST_E_CONFIG, "replay store: %s holds no certificates",
                          target->ca_file ? target->ca_file : "the system's store");
+    }
     AUTO(SSL) SSL *ssl = SSL_new(ctx);
-    if (!ssl || !expect_host(ssl, target->url.host))
+    if (!ssl || !expect_host(ssl, target->url.host) || SSL_set_fd(ssl, s->fd) != 1)
         return error_set(err, ATTEST_E_NOMEM, "replay store: TLS cannot be set up");
-    struct held_pipe held;
-    hold_pipe(&held);
-    int rc = redisInitiateSSL(context, ssl);
-    release_pipe(&held);
-    if (rc != REDIS_OK)
-        return error_set(err, ATTEST_E_IO, "replay store: TLS: %s", context->errstr);
-    STEAL(ssl); /* the context's now */
-    return ATTEST_OK;
+    s->tls = STEAL(ssl);
+    return shake_hands(s, deadline_ms, err);
 }
 
-#else
-
-enum attest_rc
-redis_tls_supported(struct attest_error *err)
+void
+redis_tls_end(struct redis_stream *s)
 {
-    return error_set(err, ATTEST_E_UNSUPPORTED,
-                     "replay store: rediss:// needs a hiredis with TLS; this one has none");
+    SSL_free(s->tls);
+    s->tls = NULL;
 }
-
-enum attest_rc
-redis_tls_start(redisContext *context, const struct redis_target *target, struct attest_error *err)
-{
-    (void)context;
-    (void)target;
-    return redis_tls_supported(err);
-}
-
-#endif

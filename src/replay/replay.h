@@ -144,8 +144,7 @@ struct replay_redis {
  * It connects at once and again after a failure. options are copied. ATTEST_E_ARGUMENT (wrong
  * options), ATTEST_E_IO (no connection; with a memory beside it that is none), ATTEST_E_DENIED
  * (password, ACL), ATTEST_E_CONFIG (a Redis that would forget, a replica, another Cluster node,
- * one that refuses otherwise), ATTEST_E_UNSUPPORTED (built without hiredis, or without TLS),
- * ATTEST_E_NOMEM.
+ * one that refuses otherwise), ATTEST_E_UNSUPPORTED (built without hiredis), ATTEST_E_NOMEM.
  */
 enum attest_rc replay_redis_new(const struct replay_redis *options, struct replay_store **ret,
                                 struct attest_error *err);

@@ -61,28 +61,20 @@ test_passwords(void **state)
     assert_null(replay);
 }
 
-/* Where hiredis has no TLS that is said, and nothing goes out in the clear instead. */
+/* Nobody there is no reason to go out in the clear instead. */
 static void
 test_tls(void **state)
 {
     (void)state;
     struct attest_replay *replay = NULL;
-    struct attest_error err;
     AUTO(attest_replay_setup) struct attest_replay_setup *s = new_setup();
     assert_int_equal(attest_replay_setup_set_redis(s, "rediss://127.0.0.1:1", NULL), ATTEST_OK);
-    enum attest_rc rc = attest_replay_new(s, &replay, &err);
-#if defined(HAVE_HIREDIS_SSL) || !defined(WITH_REDIS)
-    assert_int_not_equal(rc, ATTEST_OK);
+#ifdef WITH_REDIS
+    assert_int_equal(attest_replay_new(s, &replay, NULL), ATTEST_E_IO);
 #else
-    assert_int_equal(rc, ATTEST_E_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "TLS"));
-#endif
-    attest_replay_setup_fall_back_to_memory(s);
-#if !defined(HAVE_HIREDIS_SSL)
     assert_int_equal(attest_replay_new(s, &replay, NULL), ATTEST_E_UNSUPPORTED);
-    assert_null(replay);
 #endif
-    attest_replay_free(replay);
+    assert_null(replay);
 }
 
 static enum attest_rc

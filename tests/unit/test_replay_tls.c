@@ -1,36 +1,156 @@
 /* SPDX-License-Identifier: MIT */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <sys/socket.h>
 
+#include "base/secret.h"
+#include "support/leftovers.h"
 #include "support/need.h"
 #include "support/replay_store.h"
 
-/* Over TLS, where hiredis has it, and only with whom the certificate names and somebody vouches
- * for. */
+/* A Redis over the network: whom it is believed to be, how long it may take, what it is told. */
+
+static struct redis_server_run server;
+static char port[8], tls_port[8], cert[96];
+
 static void
-test_tls(void **state)
+test_only_whom_the_certificate_names(void **state)
 {
     (void)state;
-    struct redis_server_run server;
+    char url[64];
     struct replay_store *s = NULL;
-    char port[8], command[1024], url[64], cert[96], key[96];
-    random_port(port);
-    assert_true(redis_prepare(&server));
-    snprintf(cert, sizeof(cert), "%s/cert.pem", server.dir);
-    snprintf(key, sizeof(key), "%s/key.pem", server.dir);
-    snprintf(
-        command, sizeof(command),
-        "openssl req -x509 -newkey ed25519 -nodes -keyout %s -out %s -subj /CN=localhost -days 2 "
-        "-addext subjectAltName=DNS:localhost >/dev/null 2>&1",
-        key, cert);
-    const char *const more[] = {"--tls-port",
+    struct attest_error err;
+    options = (struct replay_redis){
+        .url = url, .ca_file = cert, .timeout_ms = 5000, .connections_max = 2};
+    snprintf(url, sizeof(url), "rediss://localhost:%s", tls_port);
+    s = new_store();
+    assert_int_equal(consume(s, "x"), ATTEST_OK);
+    assert_int_equal(consume(s, "x"), ATTEST_E_REPLAY);
+    assert_int_equal(stats_of(s).connects, 1);
+    replay_free(STEAL(s));
+    snprintf(url, sizeof(url), "rediss://127.0.0.1:%s", tls_port);
+    assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_IO);
+    assert_non_null(strstr(err.text, "mismatch"));
+    snprintf(url, sizeof(url), "rediss://localhost:%s", port);
+    assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_IO);
+    snprintf(url, sizeof(url), "rediss://localhost:%s", tls_port);
+    options.ca_file = NULL;
+    assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_IO);
+    assert_non_null(strstr(err.text, "self-signed"));
+    assert_null(s);
+}
+
+/* ---- a handshake that never ends ---- */
+
+#define DRIPS 300 /* some 6 s of them */
+
+struct dripping {
+    int fd;
+    atomic_int sent;
+    pthread_t thread;
+};
+
+/* The head of a long record, and then one byte of it after the other. */
+static void *
+drip(void *arg)
+{
+    static const char record[DRIPS] = {0x16, 0x03, 0x03, 0x40, 0x00};
+    struct dripping *d = arg;
+    int fd = accept(d->fd, NULL, NULL);
+    for (int i = 0; i < DRIPS && send(fd, record + i, 1, MSG_NOSIGNAL) == 1; i++) {
+        atomic_store(&d->sent, i + 1);
+        usleep(20000);
+    }
+    close(fd);
+    return NULL;
+}
+
+static void
+test_a_handshake_has_the_deadline(void **state)
+{
+    (void)state;
+    char url[64];
+    struct dripping d = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    assert_int_equal(bind(d.fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(d.fd, 1), 0);
+    assert_int_equal(getsockname(d.fd, (struct sockaddr *)&at, &len), 0);
+    assert_int_equal(pthread_create(&d.thread, NULL, drip, &d), 0);
+    snprintf(url, sizeof(url), "rediss://127.0.0.1:%u", ntohs(at.sin_port));
+    struct replay_store *s = NULL;
+    struct attest_error err;
+    options = (struct replay_redis){.url = url, .timeout_ms = 200, .connections_max = 1};
+    assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_IO);
+    assert_string_equal(err.text, "replay store: no answer from Redis in time");
+    close(d.fd);
+    pthread_join(d.thread, NULL);
+    assert_in_range(atomic_load(&d.sent), 1, DRIPS - 1);
+}
+
+/* ---- the password ---- */
+
+#define PASSWORD_LEN 40
+
+/* In a process of its own, whose memory is not looked through. */
+static void
+set_password(const struct secret *password)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(!redis_command(&server, "CONFIG SET requirepass %s", (const char *)password->p));
+    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+    assert_int_equal(status, 0);
+}
+
+/* While the store lives, one copy in guarded memory beside the caller's URL, and none behind it. */
+static void
+test_a_password_is_kept_once(void **state)
+{
+    (void)state;
+    AUTO(secret) struct secret password = secret_new(PASSWORD_LEN + 1), url = secret_new(128);
+    uint8_t random[PASSWORD_LEN];
+    random_bytes(random, sizeof(random));
+    for (size_t i = 0; i < PASSWORD_LEN; i++)
+        password.p[i] = (uint8_t)('a' + random[i] % 26);
+    password.p[PASSWORD_LEN] = '\0';
+    set_password(&password);
+    for (int tls = 0; tls < 2; tls++) {
+        snprintf((char *)url.p, url.len, "redis%s://:%s@localhost:%s", tls ? "s" : "",
+                 (const char *)password.p, tls ? tls_port : port);
+        options = (struct replay_redis){.url = (const char *)url.p,
+                                        .ca_file = tls ? cert : NULL,
+                                        .timeout_ms = 5000,
+                                        .connections_max = 1};
+        struct replay_store *s = new_store();
+        assert_int_equal(consume(s, tls ? "over TLS" : "in the clear"), ATTEST_OK);
+        assert_in_range(leftovers_of(password.p, PASSWORD_LEN), 0, 2);
+        replay_free(s);
+        assert_in_range(leftovers_of(password.p, PASSWORD_LEN), 0, 1);
+    }
+}
+
+/* ---- */
+
+static int
+set_up(void **state)
+{
+    (void)state;
+    char command[1024], key[96];
+    const char *const more[] = {"--port",
                                 port,
+                                "--tls-port",
+                                tls_port,
                                 "--bind",
                                 "127.0.0.1",
                                 "--tls-cert-file",
@@ -42,38 +162,39 @@ test_tls(void **state)
                                 "--tls-auth-clients",
                                 "no",
                                 NULL};
-    assert_int_equal(system(command), 0);
-    assert_true(redis_start(&server, more) && redis_declare_new(&server));
-    options = (struct replay_redis){
-        .url = url, .ca_file = cert, .timeout_ms = 5000, .connections_max = 2};
-    snprintf(url, sizeof(url), "rediss://localhost:%s", port);
-    enum attest_rc rc = replay_redis_new(&options, &s, NULL);
-#ifdef HAVE_HIREDIS_SSL
-    assert_int_equal(rc, ATTEST_OK);
-    assert_int_equal(consume(s, "x"), ATTEST_OK);
-    assert_int_equal(consume(s, "x"), ATTEST_E_REPLAY);
-    replay_free(STEAL(s));
-    snprintf(url, sizeof(url), "rediss://127.0.0.1:%s", port);
-    assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_IO);
-    snprintf(url, sizeof(url), "rediss://localhost:%s", port);
-    options.ca_file = NULL;
-    assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_IO);
-#else
-    assert_int_equal(rc, ATTEST_E_UNSUPPORTED);
-#endif
-    assert_null(s);
+    random_port(port);
+    random_port(tls_port);
+    if (!redis_prepare(&server))
+        return -1;
+    snprintf(cert, sizeof(cert), "%s/cert.pem", server.dir);
+    snprintf(key, sizeof(key), "%s/key.pem", server.dir);
+    snprintf(
+        command, sizeof(command),
+        "openssl req -x509 -newkey ed25519 -nodes -keyout %s -out %s -subj /CN=localhost -days 2 "
+        "-addext subjectAltName=DNS:localhost >/dev/null 2>&1",
+        key, cert);
+    return system(command) != 0 || !redis_start(&server, more) || !redis_declare_new(&server);
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
     redis_done(&server);
+    return 0;
 }
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_only_whom_the_certificate_names),
+        cmocka_unit_test(test_a_handshake_has_the_deadline),
+        cmocka_unit_test(test_a_password_is_kept_once),
     };
     need_redis();
     need_program("openssl", "openssl");
     if (crypto_init(NULL) != ATTEST_OK)
         return 1;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }
