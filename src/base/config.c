@@ -8,24 +8,16 @@
 #include "base/file.h"
 
 #define TEXT_MAX (1024 * 1024)
-#define NAME_ROOM 128
 
-/*
- * What was met of a key: a value in force, its place in the file, its variable, and, as it may be
- * the first of its mapping and of the mappings around that, those too.
- */
-#define SEEN_VALUE 1u
-#define SEEN_PLACE 2u
-#define SEEN_VARIABLE 4u
-#define SEEN_GROUP 8u /* shifted by the depth */
 #define DEPTH_MAX 4u
 
 struct reader {
     const struct config_schema *schema;
     void *config;
     yaml_parser_t yaml;
+    struct slice text;
     const char *source; /* NULL: a file, so that errors name lines */
-    char where[NAME_ROOM];
+    char where[CONFIG_NAME_ROOM];
     uint8_t *seen; /* for each key of the schema; NULL while a fall-back is read */
     struct attest_error *err;
 };
@@ -49,6 +41,20 @@ at_line(struct reader *r, size_t line)
         snprintf(r->where, sizeof(r->where), "%s", r->source);
     else
         snprintf(r->where, sizeof(r->where), "line %zu", line + 1);
+}
+
+/* Of what is no text libyaml tells the byte alone, and the rest by lines counted from 0. */
+static size_t
+problem_line(const struct reader *r)
+{
+    size_t line = 0;
+    if (r->yaml.error != YAML_READER_ERROR)
+        return r->yaml.problem_mark.line;
+    for (size_t i = 0; i < r->yaml.problem_offset && i < r->text.len; i++) {
+        bool crlf = r->text.p[i] == '\r' && i + 1 < r->text.len && r->text.p[i + 1] == '\n';
+        line += r->text.p[i] == '\n' || (r->text.p[i] == '\r' && !crlf);
+    }
+    return line;
 }
 
 static enum attest_rc
@@ -81,8 +87,7 @@ next(struct reader *r, yaml_event_t *e)
     if (!yaml_parser_parse(&r->yaml, e)) {
         if (r->yaml.error == YAML_MEMORY_ERROR)
             return error_set(r->err, ATTEST_E_NOMEM, "out of memory");
-        at_line(r,
-                r->yaml.error == YAML_READER_ERROR ? r->yaml.mark.line : r->yaml.problem_mark.line);
+        at_line(r, problem_line(r));
         return refuse(r, r->yaml.problem ? r->yaml.problem : "not YAML");
     }
     at_line(r, e->start_mark.line);
@@ -183,7 +188,7 @@ read_row(struct reader *r, const struct config_key *key)
     const struct config_schema *schema = r->schema, *row = key->row;
     void *config = r->config;
     uint8_t *around = r->seen;
-    char begins[NAME_ROOM];
+    char begins[CONFIG_NAME_ROOM];
     memcpy(begins, r->where, sizeof(begins));
     AUTO(mem) uint8_t *seen = calloc(row->n_keys + 1, 1);
     enum attest_rc rc = seen ? config_add_row(key, config, &r->config, r->where, r->err)
@@ -242,17 +247,7 @@ read_value(struct reader *r, const struct config_key *key)
         return read_items(r, key);
     if (e.type == YAML_SEQUENCE_START_EVENT && key->type == CONFIG_ROWS)
         return read_rows(r, key);
-    static const char *const wanted[] = {
-        [CONFIG_STRING] = "a text",
-        [CONFIG_INT] = "a whole number",
-        [CONFIG_BOOL] = "true or false",
-        [CONFIG_LIST] = "a list: [one, two]",
-        [CONFIG_MAP] = "a mapping: {name: value}",
-        [CONFIG_ENUM] = "one of its words",
-        [CONFIG_ROWS] = "a list of mappings",
-    };
-    return error_set(r->err, ATTEST_E_CONFIG, "%s: %s must be %s", r->where, key->name,
-                     wanted[key->type]);
+    return config_refuse_kind(key, r->where, r->err);
 }
 
 static const struct config_key *
@@ -307,7 +302,7 @@ read_group(struct reader *r, const struct config_key *first, const char *name, u
 static enum attest_rc
 read_member(struct reader *r, const char *prefix, unsigned depth, const yaml_event_t *e)
 {
-    char name[NAME_ROOM];
+    char name[CONFIG_NAME_ROOM];
     if (e->type != YAML_SCALAR_EVENT)
         return refuse(r, "a key must be a word");
     struct slice text = scalar_text(e);
@@ -366,16 +361,27 @@ read_top(struct reader *r, const struct config_key *only)
     return read_mapping(r, "", 0);
 }
 
+/* What some editors put in front; libyaml skips it only where it guesses the encoding. */
+static struct slice
+without_byte_order_mark(struct slice text)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    if (text.len >= 3 && memcmp(text.p, mark, 3) == 0)
+        return (struct slice){text.p + 3, text.len - 3};
+    return text.p ? text : (struct slice){"", 0};
+}
+
 /* Reads a whole file, or with `only` the fall-back of one key. */
 static enum attest_rc
 read_text(struct reader *r, struct slice text, const struct config_key *only)
 {
+    r->text = without_byte_order_mark(text);
     if (!yaml_parser_initialize(&r->yaml))
         return error_set(r->err, ATTEST_E_NOMEM, "out of memory");
     AUTO(yaml) yaml_parser_t *yaml = &r->yaml;
     AUTO(event) yaml_event_t e = {0};
     yaml_parser_set_encoding(yaml, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(yaml, (const unsigned char *)text.p, text.len);
+    yaml_parser_set_input_string(yaml, (const unsigned char *)r->text.p, r->text.len);
     for (bool first = true;;) {
         enum attest_rc rc = next(r, &e);
         if (rc)
@@ -425,115 +431,12 @@ read_file_text(const struct config_schema *schema, struct slice text, uint8_t *s
     return read_text(&r, text, NULL);
 }
 
-static struct slice
-trimmed(struct slice s)
-{
-    while (s.len > 0 && s.p[0] == ' ')
-        s = (struct slice){s.p + 1, s.len - 1};
-    while (s.len > 0 && s.p[s.len - 1] == ' ')
-        s.len--;
-    return s;
-}
-
-/* Cuts s at the first c: what is before is returned, s becomes what is behind. */
-static struct slice
-cut(struct slice *s, char c, bool *found)
-{
-    const char *at = s->len ? memchr(s->p, c, s->len) : NULL;
-    struct slice before = {s->p, at ? (size_t)(at - s->p) : s->len};
-    *s = at ? (struct slice){at + 1, s->len - before.len - 1} : (struct slice){NULL, 0};
-    *found = at != NULL;
-    return before;
-}
-
-static enum attest_rc
-set_from_environment(const struct config_key *key, void *config, const char *variable,
-                     struct slice value, struct attest_error *err)
-{
-    if (key->type != CONFIG_LIST && key->type != CONFIG_MAP)
-        return config_set_scalar(key, config, value, variable, err);
-    config_clear(key, config);
-    bool more = value.len > 0;
-    while (more) {
-        struct slice name = {0};
-        struct slice item = cut(&value, ',', &more);
-        if (key->type == CONFIG_MAP) {
-            bool pair;
-            name = trimmed(cut(&item, '=', &pair));
-            if (!pair)
-                return error_set(err, ATTEST_E_CONFIG, "%s: %s takes name=value,name=value",
-                                 variable, key->name);
-        }
-        enum attest_rc rc = config_add_item(key, config, name, trimmed(item), variable, err);
-        if (rc)
-            return rc;
-    }
-    return ATTEST_OK;
-}
-
-static const struct config_key *
-find_variable(const struct config_schema *schema, struct slice variable)
-{
-    char name[NAME_ROOM];
-    for (size_t i = 0; i < schema->n_keys; i++) {
-        if (config_env_name(schema, &schema->keys[i], name, sizeof(name)) &&
-            slice_is(variable, name))
-            return &schema->keys[i];
-    }
-    return NULL;
-}
-
-static enum attest_rc
-refuse_variable(const struct config_schema *schema, struct slice variable, struct attest_error *err)
-{
-    char guess[NAME_ROOM], meant[NAME_ROOM];
-    size_t prefix_len = strlen(schema->env_prefix), n = 0;
-    for (size_t i = prefix_len; i < variable.len && n + 1 < sizeof(guess); i++) {
-        char c = variable.p[i];
-        guess[n++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-    }
-    const struct config_key *near = config_nearest(schema, (struct slice){guess, n});
-    int shown = variable.len > 60 ? 60 : (int)variable.len;
-    if (near && config_env_name(schema, near, meant, sizeof(meant)))
-        return error_set(err, ATTEST_E_CONFIG, "environment: %.*s names no key; did you mean %s?",
-                         shown, variable.p, meant);
-    return error_set(err, ATTEST_E_CONFIG, "environment: %.*s names no key", shown, variable.p);
-}
-
-static enum attest_rc
-read_environment(const struct config_schema *schema, const char *const *environ_list, uint8_t *seen,
-                 void *config, struct attest_error *err)
-{
-    for (; environ_list && *environ_list; environ_list++) {
-        struct slice value = slice_cstr(*environ_list);
-        bool found;
-        char where[NAME_ROOM];
-        struct slice variable = cut(&value, '=', &found);
-        size_t prefix_len = strlen(schema->env_prefix);
-        if (!found || variable.len < prefix_len ||
-            memcmp(variable.p, schema->env_prefix, prefix_len) != 0)
-            continue;
-        const struct config_key *key = find_variable(schema, variable);
-        if (!key)
-            return refuse_variable(schema, variable, err);
-        if (seen[key - schema->keys] & SEEN_VARIABLE)
-            return error_set(err, ATTEST_E_CONFIG, "environment: %.*s is there twice",
-                             SLICE_ARG(variable));
-        seen[key - schema->keys] |= SEEN_VALUE | SEEN_VARIABLE;
-        snprintf(where, sizeof(where), "%.*s", SLICE_ARG(variable));
-        enum attest_rc rc = set_from_environment(key, config, where, value, err);
-        if (rc)
-            return rc;
-    }
-    return ATTEST_OK;
-}
-
 static enum attest_rc
 check_required(const struct config_schema *schema, const uint8_t *seen, struct attest_error *err)
 {
     for (size_t i = 0; i < schema->n_keys; i++) {
         const struct config_key *key = &schema->keys[i];
-        char variable[NAME_ROOM];
+        char variable[CONFIG_NAME_ROOM];
         if (!key->required || (seen[i] & SEEN_VALUE))
             continue;
         if (!schema->env_prefix)
@@ -556,7 +459,7 @@ config_parse(const struct config_schema *schema, struct slice text, const char *
     if (!rc)
         rc = read_file_text(schema, text, seen, config, err);
     if (!rc)
-        rc = read_environment(schema, environ_list, seen, config, err);
+        rc = config_read_environment(schema, environ_list, seen, config, err);
     if (!rc)
         rc = check_required(schema, seen, err);
     if (rc)
@@ -572,12 +475,11 @@ config_load(const struct config_schema *schema, const char *path, const char *co
     struct attest_error why = {0};
     buf_init(&text, TEXT_MAX);
     if (!path)
-        return config_parse(schema, (struct slice){"", 0}, environ_list, config, err);
+        return config_parse(schema, (struct slice){0}, environ_list, config, err);
     enum attest_rc rc = file_read(path, TEXT_MAX, &text, err);
     if (rc)
         return rc;
-    struct slice view = text.p ? buf_view(&text) : (struct slice){"", 0};
-    rc = config_parse(schema, view, environ_list, config, &why);
+    rc = config_parse(schema, buf_view(&text), environ_list, config, &why);
     if (rc && strncmp(why.text, "line ", 5) == 0)
         return error_set(err, rc, "%s: %s", path, why.text);
     return rc ? error_set(err, rc, "%s", why.text) : ATTEST_OK;

@@ -13,8 +13,8 @@
  *
  * A dot in a name is a YAML mapping: `tls: {certificate: …}`. The environment variable is the
  * prefix and the name in capitals with '_' for '.': ATTESTD_TLS_CERTIFICATE. It wins over the file.
- * In the environment a list is separated by commas, a map is name=value pairs separated by commas;
- * rows are for the file alone.
+ * Nothing is in a list twice. In the environment a list is separated by commas, a map is name=value
+ * pairs separated by commas; rows are for the file alone.
  */
 
 enum config_type {
@@ -27,13 +27,16 @@ enum config_type {
     CONFIG_ROWS,   /* struct config_rows: a list of mappings, each with the keys of `row` */
 };
 
+/* With where each item stands, for whoever finds fault with it: "line 7", or the variable. */
 struct config_list {
     char **items;
+    char **where;
     size_t n;
 };
 
 struct config_rows {
     void **items; /* each of row_size bytes, filled as its schema says */
+    char **where;
     size_t n;
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define CUT 40 /* of a text that is shown in an error */
+#define CHOICES_MAX 100
 
 static void *
 member(const struct config_key *key, void *config)
@@ -132,19 +133,46 @@ set_bool(const struct config_key *key, void *config, struct slice text, const ch
     return ATTEST_OK;
 }
 
+static void
+put_choices(const struct config_key *key, struct buf *out)
+{
+    for (int i = 0; key->choices && key->choices[i]; i++)
+        buf_printf(out, "%s%s", i ? ", " : "", key->choices[i]);
+}
+
+enum attest_rc
+config_refuse_kind(const struct config_key *key, const char *where, struct attest_error *err)
+{
+    static const char *const wanted[] = {
+        [CONFIG_STRING] = "a text",
+        [CONFIG_INT] = "a whole number",
+        [CONFIG_BOOL] = "true or false",
+        [CONFIG_LIST] = "a list: [one, two]",
+        [CONFIG_MAP] = "a mapping: {name: value}",
+        [CONFIG_ENUM] = "one of ",
+        [CONFIG_ROWS] = "a list of mappings",
+    };
+    AUTO(buf) struct buf choices;
+    buf_init(&choices, CHOICES_MAX);
+    put_choices(key, &choices);
+    struct slice list = buf_view(&choices);
+    return error_set(err, ATTEST_E_CONFIG, "%s: %s must be %s%.*s", where, key->name,
+                     wanted[key->type], SLICE_ARG(list));
+}
+
 static enum attest_rc
 set_enum(const struct config_key *key, void *config, struct slice text, const char *where,
          struct attest_error *err)
 {
-    AUTO(buf) struct buf choices;
-    buf_init(&choices, 100);
     for (int i = 0; key->choices[i]; i++) {
         if (slice_is(text, key->choices[i])) {
             *(int *)member(key, config) = i;
             return ATTEST_OK;
         }
-        buf_printf(&choices, "%s%s", i ? ", " : "", key->choices[i]);
     }
+    AUTO(buf) struct buf choices;
+    buf_init(&choices, CHOICES_MAX);
+    put_choices(key, &choices);
     struct slice list = buf_view(&choices);
     return error_set(err, ATTEST_E_CONFIG, "%s: %s must be one of %.*s, not '%.*s'", where,
                      key->name, SLICE_ARG(list), text.len > CUT ? CUT : (int)text.len, text.p);
@@ -162,29 +190,50 @@ config_set_scalar(const struct config_key *key, void *config, struct slice text,
         [CONFIG_ENUM] = set_enum,
     };
     if (key->type >= ARRAY_LEN(setters) || !setters[key->type])
-        return error_set(err, ATTEST_E_CONFIG, "%s: %s must be a %s", where, key->name,
-                         key->type == CONFIG_LIST  ? "list: [one, two]"
-                         : key->type == CONFIG_MAP ? "mapping: {name: value}"
-                                                   : "list of mappings");
+        return config_refuse_kind(key, where, err);
     return setters[key->type](key, config, text, where, err);
+}
+
+/* Room for one more, and where it stands: *items and *where may both have been moved. */
+static bool
+grow(void ***items, char ***where, size_t n, const char *place)
+{
+    void **more = realloc(*items, (n + 1) * sizeof(*more));
+    *items = more ? more : *items;
+    char **places = more ? realloc(*where, (n + 1) * sizeof(*places)) : NULL;
+    *where = places ? places : *where;
+    return places && (places[n] = strdup(place));
 }
 
 static enum attest_rc
 push(struct config_list *list, const struct config_key *key, struct slice text, const char *where,
      struct attest_error *err)
 {
+    char *copy = NULL;
+    void **items = (void **)list->items;
     if (text.len == 0)
         return error_set(err, ATTEST_E_CONFIG, "%s: %s has an empty item", where, key->name);
     if (list->n >= CONFIG_ITEMS_MAX)
         return error_set(err, ATTEST_E_CONFIG, "%s: %s has too many items", where, key->name);
-    char **items = realloc(list->items, (list->n + 1) * sizeof(*items));
-    if (!items)
+    enum attest_rc rc = dup_text(key, text, &copy, where, err);
+    if (rc)
+        return rc;
+    bool grown = grow(&items, &list->where, list->n, where);
+    list->items = (char **)items;
+    if (!grown) {
+        free(copy);
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
-    list->items = items;
-    enum attest_rc rc = dup_text(key, text, &items[list->n], where, err);
-    if (!rc)
-        list->n++;
-    return rc;
+    }
+    list->items[list->n++] = copy;
+    return ATTEST_OK;
+}
+
+static void
+pop(struct config_list *list)
+{
+    list->n--;
+    free(list->items[list->n]);
+    free(list->where[list->n]);
 }
 
 enum attest_rc
@@ -192,22 +241,22 @@ config_add_item(const struct config_key *key, void *config, struct slice name, s
                 const char *where, struct attest_error *err)
 {
     struct config_list *list = member(key, config);
-    if (key->type == CONFIG_LIST)
-        return push(list, key, text, where, err);
-    if (name.len > CONFIG_NAME_MAX)
+    bool map = key->type == CONFIG_MAP;
+    struct slice once = map ? name : text;
+    if (map && name.len > CONFIG_NAME_MAX)
         return error_set(err, ATTEST_E_CONFIG, "%s: %s has a name longer than %d bytes", where,
                          key->name, CONFIG_NAME_MAX);
-    for (size_t i = 0; i + 1 < list->n; i += 2) {
-        if (slice_is(name, list->items[i]))
+    for (size_t i = 0; i < list->n; i += map ? 2 : 1) {
+        if (slice_is(once, list->items[i]))
             return error_set(err, ATTEST_E_CONFIG, "%s: %s has '%.*s' twice", where, key->name,
-                             name.len > CUT ? CUT : (int)name.len, name.p);
+                             once.len > CUT ? CUT : (int)once.len, once.p);
     }
-    enum attest_rc rc = push(list, key, name, where, err);
-    if (rc)
+    enum attest_rc rc = push(list, key, once, where, err);
+    if (rc || !map)
         return rc;
     rc = push(list, key, text, where, err);
     if (rc)
-        free(list->items[--list->n]);
+        pop(list);
     return rc;
 }
 
@@ -218,12 +267,11 @@ config_add_row(const struct config_key *key, void *config, void **ret, const cha
     struct config_rows *rows = member(key, config);
     if (rows->n >= CONFIG_ROWS_MAX)
         return error_set(err, ATTEST_E_CONFIG, "%s: %s has too many items", where, key->name);
-    void **items = realloc(rows->items, (rows->n + 1) * sizeof(*items));
-    if (items)
-        rows->items = items;
-    void *row = items ? calloc(1, key->row_size) : NULL;
-    if (!row)
+    void *row = calloc(1, key->row_size);
+    if (!row || !grow(&rows->items, &rows->where, rows->n, where)) {
+        free(row);
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    }
     *ret = rows->items[rows->n++] = row;
     return ATTEST_OK;
 }
@@ -234,17 +282,20 @@ rows_clear(const struct config_key *key, struct config_rows *rows)
     for (size_t i = 0; i < rows->n; i++) {
         config_done(key->row, rows->items[i]);
         free(rows->items[i]);
+        free(rows->where[i]);
     }
     free(rows->items);
+    free(rows->where);
     *rows = (struct config_rows){0};
 }
 
 static void
 list_clear(struct config_list *list)
 {
-    for (size_t i = 0; i < list->n; i++)
-        free(list->items[i]);
+    while (list->n)
+        pop(list);
     free(list->items);
+    free(list->where);
     *list = (struct config_list){0};
 }
 
@@ -330,20 +381,4 @@ config_nearest(const struct config_schema *schema, struct slice name)
         }
     }
     return nearest;
-}
-
-bool
-config_env_name(const struct config_schema *schema, const struct config_key *key, char *out,
-                size_t out_size)
-{
-    int n = snprintf(out, out_size, "%s%s", schema->env_prefix, key->name);
-    if (n < 0 || (size_t)n >= out_size)
-        return false;
-    for (char *p = out + strlen(schema->env_prefix); *p; p++) {
-        if (*p == '.')
-            *p = '_';
-        else if (*p >= 'a' && *p <= 'z')
-            *p = (char)(*p - 'a' + 'A');
-    }
-    return true;
 }
