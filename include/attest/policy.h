@@ -73,20 +73,22 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  * A policy from YAML, as attest-policy.yaml(5) describes it: text_len bytes, or a file of at most
  * 1 MiB. It is open still: a program may add what it knows itself, its own name above all, and then
  * freezes it. ret is set only on ATTEST_OK. Nothing is passed over: ATTEST_E_CONFIG names the line
- * for a key that is unknown, there twice or of the wrong kind, and the value when no policy could
- * have it, and the file when it is no regular one; ATTEST_E_LIMIT (more than 64 of a kind), _NOMEM;
- * of a file also _NOT_FOUND, _DENIED, _IO. Neither the environment nor another file is read, nor is
+ * for a key or item that is unknown, there twice or of the wrong kind, and the value when no policy
+ * could have it, and the file when it is no regular one; ATTEST_E_LIMIT (more than 64 of a kind),
+ * _ARGUMENT (NULL that is said to be longer than 0), _NOMEM; of a file also _NOT_FOUND, _DENIED,
+ * _IO. Neither the environment nor another file is read, nor is
  * standard input: "-" is a name like any other.
  */
-ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 3) enum attest_rc
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(3) enum attest_rc
     attest_policy_load_yaml(const char *text, size_t text_len, struct attest_policy **ret,
                             struct attest_error *err);
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_policy_load_file(const char *path, struct attest_policy **ret, struct attest_error *err);
 
 /*
- * A name of this server, compared with the token's `aud` byte for byte. At least one is needed;
- * several names of one server are several calls (at most 64).
+ * A name of this server, compared with the token's `aud` byte for byte: a URL of at most 1024
+ * bytes, as an issuer mints for no other. There is no wildcard. At least one is needed; several
+ * names of one server are several calls (at most 64).
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_policy_add_audience(struct attest_policy *policy, const char *audience,
@@ -212,7 +214,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
 
 /*
  * Checks the whole and closes it. ATTEST_E_CONFIG: no audience, no issuer, two issuers of which one
- * may speak for anyone, or a claim demanded that would not be accepted or not be looked at.
+ * may speak for anyone, or a demand that no token could meet: a claim that would not be accepted or
+ * not be looked at, or more trust than any issuer has whose tokens are accepted.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_policy_freeze(struct attest_policy *policy, struct attest_error *err);

@@ -266,7 +266,7 @@ issuer_check(struct slice issuer, bool http_loopback_allowed, struct attest_erro
     else if (!scheme)
         why = "must start with https://";
     else if (!host_ok(host))
-        why = "has no host in lower case";
+        why = "must be https://host[:port][/path], the host in lower case";
     else if (!skip_port(&rest) || !path_ok(rest))
         why = "must be https://host[:port][/path] and nothing more";
     else if (strcmp(scheme, "http://") == 0 && !is_loopback(host))

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "token/form.h"
 #include "verify/policy_data.h"
 
 #define NAME_MAX_LEN 2048
@@ -172,11 +173,28 @@ open_issuer(struct attest_policy *policy, const char *issuer, struct issuer_poli
     return error_set(err, ATTEST_E_CONFIG, "policy: add the issuer %.100s first", issuer);
 }
 
+/* No issuer mints for anything else, and "*" would be a name like any other. */
+static enum attest_rc
+check_audience(const char *audience, struct attest_error *err)
+{
+    if (strcmp(audience, "*") == 0 || strstr(audience, "://*"))
+        return error_set(err, ATTEST_E_CONFIG,
+                         "policy: audience '%.60s': there is no wildcard; add each name", audience);
+    if (!form_uri(slice_cstr(audience), JWS_STRING_MAX))
+        return error_set(err, ATTEST_E_CONFIG,
+                         "policy: audience '%.60s': no URL of at most %d bytes, so that no token "
+                         "can be meant for it",
+                         audience, JWS_STRING_MAX);
+    return ATTEST_OK;
+}
+
 enum attest_rc
 attest_policy_add_audience(struct attest_policy *policy, const char *audience,
                            struct attest_error *err)
 {
     enum attest_rc rc = still_open(policy, err);
+    if (rc == ATTEST_OK)
+        rc = check_audience(audience, err);
     return rc == ATTEST_OK ? list_add(&policy->audiences, audience, err) : rc;
 }
 
@@ -211,9 +229,14 @@ attest_policy_add_issuer(struct attest_policy *policy, const char *issuer,
     struct issuer_policy *entry = NULL;
     enum attest_rc rc = still_open(policy, err);
     if (rc == ATTEST_OK)
-        rc = issuer_check(slice_cstr(issuer), policy->loopback_http, err);
+        rc = issuer_check(slice_cstr(issuer), true, err);
     if (rc != ATTEST_OK)
         return rc;
+    if (!policy->loopback_http && strncmp(issuer, "http:", 5) == 0)
+        return error_set(err, ATTEST_E_CONFIG,
+                         "policy: issuer '%.40s': not https, which loopback_http "
+                         "(attest_policy_allow_loopback_http()) allows",
+                         issuer);
     if (greatest != ATTEST_TRUST_ENTERPRISE && greatest != ATTEST_TRUST_PROVIDER)
         return error_set(err, ATTEST_E_CONFIG,
                          "policy: an issuer is trusted as enterprise or as provider");
@@ -239,7 +262,8 @@ attest_policy_issuer_trust_domain(struct attest_policy *policy, const char *issu
     if (rc != ATTEST_OK)
         return rc;
     if (!trust_domain_ok(slice_cstr(trust_domain)))
-        return error_set(err, ATTEST_E_CONFIG, "policy: trust domain: [a-z0-9._-], 1 to 255 bytes");
+        return error_set(err, ATTEST_E_CONFIG,
+                         "policy: trust domain '%.60s': not 1 to 255 of [a-z0-9._-]", trust_domain);
     return list_add(&entry->trust_domains, trust_domain, err);
 }
 
@@ -262,7 +286,8 @@ attest_policy_issuer_alg(struct attest_policy *policy, const char *issuer, const
     if (rc != ATTEST_OK)
         return rc;
     if (!jwk_alg_from(slice_cstr(alg), &known))
-        return error_set(err, ATTEST_E_CONFIG, "policy: alg is EdDSA, Ed25519 or ES256");
+        return error_set(err, ATTEST_E_CONFIG,
+                         "policy: alg '%.40s': not one of EdDSA, Ed25519, ES256", alg);
     entry->algs |= 1U << known;
     return ATTEST_OK;
 }
@@ -287,7 +312,8 @@ attest_policy_issuer_subject_name(struct attest_policy *policy, const char *issu
     if (rc != ATTEST_OK)
         return rc;
     if (!subject_segment_ok(slice_cstr(segment)))
-        return error_set(err, ATTEST_E_CONFIG, "policy: a segment is [A-Za-z0-9._-]+");
+        return error_set(err, ATTEST_E_CONFIG,
+                         "policy: segment '%.60s': not of [A-Za-z0-9._-] alone", segment);
     for (size_t i = 0; i < entry->names.n; i++) {
         if (slice_is(entry->names.list[i].name, name))
             return error_set(err, ATTEST_E_CONFIG, "policy: %.100s is mapped twice", name);
@@ -397,13 +423,23 @@ attest_policy_allow_loopback_http(struct attest_policy *policy, struct attest_er
     return rc;
 }
 
+/* The words of an enumeration from 0 to max. */
+static enum attest_rc
+check_word(const struct attest_policy *policy, unsigned value, unsigned max, const char *words,
+           struct attest_error *err)
+{
+    enum attest_rc rc = still_open(policy, err);
+    if (rc == ATTEST_OK && value > max)
+        return error_set(err, ATTEST_E_CONFIG, "policy: %s, not %u", words, value);
+    return rc;
+}
+
 enum attest_rc
 attest_policy_set_mode(struct attest_policy *policy, enum attest_mode mode,
                        struct attest_error *err)
 {
-    int64_t number = 0;
-    enum attest_rc rc = set_number(policy, &number, (int64_t)mode, ATTEST_MODE_REQUIRED,
-                                   ATTEST_MODE_OPTIONAL, "mode", err);
+    enum attest_rc rc = check_word(policy, mode, ATTEST_MODE_OPTIONAL,
+                                   "mode is required, preferred or optional", err);
     if (rc == ATTEST_OK)
         policy->mode = mode;
     return rc;
@@ -413,9 +449,8 @@ enum attest_rc
 attest_policy_set_safety_min(struct attest_policy *policy, enum attest_safety safety,
                              struct attest_error *err)
 {
-    int64_t number = 0;
-    enum attest_rc rc = set_number(policy, &number, (int64_t)safety, ATTEST_SAFETY_MINIMAL,
-                                   ATTEST_SAFETY_ENHANCED, "safety level", err);
+    enum attest_rc rc = check_word(policy, safety, ATTEST_SAFETY_ENHANCED,
+                                   "safety level is minimal, standard or enhanced", err);
     if (rc == ATTEST_OK)
         policy->safety_min = safety;
     return rc;
@@ -425,12 +460,24 @@ enum attest_rc
 attest_policy_set_trust_min(struct attest_policy *policy, enum attest_trust trust,
                             struct attest_error *err)
 {
-    int64_t number = 0;
-    enum attest_rc rc = set_number(policy, &number, (int64_t)trust, ATTEST_TRUST_NONE,
-                                   ATTEST_TRUST_PROVIDER, "trust level", err);
+    enum attest_rc rc = check_word(policy, trust, ATTEST_TRUST_PROVIDER,
+                                   "trust level is none, enterprise or provider", err);
     if (rc == ATTEST_OK)
         policy->trust_min = trust;
     return rc;
+}
+
+/* What the issuers may vouch for that tokens are accepted of. */
+static enum attest_trust
+greatest_trust(const struct attest_policy *policy)
+{
+    enum attest_trust greatest = ATTEST_TRUST_NONE;
+    for (size_t i = 0; i < policy->n_issuers; i++) {
+        const struct issuer_policy *issuer = &policy->issuers[i];
+        if ((!policy->only || policy->only == issuer) && issuer->greatest > greatest)
+            greatest = issuer->greatest;
+    }
+    return greatest;
 }
 
 /* Not what anyone means who asks for both. */
@@ -443,6 +490,10 @@ check_demands(const struct attest_policy *policy, struct attest_error *err)
     if (policy->nested_depth == 0 && policy->required & 1U << REQUIRE_NESTED)
         return error_set(err, ATTEST_E_CONFIG,
                          "policy: a nested attestation is demanded, and none is followed");
+    if (policy->trust_min > greatest_trust(policy))
+        return error_set(err, ATTEST_E_CONFIG,
+                         "policy: trust %s is demanded, and no issuer is trusted as far",
+                         attest_trust_name(policy->trust_min));
     return ATTEST_OK;
 }
 
@@ -450,8 +501,6 @@ enum attest_rc
 attest_policy_freeze(struct attest_policy *policy, struct attest_error *err)
 {
     enum attest_rc rc = still_open(policy, err);
-    if (rc == ATTEST_OK)
-        rc = check_demands(policy, err);
     if (rc != ATTEST_OK)
         return rc;
     if (policy->audiences.n == 0)
@@ -466,6 +515,7 @@ attest_policy_freeze(struct attest_policy *policy, struct attest_error *err)
                              "%.60s may speak for",
                              issuer->issuer.p);
     }
-    policy->frozen = true;
-    return ATTEST_OK;
+    rc = check_demands(policy, err);
+    policy->frozen = rc == ATTEST_OK;
+    return rc;
 }

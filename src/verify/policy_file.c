@@ -92,9 +92,19 @@ typedef enum attest_rc add_name(struct attest_policy *policy, const char *name,
 typedef enum attest_rc add_issuer_name(struct attest_policy *policy, const char *issuer,
                                        const char *name, struct attest_error *err);
 
+/* What one of those calls returned, with the place of its value in front of why. */
 static enum attest_rc
-add_issuer(struct attest_policy *policy, const struct issuer_entry *e, struct attest_error *err)
+placed(enum attest_rc rc, const char *where, const struct attest_error *why,
+       struct attest_error *err)
 {
+    return rc == ATTEST_OK ? rc : error_set(err, rc, "%s: %s", where, why->text);
+}
+
+static enum attest_rc
+add_issuer(struct attest_policy *policy, const struct issuer_entry *e, const char *where,
+           struct attest_error *err)
+{
+    struct attest_error why;
     const struct {
         const struct config_list *list;
         add_issuer_name *add;
@@ -104,14 +114,19 @@ add_issuer(struct attest_policy *policy, const struct issuer_entry *e, struct at
         {&e->algs, attest_policy_issuer_alg},
     };
     enum attest_trust greatest = (enum attest_trust)(e->trust + ATTEST_TRUST_ENTERPRISE);
-    enum attest_rc rc = attest_policy_add_issuer(policy, e->issuer, greatest, err);
+    enum attest_rc rc =
+        placed(attest_policy_add_issuer(policy, e->issuer, greatest, &why), where, &why, err);
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-        for (size_t k = 0; k < lists[i].list->n && rc == ATTEST_OK; k++)
-            rc = lists[i].add(policy, e->issuer, lists[i].list->items[k], err);
+        const struct config_list *list = lists[i].list;
+        for (size_t k = 0; k < list->n && rc == ATTEST_OK; k++)
+            rc = placed(lists[i].add(policy, e->issuer, list->items[k], &why), list->where[k], &why,
+                        err);
     }
-    for (size_t k = 0; k + 1 < e->subject_names.n && rc == ATTEST_OK; k += 2)
-        rc = attest_policy_issuer_subject_name(policy, e->issuer, e->subject_names.items[k],
-                                               e->subject_names.items[k + 1], err);
+    const struct config_list *names = &e->subject_names;
+    for (size_t k = 0; k + 1 < names->n && rc == ATTEST_OK; k += 2)
+        rc = placed(attest_policy_issuer_subject_name(policy, e->issuer, names->items[k],
+                                                      names->items[k + 1], &why),
+                    names->where[k], &why, err);
     return rc;
 }
 
@@ -128,13 +143,15 @@ add_lists(struct attest_policy *policy, const struct policy_file *f, struct atte
         {&f->model_versions, attest_policy_add_model_version},
         {&f->require, attest_policy_require_claim},
     };
+    struct attest_error why;
     enum attest_rc rc = ATTEST_OK;
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-        for (size_t k = 0; k < lists[i].list->n && rc == ATTEST_OK; k++)
-            rc = lists[i].add(policy, lists[i].list->items[k], err);
+        const struct config_list *list = lists[i].list;
+        for (size_t k = 0; k < list->n && rc == ATTEST_OK; k++)
+            rc = placed(lists[i].add(policy, list->items[k], &why), list->where[k], &why, err);
     }
     for (size_t i = 0; i < f->issuers.n && rc == ATTEST_OK; i++)
-        rc = add_issuer(policy, f->issuers.items[i], err);
+        rc = add_issuer(policy, f->issuers.items[i], f->issuers.where[i], err);
     return rc;
 }
 
@@ -182,6 +199,8 @@ attest_policy_load_yaml(const char *text, size_t text_len, struct attest_policy 
 {
     AUTO(policy_file) struct policy_file file = {0};
     struct slice all = {text, text_len};
+    if (!text && text_len > 0)
+        return error_set(err, ATTEST_E_ARGUMENT, "policy: no text");
     enum attest_rc rc = config_parse(&policy_file_schema, all, NULL, &file, err);
     return rc == ATTEST_OK ? policy_of(&file, ret, err) : rc;
 }
@@ -196,6 +215,6 @@ attest_policy_load_file(const char *path, struct attest_policy **ret, struct att
     enum attest_rc rc = file_read_regular(path, FILE_MAX, &text, err);
     if (rc != ATTEST_OK)
         return rc;
-    rc = attest_policy_load_yaml(text.p ? text.p : "", text.len, ret, &why);
+    rc = attest_policy_load_yaml(text.p, text.len, ret, &why);
     return rc == ATTEST_OK ? rc : error_set(err, rc, "%s: %s", path, why.text);
 }

@@ -33,7 +33,7 @@ says() {
 
 : >in
 # A build without libcurl says so wherever it would ask somebody.
-"$attest" verify --issuer http://127.0.0.1:1 --audience x <in >out 2>err
+"$attest" verify --issuer http://127.0.0.1:1 --audience https://x.example <in >out 2>err
 grep -q "without libcurl" err && unasked=3 || unasked=2
 
 # ---- the command line itself ----

@@ -6,7 +6,7 @@ dir=$(mktemp -d) || exit 1
 trap 'stop_issuer; rm -rf "$dir"' EXIT
 attest=$top_builddir/attest
 unset ATTEST_ISSUER ATTEST_SOCKET ATTEST_KEY
-"$attest" verify --issuer http://127.0.0.1:1 --audience x </dev/null 2>&1 | grep -q "without libcurl" && exit 77
+"$attest" verify --issuer http://127.0.0.1:1 --audience https://x.example </dev/null 2>&1 | grep -q "without libcurl" && exit 77
 start_issuer
 failed=0
 fail() {

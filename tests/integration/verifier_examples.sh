@@ -27,7 +27,7 @@ fail() {
 variable() { sed -n "s|^$1 = ||p" "$top_builddir/Makefile"; }
 compiler=$(variable CC)
 command -v "${compiler%% *}" >/dev/null || { echo "no C compiler: apt-get install gcc"; exit 77; }
-"$attest" verify --issuer http://127.0.0.1:1 --audience x </dev/null 2>&1 | grep -q "without libcurl" && exit 77
+"$attest" verify --issuer http://127.0.0.1:1 --audience https://x.example </dev/null 2>&1 | grep -q "without libcurl" && exit 77
 sanitizer=$(variable HARDEN_LDFLAGS | grep -o -- '-fsanitize=[a-z,]*')
 # compile NAME LIBRARIES…: warnings are errors, as they may be for whoever starts from it.
 compile() {

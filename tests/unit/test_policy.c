@@ -130,6 +130,67 @@ test_wrong_values(void **state)
         ATTEST_OK);
 }
 
+/* What no issuer mints for would refuse every token. */
+static void
+test_audiences_that_match_nothing(void **state)
+{
+    (void)state;
+    AUTO(attest_policy) struct attest_policy *p = new_policy();
+    struct attest_error err;
+    char longest[JWS_STRING_MAX + 2];
+    static const char *const wrong[] = {
+        "",
+        "not a url",
+        " https://me.example",
+        "https://me.example ",
+        "a\nb",
+        "\xff\xfe",
+        "me.example",
+        "https:",
+        "https://me\xc3\xa4.example",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        assert_int_equal(attest_policy_add_audience(p, wrong[i], &err), ATTEST_E_CONFIG);
+        assert_non_null(strstr(err.text, "no URL"));
+    }
+    assert_int_equal(attest_policy_add_audience(p, "*", &err), ATTEST_E_CONFIG);
+    assert_non_null(strstr(err.text, "no wildcard"));
+    assert_int_equal(attest_policy_add_audience(p, "https://*.example", &err), ATTEST_E_CONFIG);
+    assert_non_null(strstr(err.text, "no wildcard"));
+    memset(longest, 'a', sizeof(longest));
+    memcpy(longest, "https://", 8);
+    longest[JWS_STRING_MAX + 1] = '\0';
+    assert_int_equal(attest_policy_add_audience(p, longest, &err), ATTEST_E_CONFIG);
+    longest[JWS_STRING_MAX] = '\0';
+    assert_int_equal(attest_policy_add_audience(p, longest, &err), ATTEST_OK);
+    assert_int_equal(attest_policy_add_audience(p, "urn:example:me", &err), ATTEST_OK);
+}
+
+static void
+test_trust_that_nobody_has(void **state)
+{
+    (void)state;
+    AUTO(attest_policy) struct attest_policy *p = new_policy();
+    struct attest_error err;
+    assert_int_equal(attest_policy_add_audience(p, "https://me.example", NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_add_issuer(p, A, ATTEST_TRUST_ENTERPRISE, NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_set_trust_min(p, ATTEST_TRUST_PROVIDER, NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_freeze(p, &err), ATTEST_E_CONFIG);
+    assert_non_null(strstr(err.text, "provider is demanded"));
+    /* Another issuer's level is no help while only the first one's tokens are accepted. */
+    assert_int_equal(attest_policy_add_issuer(p, B, ATTEST_TRUST_PROVIDER, NULL), ATTEST_OK);
+    const char *const both[] = {A, B};
+    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+        assert_int_equal(attest_policy_issuer_trust_domain(p, both[i], "a.example", NULL),
+                         ATTEST_OK);
+        assert_int_equal(attest_policy_issuer_provider(p, both[i], "a", NULL), ATTEST_OK);
+    }
+    assert_int_equal(attest_policy_only_issuer(p, A, NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_freeze(p, &err), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_only_issuer(p, B, NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_freeze(p, &err), ATTEST_OK);
+}
+
 static void
 test_limits(void **state)
 {
@@ -168,6 +229,8 @@ main(void)
         cmocka_unit_test(test_two_issuers_must_be_told_apart),
         cmocka_unit_test(test_frozen_stays_as_it_is),
         cmocka_unit_test(test_wrong_values),
+        cmocka_unit_test(test_audiences_that_match_nothing),
+        cmocka_unit_test(test_trust_that_nobody_has),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_names),
     };

@@ -149,19 +149,23 @@ test_refused(void **state)
         {ONE "lifetime_max_s: 901\n", {"line 2: lifetime_max_s"}},
         {ONE "nested_depth: 4\n", {"line 2: nested_depth"}},
         {ONE "enterprise: yes\n", {"line 2: enterprise must be true or false"}},
-        {ONE "require: [safety]\n", {"no token has a claim 'safety'"}},
+        {ONE "mode: [required]\n", {"line 2: mode must be one of required, preferred, optional"}},
+        {ONE "require: [cnf,\n  safety]\n", {"line 3:", "no token has a claim 'safety'"}},
+        {ONE "require: [cnf, iss, cnf]\n", {"line 2: require has 'cnf' twice"}},
+        {ONE "audiences:\n- https://me.example\n- me\n", {"line 4:", "audience 'me': no URL"}},
         {ONE "audiences: [&a https://me.example]\n", {"line 2: anchors"}},
         {ONE "---\n" ONE, {"line 2: a second document"}},
-        {"issuers: [{issuer: http://a.example, trust: provider}]\n", {"https"}},
-        {"issuers: [{issuer: http://127.0.0.1, trust: provider}]\n", {"https"}},
-        {"issuers: [{issuer: https://a.example, trust: provider, algs: [HS256]}]\n", {"alg is"}},
-        {"issuers: [{issuer: https://a.example, trust: provider, trust_domains: [A]}]\n",
-         {"trust domain"}},
-        {"issuers: [{issuer: https://a.example, trust: provider, subject_names: {a: ..}}]\n",
-         {"segment"}},
-        {"issuers: [{issuer: https://a.example, trust: provider},"
-         " {issuer: https://a.example, trust: enterprise}]\n",
-         {"is there twice"}},
+        {"issuers: [{issuer: http://a.example, trust: provider}]\n", {"line 1:", "use https"}},
+        {"issuers:\n- {issuer: http://127.0.0.1, trust: provider}\n", {"line 2:", "loopback_http"}},
+        {"issuers: [{issuer: https://a.example, trust: provider,\n  algs: [ES256,\n  HS256]}]\n",
+         {"line 3:", "alg 'HS256': not one of EdDSA"}},
+        {"issuers: [{issuer: https://a.example, trust: provider,\n  trust_domains: [A]}]\n",
+         {"line 2:", "trust domain 'A'"}},
+        {"issuers: [{issuer: https://a.example, trust: provider,\n subject_names: {a: ..}}]\n",
+         {"line 2:", "segment '..'"}},
+        {"issuers:\n- {issuer: https://a.example, trust: provider}\n"
+         "- {issuer: https://a.example, trust: enterprise}\n",
+         {"line 3:", "issuer https://a.example is there twice"}},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct attest_policy *p = NULL;
@@ -173,6 +177,29 @@ test_refused(void **state)
         assert_int_equal(attest_policy_load_yaml(cases[i].text, strlen(cases[i].text), &p, NULL),
                          ATTEST_E_CONFIG);
     }
+}
+
+/* No bytes at all are no policy, and no reason to end the process. */
+static void
+test_no_text(void **state)
+{
+    (void)state;
+    struct attest_policy *p = NULL;
+    assert_int_equal(attest_policy_load_yaml(NULL, 0, &p, &err), ATTEST_E_CONFIG);
+    assert_string_equal(err.text, "issuers is required");
+    assert_int_equal(attest_policy_load_yaml(NULL, 1, &p, &err), ATTEST_E_ARGUMENT);
+    assert_null(p);
+}
+
+/* As Windows writes them. */
+static void
+test_byte_order_mark(void **state)
+{
+    (void)state;
+    AUTO(attest_policy) struct attest_policy *p = NULL;
+    if (load("\xef\xbb\xbf" ONE "mode: optional\n", &p))
+        fail_msg("%s", err.text);
+    assert_int_equal(p->mode, ATTEST_MODE_OPTIONAL);
 }
 
 /* What reads as "none" must not be taken for "any": each key of each table, in each way. */
@@ -234,6 +261,7 @@ test_too_many(void **state)
     for (int i = 0; i < 65; i++)
         buf_printf(&text, "- {issuer: 'https://%d.example', trust: provider}\n", i);
     assert_int_equal(attest_policy_load_yaml(text.p, text.len, &p, &err), ATTEST_E_LIMIT);
+    assert_non_null(strstr(err.text, "line 66:"));
     for (int i = 65; i < 300; i++)
         buf_printf(&text, "- {issuer: 'https://%d.example', trust: provider}\n", i);
     assert_int_equal(attest_policy_load_yaml(text.p, text.len, &p, &err), ATTEST_E_CONFIG);
@@ -357,6 +385,8 @@ main(void)
         cmocka_unit_test(test_every_key),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_text),
+        cmocka_unit_test(test_byte_order_mark),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_too_many),
         cmocka_unit_test(test_file),
