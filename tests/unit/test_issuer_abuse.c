@@ -90,8 +90,8 @@ attacker_run(const struct attack *attack, int go_on)
 
 /* ---- the server ---- */
 
-static struct issuer *
-serve(struct issuer_config *config, const char *extra)
+static void
+serve(struct issuer_config *config, const char *extra, struct issuer **ret)
 {
     char text[1024];
     struct attest_error err = {0};
@@ -102,8 +102,7 @@ serve(struct issuer_config *config, const char *extra)
     if (config_parse(&issuer_config_schema, slice_cstr(text), NULL, config, &err))
         fail_msg("%s", err.text);
     struct issuer_options options = {.config = config};
-    struct issuer *iss = NULL;
-    if (issuer_start(&options, &iss, &err))
+    if (issuer_start(&options, ret, &err))
         fail_msg("%s", err.text);
 
     /* the key set, as the signer's frame brings it */
@@ -111,8 +110,7 @@ serve(struct issuer_config *config, const char *extra)
                     "\"ready\":true,\"why\":\"\",\"keys\":[]}";
     JSON_NODES(json, 32);
     assert_int_equal(json_read(&json, keyset, strlen(keyset), &frame_limits, &err), ATTEST_OK);
-    assert_int_equal(jwks_update(iss->jwks, &json, json_root(&json), &err), ATTEST_OK);
-    return iss;
+    assert_int_equal(jwks_update((*ret)->jwks, &json, json_root(&json), &err), ATTEST_OK);
 }
 
 static void
@@ -169,7 +167,8 @@ under_attack(const char *extra, unsigned addresses, unsigned at_least)
     }
     close(go_on[0]);
     struct issuer_config config = {0};
-    struct issuer *iss = serve(&config, extra);
+    struct issuer *iss = NULL;
+    serve(&config, extra, &iss);
     uint16_t port = (uint16_t)atoi(strrchr(iss->listeners.at[0].name, ':') + 1);
     assert_int_equal(write(port_pipe[1], &port, sizeof(port)), sizeof(port));
     int64_t until_ms = clock_mono_ms() + PATIENCE_S * 1000;
