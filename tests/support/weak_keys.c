@@ -8,6 +8,7 @@
 
 #include <attest/attest.h>
 
+#include "fetch/fetch.h"
 #include "fetch/schedule.h"
 #include "support/weak.h"
 #include "token/signed_keyset.h"
@@ -115,6 +116,17 @@ __wrap_keys_find(const struct attest_keys *keys, struct slice issuer, struct sli
 
 /* ---- asking the issuer ---- */
 
+/* The key set that the issuer publishes without signing it. */
+static enum attest_rc
+fetch_unsigned(struct slice issuer, struct fetch_answer *ret)
+{
+    char url[256];
+    snprintf(url, sizeof(url), "%.*s/.well-known/jwks.json", SLICE_ARG(issuer));
+    const struct fetch_request request = {
+        .url = url, .type = "application/json", .answer_max = ATTEST_JWKS_MAX, .timeout_ms = 2000};
+    return fetch_once(&request, ret, NULL);
+}
+
 #ifdef WITH_CURL
 /* follow: a redirect is followed, wherever it leads. */
 WEAK(exchange_new);
@@ -138,17 +150,6 @@ __wrap_exchange_free(struct exchange *e)
     if (e)
         atomic_fetch_sub(&on_their_way, 1);
     __real_exchange_free(e);
-}
-
-/* The key set that the issuer publishes without signing it. */
-static enum attest_rc
-fetch_unsigned(struct slice issuer, struct fetch_answer *ret)
-{
-    char url[256];
-    snprintf(url, sizeof(url), "%.*s/.well-known/jwks.json", SLICE_ARG(issuer));
-    const struct fetch_request request = {
-        .url = url, .type = "application/json", .answer_max = ATTEST_JWKS_MAX, .timeout_ms = 2000};
-    return fetch_once(&request, ret, NULL);
 }
 
 /*
@@ -176,6 +177,7 @@ __wrap_exchange_end(struct exchange *e, CURLcode code, struct attest_error *err)
     e->answer.status = 200;
     return ATTEST_OK;
 }
+#endif
 
 WEAK(attest_fetch_set_wait_ms);
 enum attest_rc
@@ -198,7 +200,6 @@ __wrap_resolver_missing(struct resolver *r, struct slice issuer, struct slice ki
         fetch_unsigned(issuer, &own);
     return __real_resolver_missing(r, issuer, kid, rc, err);
 }
-#endif
 
 /* any_discovery: a discovery document may be of whomever it likes, and name whichever host. */
 WEAK(discovery_read);
