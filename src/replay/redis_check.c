@@ -111,14 +111,14 @@ holds(const char *text, const struct redis_server *server, const struct redis_kn
 
 /*
  * A new epoch in the place of `text`, which does not hold. That it is new is not believed by who
- * has seen another one before.
+ * has seen another one before, nor of a server that may have it from a file or a master of before.
  */
 static enum attest_rc
 begin_epoch(struct redis_link *link, const struct redis_server *server, const char *text,
             const struct redis_known *known, int64_t deadline_ms, struct redis_look *look,
             struct attest_error *err)
 {
-    bool is_new = strcmp(text, REDIS_EPOCH_NEW) == 0 && !known->epoch[0];
+    bool is_new = strcmp(text, REDIS_EPOCH_NEW) == 0 && server->fresh && !known->epoch[0];
     look->epoch = (struct redis_epoch){.since_s = is_new ? 0 : look->now_s};
     memcpy(look->epoch.identity, server->identity, sizeof(look->epoch.identity));
     redis_epoch_write(link->epoch, &look->epoch);

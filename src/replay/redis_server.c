@@ -50,6 +50,13 @@ id_ok(struct slice id)
 }
 
 static bool
+field_is(struct slice info, const char *name, const char *value)
+{
+    struct slice found;
+    return find_field(info, name, &found) && slice_is(found, value);
+}
+
+static bool
 read_number(struct slice text, size_t len_max, int64_t *ret)
 {
     int64_t n = 0;
@@ -83,6 +90,8 @@ redis_server_read(struct slice info, struct redis_server *ret, struct attest_err
              SLICE_ARG(replication));
     snprintf(ret->policy, sizeof(ret->policy), "%.*s", SLICE_ARG(policy));
     ret->replica = !slice_is(role, "master");
+    ret->fresh = field_is(info, "rdb_last_load_keys_loaded", "0") &&
+                 field_is(info, "master_replid2", "0000000000000000000000000000000000000000");
     ret->now_ms = now_us / 1000;
     return ATTEST_OK;
 }

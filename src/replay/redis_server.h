@@ -18,6 +18,7 @@ struct redis_server {
     char identity[REDIS_IDENTITY_MAX + 1];
     char policy[32]; /* maxmemory-policy */
     bool replica;
+    bool fresh; /* all its data came to itself, since it started: from no file, no other master */
     int64_t now_ms; /* its clock, Unix time */
 };
 
@@ -53,7 +54,8 @@ struct redis_clock {
 int redis_clock_step(const struct redis_clock *before, const struct redis_clock *after);
 
 #define REDIS_EPOCH_MAX 160
-/* What an operator sets the epoch to when nothing was accepted yet by anyone. */
+/* What an operator sets the epoch to when nothing was accepted yet by anyone. Believed of a fresh
+ * server alone: an older file, or a replica that lags, can bring it back. */
 #define REDIS_EPOCH_NEW "new"
 
 struct redis_epoch {

@@ -124,6 +124,31 @@ test_info(void **state)
 }
 
 static void
+test_fresh(void **state)
+{
+    (void)state;
+#define NO_REPLID "0000000000000000000000000000000000000000"
+#define MASTER CLOCK "run_id:" RUN "\r\nmaxmemory_policy:noeviction\r\nrole:master\r\n"
+    static const struct {
+        const char *info;
+        bool fresh;
+    } cases[] = {
+        {MASTER "rdb_last_load_keys_loaded:0\r\nmaster_replid2:" NO_REPLID "\r\n", true},
+        {MASTER "rdb_last_load_keys_loaded:1\r\nmaster_replid2:" NO_REPLID "\r\n", false},
+        {MASTER "rdb_last_load_keys_loaded:0\r\nmaster_replid2:" REPLID "\r\n", false},
+        {MASTER "rdb_last_load_keys_loaded:0\r\n", false},
+        {MASTER "master_replid2:" NO_REPLID "\r\n", false},
+        {MASTER, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct redis_server server;
+        assert_int_equal(redis_server_read(slice_cstr(cases[i].info), &server, NULL), ATTEST_OK);
+        if (server.fresh != cases[i].fresh)
+            fail_msg("case %zu", i);
+    }
+}
+
+static void
 test_epochs(void **state)
 {
     (void)state;
@@ -228,9 +253,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_urls),        cmocka_unit_test(test_words),
-        cmocka_unit_test(test_info),        cmocka_unit_test(test_epochs),
-        cmocka_unit_test(test_clock_steps),
+        cmocka_unit_test(test_urls),   cmocka_unit_test(test_words),
+        cmocka_unit_test(test_info),   cmocka_unit_test(test_fresh),
+        cmocka_unit_test(test_epochs), cmocka_unit_test(test_clock_steps),
     };
     if (crypto_init(NULL) != ATTEST_OK)
         return 1;

@@ -139,6 +139,62 @@ test_new_again(void **state)
     redis_done(&server);
 }
 
+/* Nor is it believed when a file brings it back that is older than the first use. */
+static void
+test_new_from_a_file(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    assert_true(redis_command(&server, "SAVE"));
+    struct replay_store *s = new_store();
+    assert_int_equal(consume(s, "before"), ATTEST_OK);
+    replay_free(s);
+    redis_stop(&server);
+    assert_true(redis_start(&server, NULL));
+    s = new_store();
+    assert_int_equal(consume(s, "before"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume_of(s, "new", 10), ATTEST_OK);
+    replay_free(s);
+    redis_done(&server);
+}
+
+/* Nor when a replica does that lags behind the first use. */
+static void
+test_new_from_a_replica(void **state)
+{
+    (void)state;
+    struct redis_server_run master, replica;
+    char port[8];
+    const char *const more[] = {"--port", port, "--bind", "127.0.0.1", "--repl-diskless-sync-delay",
+                                "0",      NULL};
+    random_port(port);
+    begin(&replica, NULL, false);
+    begin(&master, more, false);
+    assert_true(redis_command(&replica, "REPLICAOF 127.0.0.1 %s", port));
+    for (int i = 0; i < 400 && !redis_command(&master, "EVAL return(redis.call('INFO'):match("
+                                                       "'state=online'))and'OK'or{err='no'} 0");
+         i++)
+        usleep(25000);
+    assert_true(redis_declare_new(&master)); /* as a command, and not within a file */
+    for (int i = 0; i < 400 && !redis_command(&replica, "EVAL return(redis.call('DBSIZE')==1)and"
+                                                        "'OK'or{err='no'} 0");
+         i++)
+        usleep(25000);
+    assert_true(redis_command(&replica, "REPLICAOF 127.0.0.1 1"));
+    struct replay_store *s = new_store();
+    assert_int_equal(consume(s, "before"), ATTEST_OK);
+    replay_free(s);
+    assert_true(redis_command(&replica, "REPLICAOF NO ONE"));
+    options.url = replica.url;
+    s = new_store();
+    assert_int_equal(consume(s, "before"), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume_of(s, "new", 10), ATTEST_OK);
+    replay_free(s);
+    redis_done(&master);
+    redis_done(&replica);
+}
+
 /* A replica for a while, and a master again with another's data, on the same connection. */
 static void
 test_replica_and_back(void **state)
@@ -404,6 +460,8 @@ main(void)
         cmocka_unit_test(test_epoch_of_the_future),
         cmocka_unit_test(test_clock_of_redis_set_forward),
         cmocka_unit_test(test_new_again),
+        cmocka_unit_test(test_new_from_a_file),
+        cmocka_unit_test(test_new_from_a_replica),
         cmocka_unit_test(test_replica_and_back),
         cmocka_unit_test(test_multi_refused),
         cmocka_unit_test(test_busy_is_not_away),
