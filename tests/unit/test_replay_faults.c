@@ -161,11 +161,12 @@ static const struct fault {
     const char *name;
     bool (*strike)(struct redis_server_run *servers);
     unsigned percent; /* of the tokens, when it strikes */
+    bool loses;
 } faults[] = {
-    {"paused", pause_it, 10},
-    {"flushed", flush_it, 30},
-    {"killed and started from a file", kill_it, 50},
-    {"failed over", fail_over, 70},
+    {"paused", pause_it, 10, false},
+    {"flushed", flush_it, 30, true},
+    {"killed and started from a file", kill_it, 50, true},
+    {"failed over", fail_over, 70, true},
 };
 
 static bool
@@ -225,7 +226,7 @@ strike_all(struct redis_server_run *servers)
             return false;
         }
         printf("%s after %ju accepted\n", fault->name, (uintmax_t)accepted);
-        if (fault->strike == flush_it && !old_ones_are_refused(all->n / 100 * 20))
+        if (fault->loses && !old_ones_are_refused(all->n / 100 * (fault->percent - 10)))
             return false;
     }
     return wait_until(100) && atomic_load(&all->accepted) > before;

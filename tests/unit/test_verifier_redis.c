@@ -208,11 +208,274 @@ test_child_frees(void **state)
     redis_done(&server);
 }
 
+/* ---- what was lost ---- */
+
+enum { TWICE_THE_SKEW_S = 60, BEFORE = 4 };
+
+/* A master and, where it has a port, one that replicates it; `current` names who is asked. */
+struct pair {
+    struct redis_server_run master, replica;
+    char port[8], current[96], url[112];
+};
+
+static void
+point_to(struct pair *pair, const struct redis_server_run *server)
+{
+    unlink(pair->current);
+    assert_int_equal(symlink(server->path, pair->current), 0);
+}
+
+static bool
+has_entries(const struct redis_server_run *server, int n)
+{
+    return redis_command(server, "EVAL return(redis.call('DBSIZE')==%d)and'OK'or{err='other'} 0",
+                         n);
+}
+
+static void
+wait_for_entries(const struct redis_server_run *server, int n)
+{
+    for (int i = 0; i < 400 && !has_entries(server, n); i++)
+        usleep(25000);
+    assert_true(has_entries(server, n));
+}
+
+static void
+begin_pair(struct pair *pair)
+{
+    const char *const more[] = {
+        "--port", pair->port, "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0", NULL};
+    random_port(pair->port);
+    begin(&pair->replica, NULL, false);
+    begin(&pair->master, more, true);
+    assert_true(redis_command(&pair->replica, "REPLICAOF 127.0.0.1 %s", pair->port));
+    wait_for_entries(&pair->replica, 1);
+    snprintf(pair->current, sizeof(pair->current), "%s/current", pair->master.dir);
+    snprintf(pair->url, sizeof(pair->url), "unix://%s", pair->current);
+    point_to(pair, &pair->master);
+    atomic_store(&ahead_s, 0);
+}
+
+static void
+end_pair(struct pair *pair)
+{
+    unlink(pair->current);
+    redis_done(&pair->master);
+    redis_done(&pair->replica);
+}
+
+static void
+nothing(struct pair *pair)
+{
+    (void)pair;
+}
+
+static void
+flush_it(struct pair *pair)
+{
+    assert_true(redis_command(&pair->master, "FLUSHALL"));
+}
+
+/* Refused while the child that fed the replica has not been waited for. */
+static void
+save_it(struct pair *pair)
+{
+    bool saved = false;
+    for (int i = 0; i < 400 && !saved; i++) {
+        saved = redis_command(&pair->master, "SAVE");
+        usleep(saved ? 0 : 25000);
+    }
+    assert_true(saved);
+}
+
+static void
+kill_and_start(struct pair *pair)
+{
+    redis_stop(&pair->master);
+    assert_true(redis_start(&pair->master, NULL));
+    assert_true(has_entries(&pair->master, 1 + BEFORE / 2));
+}
+
+/* From here on what the master says OK to does not reach the replica. */
+static void
+cut_off(struct pair *pair)
+{
+    wait_for_entries(&pair->replica, 1 + BEFORE / 2);
+    assert_true(redis_command(&pair->replica, "REPLICAOF 127.0.0.1 1"));
+}
+
+static void
+fail_over(struct pair *pair)
+{
+    assert_true(has_entries(&pair->master, 1 + BEFORE));
+    redis_stop(&pair->master);
+    assert_true(redis_command(&pair->replica, "REPLICAOF NO ONE"));
+    assert_true(has_entries(&pair->replica, 1 + BEFORE / 2));
+    point_to(pair, &pair->replica);
+}
+
+/* The first second that could not have been before the loss, for tokens by the later of iat and
+ * nbf, for proofs by the longest life. */
+static void
+check_edges(struct side *a, struct side *b, int64_t lost_s)
+{
+    static const struct {
+        int iat, nbf, proof_exp;
+        enum attest_rc rc;
+    } cases[] = {
+        {TWICE_THE_SKEW_S, TWICE_THE_SKEW_S, 0, ATTEST_E_REPLAY_STORE},
+        {TWICE_THE_SKEW_S + 1, TWICE_THE_SKEW_S + 1, 0, ATTEST_OK},
+        {TWICE_THE_SKEW_S + 1, TWICE_THE_SKEW_S, 0, ATTEST_OK},
+        {TWICE_THE_SKEW_S, TWICE_THE_SKEW_S + 1, 0, ATTEST_OK},
+        {0, 0, TWICE_THE_SKEW_S + 60, ATTEST_E_REPLAY_STORE},
+        {0, 0, TWICE_THE_SKEW_S + 61, ATTEST_OK},
+    };
+    atomic_store(&ahead_s, TWICE_THE_SKEW_S + 2);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct shown shown;
+        mint(&shown, lost_s + cases[i].iat, lost_s + cases[i].nbf,
+             cases[i].proof_exp ? lost_s + cases[i].proof_exp : 0);
+        enum attest_rc rc = check(a, &shown);
+        if (rc != cases[i].rc)
+            fail_msg("case %zu: %d", i, rc);
+        enum attest_rc again = rc == ATTEST_OK ? ATTEST_E_REPLAY : rc;
+        assert_int_equal(check(a, &shown), again);
+        assert_int_equal(check(b, &shown), again);
+    }
+}
+
+static void
+check_loss(void (*prepare)(struct pair *pair), void (*strike)(struct pair *pair))
+{
+    struct pair pair;
+    struct side a, b;
+    struct shown before[BEFORE];
+    begin_pair(&pair);
+    open_side(&a, pair.url);
+    for (int i = 0; i < BEFORE; i++) {
+        int64_t now = own_clock(NULL);
+        mint(&before[i], now, now, i % 2 ? now + 30 : 0);
+        if (i == BEFORE / 2)
+            prepare(&pair);
+        assert_int_equal(check(&a, &before[i]), ATTEST_OK);
+        assert_int_equal(check(&a, &before[i]), ATTEST_E_REPLAY);
+    }
+    strike(&pair);
+    for (int i = 0; i < 400 && attest_replay_count(a.replay, ATTEST_REPLAY_LOSSES) == 0; i++) {
+        assert_int_equal(check(&a, &before[i % BEFORE]), ATTEST_E_REPLAY_STORE);
+        usleep(10000);
+    }
+    assert_int_equal(attest_replay_count(a.replay, ATTEST_REPLAY_LOSSES), 1);
+    open_side(&b, pair.url); /* one that was not there */
+    for (int i = 0; i < BEFORE; i++) {
+        assert_int_equal(check(&a, &before[i]), ATTEST_E_REPLAY_STORE);
+        assert_int_equal(check(&b, &before[i]), ATTEST_E_REPLAY_STORE);
+    }
+    int64_t lost_s = attest_replay_lost_at_s(a.replay);
+    assert_int_equal(attest_replay_lost_at_s(b.replay), lost_s);
+    check_edges(&a, &b, lost_s);
+    close_side(&a);
+    close_side(&b);
+    end_pair(&pair);
+}
+
+static void
+test_flushed(void **state)
+{
+    (void)state;
+    check_loss(nothing, flush_it);
+}
+
+/* It comes back with the epoch, and without what came after the file. */
+static void
+test_killed_and_started(void **state)
+{
+    (void)state;
+    check_loss(save_it, kill_and_start);
+}
+
+/* The replica has the epoch, and lacks what the master had accepted last. */
+static void
+test_failed_over_to_one_that_lags(void **state)
+{
+    (void)state;
+    check_loss(cut_off, fail_over);
+}
+
+/* ---- limits, as they are documented ---- */
+
+/* Two masters are two memories: once in each, for what is issued well behind the promotion. One
+ * that must have a replica takes no writes. */
+static void
+test_the_old_master_serves_on(void **state)
+{
+    (void)state;
+    struct pair pair;
+    struct side old, promoted;
+    struct shown before, behind, last;
+    begin_pair(&pair);
+    open_side(&old, pair.master.url);
+    mint_now(&before);
+    assert_int_equal(check(&old, &before), ATTEST_OK);
+    assert_true(redis_command(&pair.replica, "REPLICAOF NO ONE"));
+    open_side(&promoted, pair.replica.url);
+    assert_int_equal(check(&promoted, &before), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(check(&old, &before), ATTEST_E_REPLAY);
+    atomic_store(&ahead_s, TWICE_THE_SKEW_S + 2);
+    mint_now(&behind);
+    assert_int_equal(check(&old, &behind), ATTEST_OK);
+    assert_int_equal(check(&promoted, &behind), ATTEST_OK);
+    assert_int_equal(check(&old, &behind), ATTEST_E_REPLAY);
+    assert_int_equal(check(&promoted, &behind), ATTEST_E_REPLAY);
+    assert_true(redis_command(&pair.master, "CONFIG SET min-replicas-to-write 1"));
+    mint_now(&last);
+    assert_int_equal(check(&old, &last), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(check(&promoted, &last), ATTEST_OK);
+    close_side(&old);
+    close_side(&promoted);
+    end_pair(&pair);
+}
+
+/* Databases exchanged, and exchanged back: who was there notices both, who was not takes the first
+ * memory for whole. */
+static void
+test_databases_exchanged(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    struct side there, late;
+    struct shown before, between;
+    atomic_store(&ahead_s, 0);
+    begin(&server, NULL, true);
+    open_side(&there, server.url);
+    mint_now(&before);
+    assert_int_equal(check(&there, &before), ATTEST_OK);
+    assert_true(redis_command(&server, "SWAPDB 0 1"));
+    assert_int_equal(check(&there, &before), ATTEST_E_REPLAY_STORE);
+    atomic_store(&ahead_s, TWICE_THE_SKEW_S + 2);
+    mint_now(&between);
+    assert_int_equal(check(&there, &between), ATTEST_OK);
+    assert_true(redis_command(&server, "SWAPDB 0 1"));
+    open_side(&late, server.url);
+    assert_int_equal(check(&late, &before), ATTEST_E_REPLAY);
+    assert_int_equal(check(&late, &between), ATTEST_OK);
+    assert_int_equal(check(&there, &between), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(attest_replay_count(there.replay, ATTEST_REPLAY_LOSSES), 2);
+    close_side(&there);
+    close_side(&late);
+    redis_done(&server);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_child_frees),
+        cmocka_unit_test(test_flushed),
+        cmocka_unit_test(test_killed_and_started),
+        cmocka_unit_test(test_failed_over_to_one_that_lags),
+        cmocka_unit_test(test_the_old_master_serves_on),
+        cmocka_unit_test(test_databases_exchanged),
     };
     need_redis();
     if (crypto_init(NULL) != ATTEST_OK)
