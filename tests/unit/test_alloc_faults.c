@@ -3,7 +3,8 @@
  * The verify path without memory: each allocation in turn fails, alone and with all behind it. No
  * crash, no leak, nothing accepted that would not be, and with memory again the same verifier
  * accepts what it should. Where an allocation of ours failed that is also what is said; OpenSSL and
- * jansson may blame the signature or the text for one of theirs.
+ * jansson may blame the signature or the text for one of theirs. Other calls than for memory, and
+ * what is done with libattest before a token comes, are test_nth_failure.c's.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,8 +2,9 @@
 /*
  * Everything that a program does with libattest, once for each call of it that asks for memory, a
  * thread or a descriptor, with that call failing: an error, never a crash, a leak (the address
- * sanitizer looks) or a verdict that was not deserved. Our own calls, that is: those of other
- * libraries do not go through here, and jansson without memory may blame the text.
+ * sanitizer looks) or a verdict that was not deserved. Here are descriptors, threads and locks, and
+ * calls that only our own code makes; memory that nobody has, the libraries either, and what a
+ * verifier does with it again, is test_alloc_faults.c. jansson without memory may blame the text.
  */
 #include <errno.h>
 #include <poll.h>

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -10,153 +8,9 @@
 
 #include <cmocka.h>
 
-#include "base/b64u.h"
-#include "support/mint.h"
+#include "support/bound.h"
 #include "token/signed_keyset.h"
 #include "verify/keys.h"
-#include "verify/verifier.h"
-
-#include <attest/attest.h>
-
-#define OTHER "https://other.example.com"
-
-static struct mint_key root, key, key2, other_key, agent_key;
-static int64_t clock_s;
-
-static int64_t
-test_clock(void *ctx)
-{
-    (void)ctx;
-    return clock_s;
-}
-
-/* ---- what is shown ---- */
-
-static char *
-bound_token(const struct mint_key *by, const char *name, const char *json)
-{
-    struct mint_object payload;
-    char *cnf AUTO(mem) = mint_cnf(&agent_key);
-    mint_payload(&payload);
-    mint_set(&payload, "cnf", cnf);
-    if (name)
-        mint_set(&payload, name, json);
-    return mint_token(by, NULL, &payload);
-}
-
-/* An outer token by `key` around one of OTHER, by other_key. */
-static char *
-nesting_token(void)
-{
-    char metadata[4096];
-    struct mint_object inner;
-    char *cnf AUTO(mem) = mint_cnf(&agent_key);
-    mint_payload(&inner);
-    mint_set(&inner, "iss", "\"" OTHER "\"");
-    mint_set(&inner, "aud", "\"" MINT_ISSUER "\"");
-    mint_set(&inner, "cnf", cnf);
-    char *nested AUTO(mem) = mint_token(&other_key, NULL, &inner);
-    snprintf(metadata, sizeof(metadata),
-             "{\"attestation_version\":\"0.1.0\",\"attestation_type\":\"provider\","
-             "\"safety_level\":\"standard\",\"capabilities_declared\":[],"
-             "\"nested_attestation\":\"%s\"}",
-             nested);
-    return bound_token(&key, "attestation_metadata", metadata);
-}
-
-/* A proof good for the clock's now, each of another jti. */
-static char *
-fresh_proof(const struct mint_key *by, const char *token)
-{
-    static atomic_uint count;
-    struct mint_object payload = {0};
-    uint8_t digest[SHA256_LEN];
-    char hash[64] = "\"", exp[32], jti[32];
-    sha256(digest, token, strlen(token));
-    char *end = hash + 1 + b64u_encoded_len(sizeof(digest));
-    b64u_encode(hash + 1, digest, sizeof(digest));
-    memcpy(end, "\"", 2);
-    snprintf(exp, sizeof(exp), "%lld", (long long)clock_s + 30);
-    snprintf(jti, sizeof(jti), "\"fresh-%u\"", atomic_fetch_add(&count, 1));
-    mint_set(&payload, "aud", "\"" MINT_AUDIENCE "\"");
-    mint_set(&payload, "exp", exp);
-    mint_set(&payload, "jti", jti);
-    mint_set(&payload, "wth", hash);
-    return mint_token(by, "{\"alg\":\"EdDSA\",\"typ\":\"wpt+jwt\"}", &payload);
-}
-
-/* ---- who judges ---- */
-
-static enum attest_rc
-add_jwks(struct attest_keys *keys, const char *issuer, const struct mint_key *of)
-{
-    char *jwks AUTO(mem) = mint_jwks(of);
-    return attest_keys_add_jwks(keys, issuer, jwks, strlen(jwks), NULL);
-}
-
-static struct attest_keys *
-new_keys(void)
-{
-    struct attest_keys *keys = NULL;
-    assert_int_equal(attest_keys_new(&keys, NULL), ATTEST_OK);
-    assert_int_equal(add_jwks(keys, MINT_ISSUER, &key), ATTEST_OK);
-    assert_int_equal(add_jwks(keys, OTHER, &other_key), ATTEST_OK);
-    return keys;
-}
-
-static struct attest_policy *
-new_policy(void)
-{
-    static const char *const issuers[] = {MINT_ISSUER, OTHER};
-    struct attest_policy *p = NULL;
-    assert_int_equal(attest_policy_new(&p, NULL), ATTEST_OK);
-    assert_int_equal(attest_policy_add_audience(p, MINT_AUDIENCE, NULL), ATTEST_OK);
-    for (size_t i = 0; i < 2; i++) {
-        const char *issuer = issuers[i];
-        assert_int_equal(attest_policy_add_issuer(p, issuer, ATTEST_TRUST_PROVIDER, NULL), 0);
-        assert_int_equal(attest_policy_issuer_trust_domain(p, issuer, "ai.example.com", NULL), 0);
-        assert_int_equal(attest_policy_issuer_provider(p, issuer, "anthropic", NULL), 0);
-    }
-    return p;
-}
-
-/* Takes the policy; keys stay the caller's. */
-static struct attest_verifier *
-new_verifier(struct attest_policy *policy, struct attest_keys *keys)
-{
-    AUTO(attest_policy) struct attest_policy *p = policy;
-    struct attest_verifier *v = NULL;
-    clock_s = MINT_NOW;
-    assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
-    assert_int_equal(attest_verifier_new(p, keys, NULL, &v, NULL), ATTEST_OK);
-    attest_verifier_set_clock(v, test_clock, NULL);
-    return v;
-}
-
-static enum attest_rc
-check(struct attest_verifier *v, const char *token, const char *proof)
-{
-    AUTO(attest_result) struct attest_result *result = NULL;
-    return attest_verifier_check(v, token, strlen(token), proof, proof ? strlen(proof) : 0,
-                                 &result);
-}
-
-static enum attest_rc
-use(struct attest_verifier *v, const char *token)
-{
-    char *proof AUTO(mem) = fresh_proof(&agent_key, token);
-    return check(v, token, proof);
-}
-
-static struct token_cache_stats
-stats(struct attest_verifier *v)
-{
-    struct token_cache_stats s;
-    token_cache_stats(v->tokens, &s);
-    return s;
-}
-
-/* ---- tests ---- */
 
 static void
 test_a_hit_says_the_same(void **state)
@@ -517,101 +371,6 @@ test_verdicts_do_not_differ(void **state)
     attest_verifier_free(v[1]);
 }
 
-/* ---- threads ---- */
-
-enum { THREADS = 4, AGENTS = 12, PROOFS = 8 };
-static struct attest_verifier *shared;
-static struct attest_keys *shared_keys;
-static char *tokens[AGENTS], *proofs[AGENTS][PROOFS];
-static atomic_uint accepted[AGENTS][PROOFS], wrong, running;
-static atomic_bool closed; /* the key is gone for good */
-
-static void *
-use_all(void *arg)
-{
-    unsigned start = *(unsigned *)arg;
-    for (unsigned n = 0; n < AGENTS * PROOFS; n++) {
-        unsigned which = (n * 5 + start * 7) % (AGENTS * PROOFS), agent = which % AGENTS;
-        unsigned number = which / AGENTS;
-        bool after = atomic_load(&closed);
-        enum attest_rc rc = check(shared, tokens[agent], proofs[agent][number]);
-        if (rc == ATTEST_OK && !after)
-            atomic_fetch_add(&accepted[agent][number], 1);
-        else if ((rc != ATTEST_E_REPLAY && rc != ATTEST_E_KEY_UNKNOWN) || rc == ATTEST_OK)
-            atomic_fetch_add(&wrong, 1);
-    }
-    atomic_fetch_sub(&running, 1);
-    return NULL;
-}
-
-/* Key sets come and go meanwhile, and tokens are more than places. */
-static void
-test_threads(void **state)
-{
-    (void)state;
-    shared_keys = new_keys();
-    shared = new_verifier(new_policy(), shared_keys);
-    assert_int_equal(attest_verifier_set_token_cache(shared, 8, NULL), ATTEST_OK);
-    for (unsigned i = 0; i < AGENTS; i++) {
-        char exp[32];
-        snprintf(exp, sizeof(exp), "%lld", (long long)MINT_NOW + 100 + i);
-        tokens[i] = bound_token(&key, "exp", exp);
-        for (unsigned k = 0; k < PROOFS; k++)
-            proofs[i][k] = fresh_proof(&agent_key, tokens[i]);
-    }
-    pthread_t threads[THREADS];
-    unsigned starts[THREADS];
-    atomic_store(&running, THREADS);
-    for (unsigned i = 0; i < THREADS; i++) {
-        starts[i] = i / 2;
-        assert_int_equal(pthread_create(&threads[i], NULL, use_all, &starts[i]), 0);
-    }
-    for (unsigned i = 0; atomic_load(&running) > 0 && i < 2000; i++) {
-        assert_int_equal(add_jwks(shared_keys, MINT_ISSUER, i % 4 == 3 ? &key2 : &key), ATTEST_OK);
-        usleep(200);
-    }
-    assert_int_equal(add_jwks(shared_keys, MINT_ISSUER, &key2), ATTEST_OK);
-    atomic_store(&closed, true);
-    for (unsigned i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
-    unsigned total = 0;
-    for (unsigned i = 0; i < AGENTS; i++) {
-        assert_int_equal(use(shared, tokens[i]), ATTEST_E_KEY_UNKNOWN);
-        for (unsigned k = 0; k < PROOFS; k++) {
-            assert_true(accepted[i][k] <= 1);
-            total += accepted[i][k];
-            free(proofs[i][k]);
-        }
-        free(tokens[i]);
-    }
-    assert_int_equal(wrong, 0);
-    assert_true(total > 0 && stats(shared).hits > 0);
-    attest_verifier_free(shared);
-    attest_keys_free(shared_keys);
-}
-
-static int
-setup(void **state)
-{
-    struct mint_key *const keys[] = {&root, &key, &key2, &other_key, &agent_key};
-    (void)state;
-    if (crypto_init(NULL) != ATTEST_OK)
-        return -1;
-    for (uint8_t i = 0; i < ARRAY_LEN(keys); i++)
-        mint_key_init(keys[i], (uint8_t)(i + 1));
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    struct mint_key *const keys[] = {&root, &key, &key2, &other_key, &agent_key};
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-        mint_key_done(keys[i]);
-    return 0;
-}
-
 int
 main(void)
 {
@@ -628,7 +387,6 @@ main(void)
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_room_of_the_ended),
         cmocka_unit_test(test_verdicts_do_not_differ),
-        cmocka_unit_test(test_threads),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, bound_setup, bound_teardown);
 }
