@@ -31,6 +31,7 @@ close_key(void *state)
 
 const struct contestant contestant_cjose = {
     .name = "cjose",
+    .may_lack = true,
     .does = "parsing and the signature",
     .open = open_key,
     .verify = verify,

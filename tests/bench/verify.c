@@ -192,10 +192,12 @@ print_beside_us(const struct entrant *all, const struct entrant *e)
 static void
 print_absent(const struct contestant *who)
 {
-    printf("row\tverify a token: beside %s\t%s\t-\t-\t-\tnot measured\n", who->name,
-           who->absent    ? "absent at build time"
-           : who->command ? "does not run here"
-                          : "cannot verify EdDSA");
+    bool cannot = who->may_lack && !who->absent;
+    printf("row\tverify a token: beside %s\t%s\t-\t-\t-\t%s\n", who->name,
+           who->absent ? "absent at build time"
+           : cannot    ? "cannot verify EdDSA"
+                       : "does not run here",
+           cannot ? "cannot" : "not measured");
 }
 
 static bool
