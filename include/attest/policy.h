@@ -95,6 +95,15 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
                                struct attest_error *err);
 
 /*
+ * This name of the server alone, for one that answers by one of those in its policy's file. Where
+ * there are names already it must be one of them, or ATTEST_E_CONFIG; the others are forgotten.
+ * One that is added afterwards counts beside it.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_policy_only_audience(struct attest_policy *policy, const char *audience,
+                                struct attest_error *err);
+
+/*
  * Trusts an issuer, at most this far: https://…, or http:// for a loopback host after
  * attest_policy_allow_loopback_http(). At least one is needed, at most 64.
  */

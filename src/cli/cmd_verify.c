@@ -46,8 +46,8 @@ const struct cli_command cmd_verify = {
         "Without --root-key whoever serves the keys is believed. With it, which may be given\n"
         "several times, the keys come from <issuer>" SIGNED_JWKS_PATH " or from --jwks\n"
         "holding such a document, and from nowhere else; revoked keys are refused.\n\n"
-        "A policy FILE says who is trusted, and may name the audience; --issuer is then the one\n"
-        "of them whose token this is.\n\n"
+        "A policy FILE says who is trusted, and may name audiences; --issuer is then the one of\n"
+        "them whose token this is, and --audience, when given, the one whom it is meant for.\n\n"
         "  attest verify --issuer https://ai.example.com --audience https://mcp.example.com "
         "< token\n"
         "  attest verify --issuer https://ai.example.com --jwks jwks.json \\\n"
@@ -121,31 +121,50 @@ policy_of_file(const char *path, struct attest_policy **ret, struct attest_error
 }
 
 /*
- * A file says whom to trust and how, maybe others too, for tokens within tokens; --issuer is then
- * the one of those that a token is wanted of.
+ * A file says whom to trust and how, maybe others too, for tokens within tokens, and by which names
+ * the server goes; --issuer and --audience are then those of them that this token must have.
+ * *option is the one at which it went wrong.
  */
 static enum exit_status
+static enum attest_rc
+narrow(struct attest_policy *policy, const struct setting *s, const struct cli_args *args,
+       const char **option, struct attest_error *err)
+{
+    enum attest_rc rc = ATTEST_OK;
+    *option = "--audience: ";
+    if (s->audience)
+        rc = attest_policy_only_audience(policy, s->audience, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    *option = "--issuer: ";
+    rc = attest_policy_only_issuer(policy, s->issuer, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    *option = "--alg: ";
+    return allow_algs(policy, s->issuer, args, err);
+}
+
 make_policy(const struct setting *s, const struct cli_args *args, struct attest_policy **ret)
 {
     enum attest_mode mode;
     struct attest_error err = {0};
     bool file = !mode_of(s->mode, &mode);
+    const char *option = "";
     enum attest_rc rc =
         file ? policy_of_file(s->mode, ret, &err) : policy_of_mode(s, mode, ret, &err);
     if (file && rc == ATTEST_E_NOT_FOUND)
-        return cli_complain(EXIT_USAGE, cmd_verify.name,
-                            "--policy is required|preferred|optional or a file, not '%s'", s->mode);
-    if (rc == ATTEST_OK && s->audience)
-        rc = attest_policy_add_audience(*ret, s->audience, &err);
-    if (rc == ATTEST_OK && attest_policy_only_issuer(*ret, s->issuer, NULL) != ATTEST_OK)
-        return cli_complain(EXIT_USAGE, cmd_verify.name, "--issuer: the policy does not trust %s",
-                            s->issuer);
-    if (rc == ATTEST_OK)
-        rc = allow_algs(*ret, s->issuer, args, &err);
+        return cli_complain(
+            EXIT_USAGE, cmd_verify.name,
+            "--policy is required|preferred|optional or a file, and there is no file '%s'",
+            s->mode);
     if (rc == ATTEST_OK)
         rc = attest_policy_freeze(*ret, &err);
+        rc = narrow(*ret, s, args, &option, &err);
+    if (rc == ATTEST_OK) {
+        option = "";
     if (rc == ATTEST_E_CONFIG || rc == ATTEST_E_LIMIT)
-        return cli_complain(EXIT_USAGE, cmd_verify.name, "%s", err.text);
+    }
+        return cli_complain(EXIT_USAGE, cmd_verify.name, "%s%s", option, err.text);
     return rc == ATTEST_OK ? EXIT_DONE : failed(&err, "");
 }
 

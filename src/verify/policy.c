@@ -199,6 +199,25 @@ attest_policy_add_audience(struct attest_policy *policy, const char *audience,
 }
 
 enum attest_rc
+attest_policy_only_audience(struct attest_policy *policy, const char *audience,
+                            struct attest_error *err)
+{
+    struct name_list only = {0};
+    enum attest_rc rc = still_open(policy, err);
+    if (rc == ATTEST_OK && policy->audiences.n && !list_has(&policy->audiences, audience))
+        rc = error_set(err, ATTEST_E_CONFIG, "policy: %.100s is none of its audiences", audience);
+    if (rc == ATTEST_OK)
+        rc = list_add(&only, audience, err);
+    if (rc != ATTEST_OK) {
+        list_done(&only);
+        return rc;
+    }
+    list_done(&policy->audiences);
+    policy->audiences = only;
+    return ATTEST_OK;
+}
+
+enum attest_rc
 attest_policy_add_provider(struct attest_policy *policy, const char *provider,
                            struct attest_error *err)
 {

@@ -56,7 +56,7 @@ expect 2 "wants a value" verify --issuer=
 expect 2 "given twice" verify --issuer a --issuer b
 expect 2 "too many arguments" inspect a b
 expect 2 "too many arguments" keygen a
-expect 2 "--policy is required|preferred|optional or a file, not 'maybe'" \
+expect 2 "--policy is required|preferred|optional or a file, and there is no file 'maybe'" \
     verify --issuer https://a.example --audience https://b.example --policy maybe x
 expect 2 "--issuer is missing" verify --audience x
 expect 2 "--audience is missing" verify --issuer https://ai.example.com
@@ -133,12 +133,20 @@ from_file() {
 "$mint" token >in
 from_file 0 "" --issuer $issuer
 says '"verified":true'
-from_file 2 "does not trust https://other.example.com" --issuer https://other.example.com --alg EdDSA
+from_file 2 "--issuer: policy: add the issuer https://other.example.com" --issuer https://other.example.com
 "$attest" verify --jwks jwks --issuer $issuer --policy - "$(cat in)" <policy.yaml >out 2>err ||
     { cat err; fail "a policy from standard input"; }
 says '"verified":true'
 expect 2 ".: not a regular file" verify --jwks jwks --issuer $issuer --policy .
 echo 'require: [cnf]' >>policy.yaml
+from_file 0 "" --issuer $issuer --audience $audience
+from_file 2 "--audience: policy: https://other.example is none of its audiences" --issuer $issuer \
+    --audience https://other.example
+sed 's|^audiences:.*|audiences: [https://other.example, https://mcp.example.com]|' policy.yaml >two.yaml
+two() { expect "$1" "" verify --jwks jwks --policy two.yaml --issuer $issuer --audience "$2"; }
+two 0 $audience
+two 1 https://other.example
+says '"error_code":1005'
 from_file 1 "" --issuer $issuer
 says '"error_code":1007'
 echo 'requires: [cnf]' >>policy.yaml
@@ -160,6 +168,7 @@ expect $unasked "only https" verify --issuer $issuer --jwks http://ai.example.co
 expect $unasked "user in it" verify --issuer $issuer --jwks https://u:p@127.0.0.1/ --audience $audience
 expect 2 "" verify --issuer http://ai.example.com --jwks jwks --audience $audience
 expect 2 "" verify --issuer nonsense --jwks jwks --audience $audience
+expect 2 "--alg: " verify --issuer $issuer --jwks jwks --audience $audience --alg HS256
 expect 2 "--replay takes" verify --issuer $issuer --jwks jwks --audience $audience --replay disk
 # Nothing listens on port 1 of 127.0.0.1 in any sane place.
 case $("$attest" verify --issuer http://127.0.0.1:1 --audience $audience 2>&1 <in) in

@@ -75,6 +75,7 @@ test_frozen_stays_as_it_is(void **state)
     assert_int_equal(attest_policy_issuer_alg(p, A, "EdDSA", NULL), ATTEST_E_ARGUMENT);
     assert_int_equal(attest_policy_issuer_subject_name(p, A, "x", "y", NULL), ATTEST_E_ARGUMENT);
     assert_int_equal(attest_policy_only_issuer(p, A, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_policy_only_audience(p, "x", NULL), ATTEST_E_ARGUMENT);
     assert_int_equal(attest_policy_allow_loopback_http(p, NULL), ATTEST_E_ARGUMENT);
     assert_int_equal(attest_policy_set_mode(p, ATTEST_MODE_OPTIONAL, NULL), ATTEST_E_ARGUMENT);
     assert_int_equal(attest_policy_set_skew_s(p, 1, NULL), ATTEST_E_ARGUMENT);
@@ -208,6 +209,30 @@ test_limits(void **state)
                      ATTEST_E_LIMIT);
 }
 
+/* One of the names, or the first of all; the others no longer count, and a wrong one changes
+ * nothing. */
+static void
+test_only_audience(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"https://me.example", "https://us.example"};
+    AUTO(attest_policy) struct attest_policy *p = usable_policy(), *fresh = new_policy();
+    struct claims_view view = {.n_aud = 2};
+    struct attest_error err;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        view.aud[i] = slice_cstr(names[i]);
+    assert_int_equal(attest_policy_add_audience(p, names[1], NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_only_audience(p, "https://m", &err), ATTEST_E_CONFIG);
+    assert_string_equal(err.text, "policy: https://m is none of its audiences");
+    assert_int_equal(policy_match_audience(p, &view), 0);
+    assert_int_equal(attest_policy_only_audience(p, names[1], NULL), ATTEST_OK);
+    assert_int_equal(policy_match_audience(p, &view), 1);
+    assert_int_equal(attest_policy_only_audience(p, names[0], NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_only_audience(fresh, "", NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_only_audience(fresh, names[1], NULL), ATTEST_OK);
+    assert_int_equal(policy_match_audience(fresh, &view), 1);
+}
+
 static void
 test_names(void **state)
 {
@@ -232,6 +257,7 @@ main(void)
         cmocka_unit_test(test_audiences_that_match_nothing),
         cmocka_unit_test(test_trust_that_nobody_has),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_only_audience),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
