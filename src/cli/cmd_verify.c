@@ -39,9 +39,10 @@ const struct cli_command cmd_verify = {
         },
     .text =
         "Prints the verdict as one JSON object: verified, allowed, trust_level, issuer, subject,\n"
-        "claims, verified_claims, error, error_code, rpc_code. Exit status 0 when the policy\n"
-        "allows, 1 when it refuses, 3 when nothing could be said. The memory store is this\n"
-        "command's own; only a Redis or Valkey sees a token that another run saw.\n"
+        "claims, verified_claims, error, error_code, rpc_code. Exit status 0 when the token was\n"
+        "verified, 1 when not, 3 when nothing could be said; what a policy lets in all the same\n"
+        "is in allowed alone. The memory store is this command's own; only a Redis or Valkey\n"
+        "sees a token that another run saw.\n"
         "Prefer standard input: arguments are visible to other users of the machine.\n\n"
         "Without --root-key whoever serves the keys is believed. With it, which may be given\n"
         "several times, the keys come from <issuer>" SIGNED_JWKS_PATH " or from --jwks\n"
@@ -125,7 +126,6 @@ policy_of_file(const char *path, struct attest_policy **ret, struct attest_error
  * the server goes; --issuer and --audience are then those of them that this token must have.
  * *option is the one at which it went wrong.
  */
-static enum exit_status
 static enum attest_rc
 narrow(struct attest_policy *policy, const struct setting *s, const struct cli_args *args,
        const char **option, struct attest_error *err)
@@ -144,12 +144,13 @@ narrow(struct attest_policy *policy, const struct setting *s, const struct cli_a
     return allow_algs(policy, s->issuer, args, err);
 }
 
+static enum exit_status
 make_policy(const struct setting *s, const struct cli_args *args, struct attest_policy **ret)
 {
     enum attest_mode mode;
     struct attest_error err = {0};
-    bool file = !mode_of(s->mode, &mode);
     const char *option = "";
+    bool file = !mode_of(s->mode, &mode);
     enum attest_rc rc =
         file ? policy_of_file(s->mode, ret, &err) : policy_of_mode(s, mode, ret, &err);
     if (file && rc == ATTEST_E_NOT_FOUND)
@@ -158,12 +159,12 @@ make_policy(const struct setting *s, const struct cli_args *args, struct attest_
             "--policy is required|preferred|optional or a file, and there is no file '%s'",
             s->mode);
     if (rc == ATTEST_OK)
-        rc = attest_policy_freeze(*ret, &err);
         rc = narrow(*ret, s, args, &option, &err);
     if (rc == ATTEST_OK) {
         option = "";
-    if (rc == ATTEST_E_CONFIG || rc == ATTEST_E_LIMIT)
+        rc = attest_policy_freeze(*ret, &err);
     }
+    if (rc == ATTEST_E_CONFIG || rc == ATTEST_E_LIMIT)
         return cli_complain(EXIT_USAGE, cmd_verify.name, "%s%s", option, err.text);
     return rc == ATTEST_OK ? EXIT_DONE : failed(&err, "");
 }
@@ -218,6 +219,8 @@ judge(struct attest_verifier *verifier, struct verify_keys *vk, struct slice tok
     enum attest_rc rc = check(verifier, vk, token, proof, &result);
     char *text = result ? attest_result_to_json(result) : NULL;
     bool retry = result && attest_result_retry(result);
+    if (result) /* what a policy lets in all the same was not verified for that */
+        rc = attest_result_error_code(result);
     if (text)
         printf("%s\n", text);
     free(text);

@@ -90,9 +90,10 @@ refused() {
     verify 1 "" "$@"
     says '"verified":false,"allowed":false'
     says "\"error_code\":$code,\"rpc_code\":$rpc"
-    verify 0 "" --policy preferred "$@"
+    # What a policy lets in was not verified for that.
+    verify 1 "" --policy preferred "$@"
     says '"verified":false,"allowed":true,"trust_level":"none"'
-    verify 0 "" --policy optional "$@"
+    verify 1 "" --policy optional "$@"
     says "\"error_code\":$code"
 }
 "$mint" token exp 1700000300 iat 1700000000 nbf 1700000000 >in
@@ -138,7 +139,6 @@ from_file 2 "--issuer: policy: add the issuer https://other.example.com" --issue
     { cat err; fail "a policy from standard input"; }
 says '"verified":true'
 expect 2 ".: not a regular file" verify --jwks jwks --issuer $issuer --policy .
-echo 'require: [cnf]' >>policy.yaml
 from_file 0 "" --issuer $issuer --audience $audience
 from_file 2 "--audience: policy: https://other.example is none of its audiences" --issuer $issuer \
     --audience https://other.example
@@ -147,6 +147,7 @@ two() { expect "$1" "" verify --jwks jwks --policy two.yaml --issuer $issuer --a
 two 0 $audience
 two 1 https://other.example
 says '"error_code":1005'
+echo 'require: [cnf]' >>policy.yaml
 from_file 1 "" --issuer $issuer
 says '"error_code":1007'
 echo 'requires: [cnf]' >>policy.yaml
@@ -167,8 +168,8 @@ expect 3 "" verify --issuer $issuer --jwks . --audience $audience
 expect $unasked "only https" verify --issuer $issuer --jwks http://ai.example.com/jwks --audience $audience
 expect $unasked "user in it" verify --issuer $issuer --jwks https://u:p@127.0.0.1/ --audience $audience
 expect 2 "" verify --issuer http://ai.example.com --jwks jwks --audience $audience
-expect 2 "" verify --issuer nonsense --jwks jwks --audience $audience
 expect 2 "--alg: " verify --issuer $issuer --jwks jwks --audience $audience --alg HS256
+expect 2 "" verify --issuer nonsense --jwks jwks --audience $audience
 expect 2 "--replay takes" verify --issuer $issuer --jwks jwks --audience $audience --replay disk
 # Nothing listens on port 1 of 127.0.0.1 in any sane place.
 case $("$attest" verify --issuer http://127.0.0.1:1 --audience $audience 2>&1 <in) in
@@ -187,14 +188,14 @@ if grep -q "without libcurl" err; then :; else
     says '"allowed":false'
     says '"error":"keys could not be fetched","error_code":1012,"rpc_code":-32002'
     for mode in preferred optional; do
-        away 0 --policy $mode
+        away 3 --policy $mode
         says '"verified":false,"allowed":true'
         says '"error_code":1012'
     done
     : >in
     away 1
     says '"error_code":1009'
-    away 0 --policy optional
+    away 1 --policy optional
     says '"error_code":1009'
     "$mint" token >in
 fi
