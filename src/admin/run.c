@@ -6,6 +6,7 @@
 #include "admin/command.h"
 #include "base/ed25519.h"
 #include "base/jsondoc.h"
+#include "base/output.h"
 #include "jwks/jwk.h"
 
 #define B64U_ALPHABET "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -273,13 +274,13 @@ check_use(const struct command *c, const struct line *line, int n_args)
     return EXIT_DONE;
 }
 
-int
-admin_run(int argc, char **argv)
+static enum exit_status
+run(int argc, char **argv)
 {
     struct line line = {0};
     enum exit_status status = read_line(&line, argc, argv);
     if (status)
-        return (int)status;
+        return status;
     if (line.version) {
         printf("attestctl %s\n", PACKAGE_VERSION);
         return EXIT_DONE;
@@ -287,22 +288,24 @@ admin_run(int argc, char **argv)
     int n_used = 0;
     const struct command *c = find_command(line.words, line.n_words, &n_used);
     if (!c)
-        return (int)no_such_command(&line);
+        return no_such_command(&line);
     if (line.help) {
         help_command(c);
         return EXIT_DONE;
     }
     status = check_use(c, &line, line.n_words - n_used);
     if (status)
-        return (int)status;
+        return status;
     struct attest_error err = {0};
     secret_wipe_freed();
     if (crypto_init(&err))
-        return (int)report(&line.options, &err, NULL);
+        return report(&line.options, &err, NULL);
     jsondoc_init();
-    status = c->run(&line.options, line.words + n_used, line.n_words - n_used);
-    /* A full disk or a closed pipe behind standard output is a failure too. */
-    if ((fflush(stdout) || ferror(stdout)) && status == EXIT_DONE)
-        return (int)complain(EXIT_FAILED, "cannot write to standard output");
-    return (int)status;
+    return c->run(&line.options, line.words + n_used, line.n_words - n_used);
+}
+
+int
+admin_run(int argc, char **argv)
+{
+    return output_end("attestctl", (int)run(argc, argv));
 }

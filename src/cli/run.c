@@ -5,6 +5,7 @@
 
 #include "base/ed25519.h"
 #include "base/jsondoc.h"
+#include "base/output.h"
 #include "cli/command.h"
 
 /* What the command line is, before the command has seen it. */
@@ -219,16 +220,11 @@ start(const struct cli_args *args)
     if (crypto_init(&err) != ATTEST_OK)
         return cli_complain(EXIT_FAILED, args->command->name, "%s", err.text);
     jsondoc_init();
-    enum exit_status status = args->command->run(args);
-    /* An answer that could not be written was not given. */
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return cli_complain(EXIT_FAILED, args->command->name,
-                            "standard output cannot be written; look at where it leads");
-    return status;
+    return args->command->run(args);
 }
 
-int
-cli_run(int argc, char **argv)
+static enum exit_status
+run(int argc, char **argv)
 {
     if (argc < 2) {
         fprintf(stderr, "attest: no command; see attest --help\n");
@@ -259,4 +255,10 @@ cli_run(int argc, char **argv)
         return EXIT_DONE;
     status = read_environment(&line);
     return status != EXIT_DONE ? status : start(&line.args);
+}
+
+int
+cli_run(int argc, char **argv)
+{
+    return output_end("attest", (int)run(argc, argv));
 }

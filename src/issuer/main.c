@@ -8,6 +8,7 @@
 
 #include "base/ed25519.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "base/service.h"
 #include "issuer/issuer.h"
 
@@ -114,7 +115,7 @@ serve(struct issuer *iss, int signal_fd)
 }
 
 static int
-run(const struct issuer_config *config, bool open_mint)
+start_and_serve(const struct issuer_config *config, bool open_mint)
 {
     struct attest_error err;
     AUTO(fd) int signal_fd = service_signal_fd();
@@ -137,8 +138,8 @@ run(const struct issuer_config *config, bool open_mint)
     return DONE;
 }
 
-int
-main(int argc, char **argv)
+static int
+run(int argc, char **argv)
 {
     struct command_line line;
     int status = read_command_line(argc, argv, &line);
@@ -156,7 +157,13 @@ main(int argc, char **argv)
     else if (line.check_config)
         puts("attestd: the configuration is fine");
     else
-        status = run(&config, line.open_mint);
+        status = start_and_serve(&config, line.open_mint);
     config_done(&issuer_config_schema, &config);
     return status;
+}
+
+int
+main(int argc, char **argv)
+{
+    return output_end("attestd", run(argc, argv));
 }

@@ -8,6 +8,7 @@
 #include "base/ed25519.h"
 #include "base/jsondoc.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "base/service.h"
 #include "signer/signer.h"
 
@@ -105,8 +106,8 @@ read_arguments(int argc, char **argv, struct arguments *a)
     return -1;
 }
 
-int
-main(int argc, char **argv)
+static int
+run(int argc, char **argv)
 {
     struct arguments a = {.config = PKGSYSCONFDIR "/attest-signer.yaml"};
     int status = read_arguments(argc, argv, &a);
@@ -143,4 +144,10 @@ main(int argc, char **argv)
     }
     config_done(&signer_config_schema, &config);
     return status;
+}
+
+int
+main(int argc, char **argv)
+{
+    return output_end("attest-signer", run(argc, argv));
 }

@@ -205,6 +205,13 @@ verify_full() {
 if [ -e /dev/full ]; then
     verify_full
     [ $? -eq 3 ] || fail "an answer that could not be written was given as done"
+    for program in attest attestctl attestd attest-signer; do
+        for option in --help --version; do
+            "$top_builddir/$program" $option >/dev/full 2>err
+            [ $? -eq 3 ] || fail "$program $option that could not be written was given as done"
+            [ "$(wc -l <err)" -eq 1 ] || fail "$program $option: not one line: $(cat err)"
+        done
+    done
 fi
 
 # ---- keygen ----
