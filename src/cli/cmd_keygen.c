@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -22,7 +25,8 @@ const struct cli_command cmd_keygen = {
     .options =
         {
             {"name", "NAME", NULL, "makes NAME_private.pem and NAME_public.pem", NULL},
-            {"output-dir", "DIR", NULL, "where to; the current directory otherwise", NULL},
+            {"output-dir", "DIR", NULL,
+             "where to, made if only it is missing; else the current one", NULL},
             {"comment", "TEXT", NULL, "a line for people, in the public file", NULL},
             {"format", "FORMAT", NULL, "how to answer: pem (the files' names) or json", "pem|json"},
             {"fingerprint", "FILE", NULL, "print the fingerprint of the key in FILE", NULL},
@@ -136,6 +140,22 @@ write_pair(struct pair *pair, struct attest_error *err)
     return rc;
 }
 
+/* One directory and not a path of them, and not in silence: its name may be mistyped. */
+static enum exit_status
+make_dir(const char *dir)
+{
+    struct attest_error err = {0};
+    if (mkdir(dir, 0700) == 0)
+        return cli_complain(EXIT_DONE, cmd_keygen.name, "made the directory %s", dir);
+    if (errno == EEXIST)
+        return EXIT_DONE;
+    if (errno == ENOENT)
+        return cli_complain(EXIT_FAILED, cmd_keygen.name,
+                            "%s: the directory above it is not there; mkdir -p it first", dir);
+    error_errno(&err, ATTEST_E_IO, errno, "%s", dir);
+    return failed(&err);
+}
+
 static enum exit_status
 make_pair(const struct cli_args *args)
 {
@@ -158,15 +178,20 @@ make_pair(const struct cli_args *args)
              dir ? "/" : "", pair.name);
     snprintf(pair.public_path, sizeof(pair.public_path), "%s%s%s_public.pem", dir ? dir : "",
              dir ? "/" : "", pair.name);
-    enum attest_rc rc = dir ? file_mkdirs(dir, 0700, &err) : ATTEST_OK;
-    if (rc == ATTEST_OK)
-        rc = write_pair(&pair, &err);
+    enum exit_status status = dir ? make_dir(dir) : EXIT_DONE;
+    if (status != EXIT_DONE)
+        return status;
+    enum attest_rc rc = write_pair(&pair, &err);
     if (rc == ATTEST_E_EXISTS)
         return cli_complain(EXIT_FAILED, cmd_keygen.name, "%s; choose another --name", err.text);
     if (rc != ATTEST_OK)
         return failed(&err);
     print_pair(&pair, args->json || (format && strcmp(format, "json") == 0));
-    return EXIT_DONE;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_DONE;
+    return cli_complain(EXIT_FAILED, cmd_keygen.name,
+                        "standard output cannot be written; the keys are in %s and %s",
+                        pair.private_path, pair.public_path);
 }
 
 static enum exit_status

@@ -216,7 +216,10 @@ fi
 
 # ---- keygen ----
 umask 022
-expect 0 "" keygen --name agent --output-dir keys/deep --comment "build bot"
+expect 3 "keys/deep: the directory above it is not there; mkdir -p" keygen --name agent --output-dir keys/deep
+[ -e keys ] && fail "a path of directories was made"
+mkdir keys
+expect 0 "made the directory keys/deep" keygen --name agent --output-dir keys/deep --comment "build bot"
 says "fingerprint"
 [ "$(stat -c %a keys/deep/agent_private.pem)" = 600 ] || fail "private key is not 600"
 [ "$(stat -c %a keys/deep/agent_public.pem)" = 644 ] || fail "public key is not 644"
@@ -269,6 +272,12 @@ if [ "$(id -u)" -ne 0 ]; then
     expect 3 "sealed" keygen --name x --output-dir sealed
 fi
 
+if [ -e /dev/full ]; then
+    "$attest" keygen --name full >/dev/full 2>err
+    [ $? -eq 3 ] || fail "keys whose names could not be printed were given as done"
+    grep -q "the keys are in full_private.pem and full_public.pem" err || fail "not told of its keys: $(cat err)"
+    [ "$(wc -l <err)" -eq 1 ] || fail "not one line: $(cat err)"
+fi
 # ---- inspect ----
 "$mint" token >in
 expect 0 "" inspect
