@@ -107,6 +107,7 @@ exchange_new(const struct fetch_request *request, struct exchange **ret, struct 
     /* To be told of, and a query may be what gives access. */
     e->where = request->unix_socket ? strdup(request->unix_socket)
                                     : strndup(request->url, strcspn(request->url, "?#"));
+    e->local = request->unix_socket != NULL;
     e->type = strdup(request->type);
     e->answer_max = request->answer_max;
     if (!e->curl || !e->headers || !e->where || !e->type || set_up(e, request, https) != CURLE_OK)
@@ -221,6 +222,10 @@ failure(const struct exchange *e, CURLcode code, struct attest_error *err)
                             ? ATTEST_E_NOMEM
                         : code == CURLE_OPERATION_TIMEDOUT ? ATTEST_E_TIMEOUT
                                                            : ATTEST_E_IO;
+    long why = 0; /* libcurl's own words are about a port of a host */
+    if (e->local && code == CURLE_COULDNT_CONNECT &&
+        curl_easy_getinfo(e->curl, CURLINFO_OS_ERRNO, &why) == CURLE_OK && why)
+        return error_errno(err, rc, (int)why, "%.60s", e->where);
     return error_set(err, rc, "%.60s: %s", e->where, *e->why ? e->why : curl_easy_strerror(code));
 }
 

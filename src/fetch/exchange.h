@@ -14,6 +14,7 @@ struct exchange {
     struct fetch_answer answer;
     char why[CURL_ERROR_SIZE];
     char *where, *type;
+    bool local; /* over a UNIX socket */
     size_t answer_max;
 };
 

@@ -331,7 +331,7 @@ wish="--audience $audience --model-family claude-4 --model-version claude-sonnet
     expect 2 "--audience is missing" token --socket nowhere
     expect 2 "--provider is missing" token --socket nowhere --audience x --model-family a --model-version b
     expect 2 "--output is token|json" token --socket nowhere $wish --output xml
-    expect 3 "is attestd running" token --socket nowhere $wish
+    expect 3 "nowhere: No such file or directory; is attestd running" token --socket nowhere $wish
     ATTEST_SOCKET=nowhere expect 3 "nowhere" token $wish
     expect 3 "is attestd running" token --issuer http://127.0.0.1:1 $wish
     expect $unasked "only https" token --issuer http://ai.example.com $wish
