@@ -188,7 +188,11 @@ make_replay(const char *store, const char *password_file, struct attest_replay *
         rc = attest_replay_setup_set_password_file(setup, password_file, &err);
     if (rc == ATTEST_OK)
         rc = attest_replay_new(setup, ret, &err);
-    return rc == ATTEST_OK ? EXIT_DONE : failed(&err, "--replay memory needs no server");
+    if (rc == ATTEST_OK)
+        return EXIT_DONE;
+    /* Who is refused by a Redis, or must refuse it, is not to be talked out of having one. */
+    bool away = rc == ATTEST_E_IO || rc == ATTEST_E_TIMEOUT;
+    return failed(&err, away ? "--replay memory needs no server" : "");
 }
 
 /* Fetches that may be waited for: a kid that is not in the set may be in the next one. */

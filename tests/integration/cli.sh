@@ -171,6 +171,13 @@ expect 2 "" verify --issuer http://ai.example.com --jwks jwks --audience $audien
 expect 2 "--alg: " verify --issuer $issuer --jwks jwks --audience $audience --alg HS256
 expect 2 "" verify --issuer nonsense --jwks jwks --audience $audience
 expect 2 "--replay takes" verify --issuer $issuer --jwks jwks --audience $audience --replay disk
+# That memory needs no server is said to whom the server is away, and to nobody who did something wrong.
+expect 3 "no Redis is named" verify --issuer $issuer --jwks jwks --audience $audience --replay-password-file nowhere
+grep -q "needs no server" err && fail "talked out of Redis: $(cat err)"
+if grep -q '^HIREDIS_LIBS = .*-lhiredis' "$top_builddir/Makefile"; then
+    expect 3 "; --replay memory needs no server" verify --issuer $issuer --jwks jwks --audience $audience \
+        --replay "unix://$dir/none"
+fi
 # Nothing listens on port 1 of 127.0.0.1 in any sane place.
 case $("$attest" verify --issuer http://127.0.0.1:1 --audience $audience 2>&1 <in) in
 *"without libcurl"*) expect 3 "without libcurl" verify --issuer http://127.0.0.1:1 --audience $audience ;;
@@ -265,6 +272,12 @@ expect 2 "--comment takes" keygen --name x --comment "$(printf 'a\nb')"
 expect 2 "--comment takes" keygen --name x --comment "-----BEGIN PRIVATE KEY-----"
 expect 2 "--format is pem|json" keygen --name x --format der
 expect 3 "" keygen --name x --output-dir junk
+if [ -e /dev/full ]; then
+    "$attest" keygen --name full >/dev/full 2>err
+    [ $? -eq 3 ] || fail "keys whose names could not be printed were given as done"
+    grep -q "the keys are in full_private.pem and full_public.pem" err || fail "not told of its keys: $(cat err)"
+    [ "$(wc -l <err)" -eq 1 ] || fail "not one line: $(cat err)"
+fi
 expect 0 "" keygen --name y --format json
 says '"public_key_file":"y_public.pem"'
 if [ "$(id -u)" -ne 0 ]; then
@@ -272,12 +285,6 @@ if [ "$(id -u)" -ne 0 ]; then
     expect 3 "sealed" keygen --name x --output-dir sealed
 fi
 
-if [ -e /dev/full ]; then
-    "$attest" keygen --name full >/dev/full 2>err
-    [ $? -eq 3 ] || fail "keys whose names could not be printed were given as done"
-    grep -q "the keys are in full_private.pem and full_public.pem" err || fail "not told of its keys: $(cat err)"
-    [ "$(wc -l <err)" -eq 1 ] || fail "not one line: $(cat err)"
-fi
 # ---- inspect ----
 "$mint" token >in
 expect 0 "" inspect
