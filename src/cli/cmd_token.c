@@ -102,13 +102,14 @@ report_problem(const struct fetch_answer *answer, bool as_json)
     mint_problem_read(&answer->body, answer->type, &problem);
     const char *next = next_step(&problem, answer->status, &exit);
     bool option = next[0] == '-';
+    /* Most details begin with the member. */
+    const char *member = strstr(problem.detail, problem.member) ? "" : problem.member;
     if (as_json && problem.json)
         printf("%s\n", problem.json);
     else if (exit == EXIT_REFUSED)
         printf("refused: %s\n", problem.detail);
     cli_complain(exit, cmd_token.name, "%ld %s%s%s%s; %s%s", answer->status, problem.detail,
-                 *problem.member ? " (" : "", problem.member, *problem.member ? ")" : "",
-                 option ? "look at " : "", next);
+                 *member ? " (" : "", member, *member ? ")" : "", option ? "look at " : "", next);
     mint_problem_done(&problem);
     return exit;
 }
