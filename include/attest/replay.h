@@ -55,9 +55,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(2) enum attest_rc
 /*
  * Remembers in Redis or Valkey, shared by all servers that name the same one, by a URL as
  * attest_replay_setup_set_redis() takes it, rediss:// included. An answer that does not come
- * within timeout_ms (0: 1,000) is 1014; looking up a host's name, its further addresses and the
- * steps of a TLS handshake may each take longer. ATTEST_E_ARGUMENT (not such a URL, more than
- * 60,000), and the errors of attest_replay_new().
+ * within timeout_ms (0: 1,000) is 1014; looking up a host's name may take longer. ATTEST_E_ARGUMENT
+ * (not such a URL, more than 60,000), and the errors of attest_replay_new().
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 3) enum attest_rc
     attest_replay_new_redis(const char *url, unsigned timeout_ms, struct attest_replay **ret,
@@ -130,9 +129,10 @@ ATTEST_EXPORT ATTEST_NONNULL(1) void attest_replay_setup_fall_back_to_memory(
  * where memory is fallen back to); ATTEST_E_DENIED: password, or an ACL that does not allow what is
  * needed; ATTEST_E_CONFIG: a Redis that may forget what is alive (maxmemory-policy is not
  * noeviction), a replica, not the node of a Cluster that keeps these keys, a clock more than two
- * minutes from ours, or any other refusal; also two passwords, or none for a user, a password file
- * that cannot be used, certificates without rediss://, and a password file, certificates or a
- * fall-back without a Redis; ATTEST_E_UNSUPPORTED: built without hiredis; ATTEST_E_NOMEM.
+ * minutes from ours, what is no Redis or shows another's certificate, or any other refusal; also
+ * two passwords, or none for a user, a password file that cannot be used, certificates without
+ * rediss://, and a password file, certificates or a fall-back without a Redis;
+ * ATTEST_E_UNSUPPORTED: built without hiredis; ATTEST_E_NOMEM.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_replay_new(const struct attest_replay_setup *setup, struct attest_replay **ret,

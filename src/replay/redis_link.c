@@ -35,7 +35,7 @@ read_reply(struct redis_link *link, redisReply **ret, int64_t deadline_ms, struc
         size_t len;
         void *reply = NULL;
         if (redisReaderGetReply(link->reader, &reply) != REDIS_OK)
-            return error_set(err, ATTEST_E_IO, "replay store: this is no Redis");
+            return error_set(err, ATTEST_E_CONFIG, "replay store: this is no Redis");
         if (reply) {
             *ret = reply;
             return ATTEST_OK;

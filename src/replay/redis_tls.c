@@ -101,8 +101,10 @@ shake_hands(struct redis_stream *s, int64_t deadline_ms, struct attest_error *er
         short awaited = 0;
         begin(&held);
         ssize_t n = outcome(s->tls, SSL_connect(s->tls), &held, &awaited, err);
-        if (n != 0)
-            return n > 0 ? ATTEST_OK : ATTEST_E_IO;
+        if (n > 0)
+            return ATTEST_OK;
+        if (n < 0) /* whoever answers under this name is not merely away */
+            return SSL_get_verify_result(s->tls) == X509_V_OK ? ATTEST_E_IO : ATTEST_E_CONFIG;
         enum attest_rc rc = redis_stream_wait(s, awaited, deadline_ms, err);
         if (rc != ATTEST_OK)
             return rc;
