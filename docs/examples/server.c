@@ -10,12 +10,14 @@
  *
  * For a bound token the proof comes in a field of its own: Attestation-Proof. Behind the demo
  * stands no TLS; put yours in front, for a token is a secret until it was used. With a Redis or
- * Valkey as the last argument all servers that name it accept a token once between them.
+ * Valkey as the last argument all servers that name it accept a token once between them;
+ * one that no verifier knows yet costs 503 for a minute (docs/verifier.md, "Replay").
  */
 #define _GNU_SOURCE /* asprintf() */
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,9 +75,10 @@ make_verifier(const char *issuer, const char *audience, const char *redis, struc
 
 /* ---- one request ---- */
 
-/* Hands text over: it is free()d when it was sent. */
+/* Hands text over: it is free()d when it was sent. retry_after_s NULL: no use to try again. */
 static enum MHD_Result
-answer(struct MHD_Connection *connection, unsigned status, const char *type, char *text)
+answer(struct MHD_Connection *connection, unsigned status, const char *retry_after_s,
+       const char *type, char *text)
 {
     struct MHD_Response *response =
         text ? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE) : NULL;
@@ -86,8 +89,8 @@ answer(struct MHD_Connection *connection, unsigned status, const char *type, cha
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     if (status == MHD_HTTP_UNAUTHORIZED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
-    if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (retry_after_s)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, retry_after_s);
     enum MHD_Result sent = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     return sent;
@@ -125,7 +128,7 @@ serve(void *ctx, struct MHD_Connection *connection, const char *url, const char 
     struct attest_verifier *verifier = ctx;
     (void)method, (void)version, (void)upload, (void)upload_len, (void)state;
     if (strcmp(url, "/metrics") == 0) /* yours is not where strangers can read it */
-        return answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4",
+        return answer(connection, MHD_HTTP_OK, NULL, "text/plain; version=0.0.4",
                       attest_verifier_metrics(verifier));
 
     const char *token = bearer(connection), *proof = field(connection, "Attestation-Proof");
@@ -137,17 +140,28 @@ serve(void *ctx, struct MHD_Connection *connection, const char *url, const char 
         return MHD_NO; /* out of memory: nothing was decided, so nobody is let in */
     enum MHD_Result sent;
     if (rc == ATTEST_OK)
-        sent = answer(connection, MHD_HTTP_OK, "text/plain", greeting(result));
-    else
-        sent = answer(connection,
-                      attest_result_retry(result) ? MHD_HTTP_SERVICE_UNAVAILABLE
-                                                  : MHD_HTTP_UNAUTHORIZED,
+        sent = answer(connection, MHD_HTTP_OK, NULL, "text/plain", greeting(result));
+    else if (!attest_result_retry(result))
+        sent = answer(connection, MHD_HTTP_UNAUTHORIZED, NULL, "application/json",
+                      attest_result_to_json(result));
+    else /* keys come soon; a memory that was lost refuses, for a minute, tokens of before */
+        sent = answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+                      attest_result_error_code(result) == ATTEST_E_REPLAY_STORE ? "60" : "5",
                       "application/json", attest_result_to_json(result));
     attest_result_free(result);
     return sent;
 }
 
 /* ---- the program ---- */
+
+/* 1 to 65535, and nothing before or behind it; 0 for anything else. */
+static uint16_t
+port_of(const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+    unsigned long port = n > 0 && n <= 5 && text[n] == '\0' ? strtoul(text, NULL, 10) : 0;
+    return port <= UINT16_MAX ? (uint16_t)port : 0;
+}
 
 int
 main(int argc, char **argv)
@@ -156,12 +170,13 @@ main(int argc, char **argv)
     struct sockaddr_in at = {.sin_family = AF_INET};
     sigset_t ends;
     int which;
-    if (argc != 4 && argc != 5) {
+    if (argc == 4 || argc == 5)
+        at.sin_port = htons(port_of(argv[3]));
+    if (at.sin_port == 0) {
         fputs("usage: server ISSUER AUDIENCE PORT [REDIS]\n", stderr);
         return 2;
     }
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    at.sin_port = htons((uint16_t)strtoul(argv[3], NULL, 10));
     sigemptyset(&ends);
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);

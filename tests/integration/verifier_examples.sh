@@ -40,6 +40,11 @@ compile() {
 compile server $(pkg-config --cflags --libs libmicrohttpd)
 compile loop
 
+for port in 0 abc 80x ' 80' +80 65536 99999 4294967376; do
+    timeout 10 "$dir/server" https://ai.example.com $audience "$port" 2>"$dir/err"
+    [ $? -eq 2 ] || fail "the server took port '$port': $(cat "$dir/err")"
+done
+
 start_issuer
 ask() {
     "$attest" token --socket "$MINT_SOCKET" --audience $audience --model-family claude-4 \
@@ -132,8 +137,9 @@ shared() {
     knock 401 '"error_code":1006' -H "Authorization: Bearer $token"
     kill -STOP $redis
     for _ in 1 2 3; do
-        knock 503 '"error_code":1014' -H "Authorization: Bearer $(ask)"
+        knock 503 '"error_code":1014' -D "$dir/head" -H "Authorization: Bearer $(ask)"
     done
+    grep -qi "^retry-after: 60" "$dir/head" || fail "not told when to try again: $(cat "$dir/head")"
     grep -q "^replay_store code=1014 issuer=- state=unhealthy ." "$dir/two.log" ||
         fail "not told that Redis is away: $(cat "$dir/two.log")"
     kill -CONT $redis
