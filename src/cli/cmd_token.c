@@ -36,7 +36,8 @@ const struct cli_command cmd_token = {
             {"output", "WHAT", NULL, "token (the default) or json: the whole answer", "token|json"},
         },
     .text =
-        "Asks for a token and prints it. A token is for one server and lives five minutes; "
+        "Asks for a token and prints it. A token is for one server and lives five minutes,\n"
+        "unless its issuer has it otherwise; "
         "unbound,\n"
         "it is accepted once. Bound to a key (--cnf-key), it serves until it expires, but only\n"
         "beside a proof by that key: see attest prove.\n\n"
