@@ -80,23 +80,31 @@ main(void)
 END
 compiler=$(variable CC)
 sanitizer=$(variable HARDEN_LDFLAGS | grep -o -- '-fsanitize=[a-z,]*')
-PKG_CONFIG_LIBDIR=
-export PKG_CONFIG_PATH="$root/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$dir/root"
-pkg-config --exists libattest || complain "pkg-config does not find libattest"
-# With a sysroot, the paths of the machine's own libraries would be moved too: only ours are used.
-flags=$(pkg-config --cflags --libs-only-L libattest | tr ' ' '\n' | grep "^-[IL]$dir/" | tr '\n' ' ')
-$compiler $sanitizer -Wall -Werror -o "$dir/shared" "$dir/user.c" $flags -lattest \
-    -Wl,-rpath-link,"$root/lib" 2>"$dir/log" || complain "shared: $(cat "$dir/log")"
-LD_LIBRARY_PATH="$root/lib" "$dir/shared" || complain "the shared program does not run"
-needed=$(readelf -d "$dir/shared" | grep -c 'NEEDED.*libattest\.so')
+# The machine's own libraries are where they are, so that no sysroot would do: this one has moved.
+mkdir "$dir/pc"
+sed "s|^prefix=.*|prefix=$root|" "$root/lib/pkgconfig/libattest.pc" >"$dir/pc/libattest.pc"
+export PKG_CONFIG_PATH="$dir/pc"
+pkg-config --exists --print-errors libattest || complain "pkg-config does not find libattest"
+
+# builds NAME: server.c as the command of docs/verifier.md in NAME.command builds it.
+cc() { $compiler $sanitizer -Wall -Werror "$@" -Wl,-rpath-link,"$root/lib"; }
+builds() {
+    eval "$(cat "$1.command")" 2>log || complain "$1: $(cat log)"
+    mv server "$1"
+}
+cd "$dir" || exit 1
+mv user.c server.c
+grep '^    cc -o server server\.c .*--libs libattest)$' "$top_srcdir/docs/verifier.md" >shared.command
+sed -n '/^    cc -o server server\.c.*\\$/,/[^\\]$/p' "$top_srcdir/docs/verifier.md" >static.command
+builds shared
+LD_LIBRARY_PATH="$root/lib" ./shared || complain "the shared program does not run"
+needed=$(readelf -d shared | grep -c 'NEEDED.*libattest\.so')
 [ "$needed" -eq 1 ] || complain "the shared program does not load libattest"
 
-# All of it, and not only what this program happens to reach: nothing that any of it needs is left out.
-others=$(pkg-config --static --libs-only-l libattest | sed 's/-lattest//')
-$compiler $sanitizer -Wall -Werror -o "$dir/static" "$dir/user.c" $flags \
-    -Wl,-Bstatic -Wl,--whole-archive -lattest -Wl,--no-whole-archive -Wl,-Bdynamic $others 2>"$dir/log" || complain "static: $(cat "$dir/log")"
-"$dir/static" || complain "the static program does not run"
-readelf -d "$dir/static" | grep -q 'NEEDED.*libattest' && complain "the static program loads libattest"
+# The archive is one object, so that all of it is linked, and not only what this program reaches.
+builds static
+./static || complain "the static program does not run"
+readelf -d static | grep -q 'NEEDED.*libattest' && complain "the static program loads libattest"
 
 make -C "$top_builddir" uninstall DESTDIR="$dir/root" >"$dir/log" 2>&1 || complain "$(tail -n 5 "$dir/log")"
 left=$(find "$dir/root" ! -type d | head -n 5)
