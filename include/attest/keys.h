@@ -34,9 +34,8 @@ extern "C" {
 #endif
 
 /*
- * An empty collection. Free it with attest_keys_free(). err may be NULL in every function of this
- * library; it is written on failure only. ATTEST_E_NOMEM, or ATTEST_E_INTERNAL when the
- * cryptographic library cannot be initialised.
+ * An empty collection. Free it with attest_keys_free(). ATTEST_E_NOMEM, or ATTEST_E_INTERNAL when
+ * the cryptographic library cannot be initialised.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_keys_new(struct attest_keys **ret, struct attest_error *err);
@@ -54,7 +53,7 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  * (longer than ATTEST_JWKS_MAX), _NOT_FOUND (no such signature key in it), _DENIED (the issuer's
  * root is pinned), _CONFIG (not an issuer URL), _FORKED, _NOMEM. Thread-safe.
  */
-ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_keys_add_jwks(struct attest_keys *keys, const char *issuer, const char *jwks,
                          size_t jwks_len, struct attest_error *err);
 
@@ -73,8 +72,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
  * most 8: while the issuer changes its root, pin both.
  *
  * jwk      one JWK, or a JWK set of nothing but root keys, which may be P-256 keys (ES256) where a
- *          TPM holds them: pinning one is allowing it; jwk_len bytes. Get it from the operator
- *          by a way that you trust: it is the one thing that is not verified
+ *          TPM holds them: pinning one is allowing it; jwk_len bytes, not PEM. Get it from the
+ * operator by a way that you trust: it is the one thing that is not verified
  *
  * When a signed set names a next_root, that key may sign the sets that follow. The first one that
  * it does sign makes it pinned and drops the root that named it, for good: pinning that one again
@@ -86,7 +85,7 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
  * ATTEST_E_MALFORMED (no public key, Ed25519 or P-256, or not only such), _LIMIT, _CONFIG (not an
  * issuer URL), _FORKED, _NOMEM; nothing has changed then. Thread-safe.
  */
-ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_keys_pin_root(struct attest_keys *keys, const char *issuer, const char *jwk,
                          size_t jwk_len, struct attest_error *err);
 
@@ -108,7 +107,7 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
  * one, or of the same second and revoking less), _ARGUMENT (no root of this issuer is pinned,
  * or now_s is no time of this era), _CONFIG, _FORKED, _NOMEM. Thread-safe.
  */
-ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_keys_add_signed(struct attest_keys *keys, const char *issuer, const char *jwt,
                            size_t jwt_len, int64_t now_s, struct attest_error *err);
 

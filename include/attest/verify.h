@@ -22,7 +22,6 @@ extern "C" {
  * token    token_len bytes, need not end in NUL, at most ATTEST_TOKEN_MAX
  * now_s    seconds since the Unix epoch, UTC
  * ret      set only on ATTEST_OK; free with attest_claims_free()
- * err      a sentence for a person; may be NULL; set only on failure
  *
  * Checks in this order and says the first that fails: size, structure and header
  * (ATTEST_E_MALFORMED 1008), issuer (_ISSUER 1004), key (_KEY_REVOKED 1011, _KEY_FETCH 1012,
@@ -35,7 +34,7 @@ extern "C" {
  * so does attest_verifier_check(), also when it waits for a first key set.
  * Safe from any thread. RFC 7515 section 5.2, RFC 8037 section 3.1, RFC 7519 section 7.2.
  */
-ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3, 6) enum attest_rc
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 6) enum attest_rc
     attest_verify(const struct attest_keys *keys, const struct attest_policy *policy,
                   const char *token, size_t token_len, int64_t now_s, struct attest_claims **ret,
                   struct attest_error *err);

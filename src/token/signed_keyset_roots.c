@@ -50,7 +50,12 @@ enum attest_rc
 signed_keyset_read_roots(const char *text, size_t len, struct signed_keyset_root *roots,
                          size_t n_max, size_t *n, struct attest_error *err)
 {
+    static const char pem[] = "-----BEGIN ";
     struct attest_error why;
+    if (len == 0)
+        return error_set(err, ATTEST_E_MALFORMED, "root key: empty; a JWK is wanted");
+    if (len >= sizeof(pem) - 1 && memcmp(text, pem, sizeof(pem) - 1) == 0)
+        return error_set(err, ATTEST_E_MALFORMED, "root key: PEM; a JWK is wanted");
     if (len > SIGNED_KEYSET_TEXT_MAX)
         return error_set(err, ATTEST_E_LIMIT, "root key: %zu bytes, at most %d", len,
                          SIGNED_KEYSET_TEXT_MAX);

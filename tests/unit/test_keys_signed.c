@@ -218,6 +218,8 @@ test_expiry(void **state)
     /* What is refused leaves the last one good. */
     struct set bad = {.by = &root[2], .iat = 100};
     assert_int_equal(take(keys, bad), ATTEST_E_KEY_UNKNOWN);
+    assert_int_equal(attest_keys_add_signed(keys, MINT_ISSUER, NULL, 0, MINT_NOW, &err),
+                     ATTEST_E_MALFORMED);
     assert_int_equal(attest_keys_add_signed(keys, MINT_ISSUER, "a.b.c", 5, MINT_NOW, &err),
                      ATTEST_E_MALFORMED);
     assert_int_equal(verify(keys, &key[0], 600), ATTEST_OK);
@@ -342,6 +344,12 @@ test_pins(void **state)
     assert_int_equal(attest_keys_add_signed(keys, MINT_ISSUER, "x", 1, INT64_MIN, &err),
                      ATTEST_E_ARGUMENT);
     assert_int_equal(attest_keys_pin_root(keys, "nonsense", "{}", 2, &err), ATTEST_E_MALFORMED);
+    static const char pem[] = "-----BEGIN PUBLIC KEY-----\n";
+    assert_int_equal(attest_keys_pin_root(keys, MINT_ISSUER, pem, sizeof(pem) - 1, &err),
+                     ATTEST_E_MALFORMED);
+    assert_string_equal(err.text, "root key: PEM; a JWK is wanted");
+    assert_int_equal(attest_keys_pin_root(keys, MINT_ISSUER, NULL, 0, &err), ATTEST_E_MALFORMED);
+    assert_string_equal(err.text, "root key: empty; a JWK is wanted");
     char *jwk AUTO(mem) = mint_jwk(&root[0]);
     assert_int_equal(attest_keys_pin_root(keys, "nonsense", jwk, strlen(jwk), &err),
                      ATTEST_E_CONFIG);
