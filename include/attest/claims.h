@@ -80,6 +80,7 @@ ATTEST_EXPORT
 ATTEST_NONNULL(1) const char *attest_claims_attestation_type(const struct attest_claims *claims);
 ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_safety
     attest_claims_safety(const struct attest_claims *claims);
+/* capabilities_declared: NULL behind the last. */
 ATTEST_EXPORT ATTEST_NONNULL(1) size_t
     attest_claims_capability_count(const struct attest_claims *claims);
 ATTEST_EXPORT ATTEST_NONNULL(1) const

@@ -3,10 +3,20 @@
 #define ATTEST_ERROR_H
 
 /*
+ * How all of <attest/…> fails. A function that can fail returns enum attest_rc. Its err may be
+ * NULL; it is written on failure only, and err->rc is then what is returned. Other outputs are left
+ * as they were on failure, unless it is said of them otherwise. attest_verifier_check() has no err:
+ * the sentence is in its result, and where it gives none, the code says it all. Bytes given as
+ * pointer and length may be NULL when there are 0 of them. What is to be freed by free() is said
+ * so.
+ */
+
+/*
  * The one list of results. X(NAME, number, "text").
  *
  * 1001 to 1016 are verdicts on a token and are part of the wire format: they never change meaning.
- * Numbers below 1000 say why a call could not be carried out and judge no token.
+ * Numbers below 1000 say why a call could not be carried out and judge no token; E_PIN, E_LOG and
+ * E_KEY_OUT_OF_REACH are attestd's own, which libattest does not return.
  */
 #define ATTEST_RC_LIST(X)                                                                          \
     X(OK, 0, "done")                                                                               \
@@ -52,7 +62,8 @@ enum attest_rc {
 
 /*
  * What went wrong, for a person. Owned by the caller, no clean-up needed. Never holds a secret or a
- * token; text is at most 159 bytes of printable ASCII, so it may be logged or shown as it is.
+ * token; text is at most 159 bytes of printable ASCII, so it may be logged or shown as it is. This
+ * struct is part of the binary interface and never changes.
  */
 struct attest_error {
     enum attest_rc rc;

@@ -12,11 +12,15 @@
  * What a server demands of a token: whom it trusts and how far, for which names of its own a token
  * must be meant, how old it may be, what it must hold.
  *
- *     struct attest_policy *policy;
- *     attest_policy_new(&policy, &err);
- *     attest_policy_add_audience(policy, "https://mcp.example.com", &err);
- *     attest_policy_add_issuer(policy, "https://ai.example.com", ATTEST_TRUST_PROVIDER, &err);
- *     attest_policy_freeze(policy, &err);
+ *     struct attest_policy *policy = NULL;
+ *     enum attest_rc rc = attest_policy_new(&policy, &err);
+ *     if (rc == ATTEST_OK)
+ *         rc = attest_policy_add_audience(policy, "https://mcp.example.com", &err);
+ *     if (rc == ATTEST_OK)
+ *         rc = attest_policy_add_issuer(policy, "https://ai.example.com",
+ *                                       ATTEST_TRUST_PROVIDER, &err);
+ *     if (rc == ATTEST_OK)
+ *         rc = attest_policy_freeze(policy, &err);
  *
  * A policy is built by one thread, then frozen; a frozen one never changes and may be used from any
  * number of threads. Nothing verifies with a policy that is not frozen. Every function that builds
@@ -41,9 +45,9 @@ enum attest_safety {
 
 /* What becomes of a caller whose token does not verify, or who shows none. */
 enum attest_mode {
-    ATTEST_MODE_REQUIRED,  /* refused */
-    ATTEST_MODE_PREFERRED, /* allowed without trust, with a warning event */
-    ATTEST_MODE_OPTIONAL,  /* allowed without trust */
+    ATTEST_MODE_REQUIRED = 0,  /* refused */
+    ATTEST_MODE_PREFERRED = 1, /* allowed without trust, with a warning event */
+    ATTEST_MODE_OPTIONAL = 2,  /* allowed without trust */
 };
 
 #define ATTEST_SKEW_DEFAULT_S 30
@@ -58,7 +62,9 @@ enum attest_mode {
 extern "C" {
 #endif
 
-/* "none", "enterprise", "provider". Static. */
+/* "none", "enterprise", "provider"; of this and the next two "unknown" for any other number.
+ * Static.
+ */
 ATTEST_EXPORT const char *attest_trust_name(enum attest_trust trust);
 /* "minimal", "standard", "enhanced". Static. */
 ATTEST_EXPORT const char *attest_safety_name(enum attest_safety safety);
@@ -124,16 +130,20 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
                                   const char *provider, struct attest_error *err);
 
 /*
- * Restricts this issuer's tokens to the algorithms so named: "EdDSA" and "Ed25519", which is both
- * of them when none is named, or "ES256" (RFC 7518), which is accepted only when it is: for an
- * issuer whose keys live in a TPM, which knows no Ed25519. One who changes over needs both kinds
- * for a while. A token's alg is that of its key in the issuer's key set, or the token is refused.
+ * Restricts this issuer's tokens to the algorithms so named, of which each call adds one: "EdDSA"
+ * and "Ed25519", which is both of them when none is named, or "ES256" (RFC 7518), which is accepted
+ * only when it is: for an issuer whose keys live in a TPM, which knows no Ed25519. One who changes
+ * over needs both kinds for a while. A token's alg is that of its key in the issuer's key set, or
+ * the token is refused.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
     attest_policy_issuer_alg(struct attest_policy *policy, const char *issuer, const char *alg,
                              struct attest_error *err);
 
-/* In this issuer's subjects the segment stands for this model version or workload. */
+/*
+ * In this issuer's subjects the segment stands for this model version or workload. Each call adds
+ * one (at most 64); a name that is there already is ATTEST_E_CONFIG.
+ */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3, 4) enum attest_rc
     attest_policy_issuer_subject_name(struct attest_policy *policy, const char *issuer,
                                       const char *name, const char *segment,
@@ -173,7 +183,7 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
                                 struct attest_error *err);
 
 /*
- * A claim that must be there although the format leaves it open: "cnf", "agent_integrity",
+ * Adds a claim that must be there although the format leaves it open: "cnf", "agent_integrity",
  * "agent_integrity.config_hash", "agent_integrity.system_prompt_hash",
  * "agent_identity.deployment_id", "agent_identity.enterprise",
  * "attestation_metadata.nested_attestation" (verified, and of another trusted issuer than the
@@ -215,7 +225,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  * How many levels of nested attestations are followed: 0 to ATTEST_NESTED_DEPTH_MAX, 1 without this
  * call. What is followed is verified against keys of its own issuer, if the policy trusts that one,
  * and when it is wrong the token is (1007); what lies deeper is left aside, as if it were not
- * there. Each level takes some 50 KiB of stack while it is verified.
+ * there. Each level takes some 50 KiB of stack while it is verified: with 3 of them some 200 KiB,
+ * which is more than a thread has everywhere without being asked (128 KiB with musl).
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_policy_set_nested_depth(struct attest_policy *policy, unsigned depth,

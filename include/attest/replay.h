@@ -19,24 +19,24 @@ struct attest_replay_setup;
 #define ATTEST_REPLAY_DEFAULT 262144
 
 enum attest_replay_state {
-    ATTEST_REPLAY_HEALTHY,
-    ATTEST_REPLAY_DEGRADED,  /* it answers, and promises less than it was made for */
-    ATTEST_REPLAY_UNHEALTHY, /* it does not answer: whatever is new gets 1014 */
+    ATTEST_REPLAY_HEALTHY = 0,
+    ATTEST_REPLAY_DEGRADED = 1,  /* it answers, and promises less than it was made for */
+    ATTEST_REPLAY_UNHEALTHY = 2, /* it does not answer: whatever is new gets 1014 */
 };
 
 /* What attest_replay_count() can be asked for; more may come. */
 enum attest_replay_counter {
-    ATTEST_REPLAY_CONSUMED,     /* accepted, once each */
-    ATTEST_REPLAY_REPLAYED,     /* 1006 */
-    ATTEST_REPLAY_UNAVAILABLE,  /* 1014 */
-    ATTEST_REPLAY_FALLBACK,     /* of those consumed: by this process's memory instead of Redis */
-    ATTEST_REPLAY_UNREMEMBERED, /* of those consumed: not remembered by a full memory */
-    ATTEST_REPLAY_LOSSES,       /* times that Redis was found to have lost its memory */
-    ATTEST_REPLAY_CHANGES,      /* of state */
-    ATTEST_REPLAY_ENTRIES,      /* remembered in this process now */
-    ATTEST_REPLAY_CONNECTIONS,  /* to Redis, open now */
-    ATTEST_REPLAY_CONNECTS,     /* made to Redis */
-    ATTEST_REPLAY_CONNECT_FAILURES,
+    ATTEST_REPLAY_CONSUMED = 0,    /* accepted, once each */
+    ATTEST_REPLAY_REPLAYED = 1,    /* 1006 */
+    ATTEST_REPLAY_UNAVAILABLE = 2, /* 1014 */
+    ATTEST_REPLAY_FALLBACK = 3, /* of those consumed: by this process's memory instead of Redis */
+    ATTEST_REPLAY_UNREMEMBERED = 4, /* of those consumed: not remembered by a full memory */
+    ATTEST_REPLAY_LOSSES = 5,       /* times that Redis was found to have lost its memory */
+    ATTEST_REPLAY_CHANGES = 6,      /* of state */
+    ATTEST_REPLAY_ENTRIES = 7,      /* remembered in this process now */
+    ATTEST_REPLAY_CONNECTIONS = 8,  /* to Redis, open now */
+    ATTEST_REPLAY_CONNECTS = 9,     /* made to Redis */
+    ATTEST_REPLAY_CONNECT_FAILURES = 10,
 };
 
 #ifdef __cplusplus

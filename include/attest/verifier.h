@@ -13,7 +13,8 @@
  * the tokens that were seen. Thread-safe. It does not survive fork(), because parent and child
  * would each accept the same token once: in a child every call that returns an enum attest_rc
  * returns ATTEST_E_FORKED, attest_verifier_fd() and _timeout_ms() are -1, attest_verifier_metrics()
- * is NULL, and attest_verifier_free() is allowed.
+ * is NULL, and attest_verifier_free() is allowed. It raises no signal: a connection that breaks is
+ * an error and never SIGPIPE, whatever the program does with that.
  */
 struct attest_verifier;
 /* The verdict on one token, immutable. */
@@ -45,8 +46,11 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 4) enum attest_rc
  * is the defaults, and it is copied). keys NULL is a collection of its own; give one to pin roots
  * in it first. Nothing is fetched yet when this returns: start the thread, or step it.
  *
- *     attest_verifier_new_fetching(policy, NULL, NULL, NULL, &verifier, &err);
- *     attest_verifier_start_thread(verifier, &err);
+ *     struct attest_verifier *verifier = NULL;
+ *     enum attest_rc rc =
+ *         attest_verifier_new_fetching(policy, NULL, NULL, NULL, &verifier, &err);
+ *     if (rc == ATTEST_OK)
+ *         rc = attest_verifier_start_thread(verifier, &err);
  *
  * Also ATTEST_E_UNSUPPORTED: built without libcurl; ATTEST_E_ARGUMENT: another verifier fetches
  * into these keys; ATTEST_E_CONFIG: a URL that is not https, and a policy that does not allow that,

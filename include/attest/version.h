@@ -4,8 +4,11 @@
 
 #include <attest/error.h>
 
-/* What a program was compiled against; attest_version() is what it runs with. */
+/* What a program was compiled against; attest_version() is what it runs with. The number, for #if,
+ * is 10000 times the first, 100 times the second and once the third. configure reads the text here.
+ */
 #define ATTEST_VERSION "0.1.0"
+#define ATTEST_VERSION_NUMBER 100
 
 #ifdef __cplusplus
 extern "C" {

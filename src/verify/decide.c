@@ -16,21 +16,21 @@ const char *
 attest_trust_name(enum attest_trust trust)
 {
     static const char *const names[] = {"none", "enterprise", "provider"};
-    return (unsigned)trust < ARRAY_LEN(names) ? names[trust] : "none";
+    return (unsigned)trust < ARRAY_LEN(names) ? names[trust] : "unknown";
 }
 
 const char *
 attest_safety_name(enum attest_safety safety)
 {
     static const char *const names[] = {"minimal", "standard", "enhanced"};
-    return (unsigned)safety < ARRAY_LEN(names) ? names[safety] : "minimal";
+    return (unsigned)safety < ARRAY_LEN(names) ? names[safety] : "unknown";
 }
 
 const char *
 attest_mode_name(enum attest_mode mode)
 {
     static const char *const names[] = {"required", "preferred", "optional"};
-    return (unsigned)mode < ARRAY_LEN(names) ? names[mode] : "required";
+    return (unsigned)mode < ARRAY_LEN(names) ? names[mode] : "unknown";
 }
 
 bool

@@ -31,7 +31,8 @@ enum attest_rc
 token_cache_new(size_t entries_max, struct token_cache **ret, struct attest_error *err)
 {
     if (entries_max == 0 || entries_max > TOKEN_CACHE_MAX)
-        return error_set(err, ATTEST_E_ARGUMENT, "token cache: 1 to %zu entries", TOKEN_CACHE_MAX);
+        return error_set(err, ATTEST_E_ARGUMENT, "token cache: at most %zu entries",
+                         TOKEN_CACHE_MAX);
     struct token_cache *cache = aligned_alloc(_Alignof(struct token_cache), sizeof(*cache));
     struct slot *slots = calloc(entries_max, sizeof(*slots));
     if (!cache || !slots) {

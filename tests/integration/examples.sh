@@ -25,6 +25,21 @@ compiles verifier
 } >"$dir/page.c"
 compiles page
 
+# Those above the declarations, each by itself, in a function that has a policy and an error.
+printf '#include <attest/attest.h>\n' >"$dir/headers.c"
+for header in "$top_srcdir"/include/attest/*.h; do
+    awk -v name="$(basename "$header" .h)" '
+        /^ \*$/ { block = 1; if (n) code = code "}\n{"; next }
+        block && /^ \*     / { if (!n++) code = "{"; code = code substr($0, 8) "\n"; next }
+        { block = 0 }
+        END {
+            if (n) printf "static void\n%s_example(struct attest_policy *policy)\n" \
+                "{\nstruct attest_error err;\n(void)policy;\n%s}\n}\n", name, code
+        }' "$header" >>"$dir/headers.c"
+done
+[ "$(grep -c attest_error "$dir/headers.c")" -ge 2 ] || { echo "the headers have fewer examples"; failed=1; }
+compiles headers
+
 # It has expired long ago, and expiry is looked at only behind a signature that holds.
 sed -n '/^Token:$/,/^## /s/^    //p' "$top_srcdir/docs/protocol.md" | tr -d '\n' >"$dir/token"
 kid=$(sed -n 's/^    {"alg":"EdDSA","typ":"JWT","kid":"\([^"]*\)"}$/\1/p' "$top_srcdir/docs/protocol.md")

@@ -239,7 +239,9 @@ test_names(void **state)
     (void)state;
     assert_string_equal(attest_trust_name(ATTEST_TRUST_PROVIDER), "provider");
     assert_string_equal(attest_trust_name(ATTEST_TRUST_ENTERPRISE), "enterprise");
-    assert_string_equal(attest_trust_name((enum attest_trust)77), "none");
+    assert_string_equal(attest_trust_name((enum attest_trust)77), "unknown");
+    assert_string_equal(attest_safety_name((enum attest_safety)77), "unknown");
+    assert_string_equal(attest_mode_name((enum attest_mode)77), "unknown");
     assert_string_equal(attest_safety_name(ATTEST_SAFETY_ENHANCED), "enhanced");
     assert_string_equal(attest_mode_name(ATTEST_MODE_PREFERRED), "preferred");
     assert_true(ATTEST_TRUST_NONE < ATTEST_TRUST_ENTERPRISE);

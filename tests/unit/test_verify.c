@@ -541,6 +541,10 @@ test_version(void **state)
 {
     (void)state;
     assert_string_equal(attest_version(), PACKAGE_VERSION);
+    char text[32];
+    snprintf(text, sizeof(text), "%d.%d.%d", ATTEST_VERSION_NUMBER / 10000,
+             ATTEST_VERSION_NUMBER / 100 % 100, ATTEST_VERSION_NUMBER % 100);
+    assert_string_equal(text, ATTEST_VERSION);
     assert_string_equal(ATTEST_VERSION, PACKAGE_VERSION);
 }
 
