@@ -24,7 +24,8 @@ const struct cli_command cmd_prove = {
             {"key", "FILE", "ATTEST_KEY", "the private key that the token is bound to", NULL},
         },
     .text = "Signs a workload proof token: good for this token, this server, one minute, once. A\n"
-            "token that is bound to no key or another, or meant for another server, gets none.\n\n"
+            "warning says when the token is bound to no key or another, or meant for another "
+            "server.\n\n"
             "  attest prove --audience https://mcp.example.com --key agent_private.pem < token\n"
             "  attest verify … --proof \"$(attest prove … < token)\" < token\n",
     .run = prove,
@@ -51,37 +52,36 @@ put_payload(struct slice token, const char *audience, int64_t now_s, struct buf 
     buf_str(out, "\"}");
 }
 
-/* What the server would refuse, whatever this key signs. Nothing is verified: it is the caller's
- * own. */
-static enum exit_status
-check_token(struct slice token, const char *audience, const char *path, const struct keyfile *key)
+/*
+ * Says what the server will refuse, whatever this key signs; signed it is all the same, for those
+ * who try that out. Nothing of the token is verified: it is the caller's own.
+ */
+static void
+warn(struct slice token, const char *audience, const char *path, const struct keyfile *key)
 {
     struct jws jws;
     struct claims claims = {0};
-    struct attest_error err = {0};
-    const struct profile *profile = profile_get(PROFILE_ATTESTATION);
-    if (jws_read(&jws, profile, token.p, token.len, &err) != ATTEST_OK ||
-        claims_read_issuer(&claims, profile, &jws.payload, &err) != ATTEST_OK ||
-        claims_read_audience(&claims, &err) != ATTEST_OK)
-        return cli_complain(EXIT_FAILED, cmd_prove.name,
-                            "that is no token: %s; give the one that attest token printed",
-                            err.text);
-    const struct json_node *cnf = claims.at[CLAIM_CNF];
     uint8_t bound_to[ED25519_PUBLIC_LEN];
+    const struct profile *profile = profile_get(PROFILE_ATTESTATION);
+    if (jws_read(&jws, profile, token.p, token.len, NULL) != ATTEST_OK ||
+        claims_read_issuer(&claims, profile, &jws.payload, NULL) != ATTEST_OK ||
+        claims_read_audience(&claims, NULL) != ATTEST_OK)
+        return;
+    const struct json_node *cnf = claims.at[CLAIM_CNF];
     if (!cnf)
-        return cli_complain(EXIT_USAGE, cmd_prove.name,
-                            "the token is bound to no key, and is shown without a proof");
-    if (jwk_read_ed25519(claims.json, json_member(claims.json, cnf, "jwk"), bound_to, NULL, &err) !=
-            ATTEST_OK ||
-        memcmp(bound_to, key->public_key, sizeof(bound_to)) != 0)
-        return cli_complain(EXIT_USAGE, cmd_prove.name,
-                            "the token is bound to another key than that of %s", path);
-    for (size_t i = 0; i < claims.n_aud; i++) {
-        if (slice_is(claims.aud[i], audience))
-            return EXIT_DONE;
-    }
-    return cli_complain(EXIT_USAGE, cmd_prove.name,
-                        "the token is not meant for %s; see attest inspect", audience);
+        cli_complain(EXIT_DONE, cmd_prove.name,
+                     "warning: the token is bound to no key, and is shown without a proof");
+    else if (jwk_read_ed25519(claims.json, json_member(claims.json, cnf, "jwk"), bound_to, NULL,
+                              NULL) != ATTEST_OK ||
+             memcmp(bound_to, key->public_key, sizeof(bound_to)) != 0)
+        cli_complain(EXIT_DONE, cmd_prove.name,
+                     "warning: the token is bound to another key than that of %s", path);
+    size_t i = 0;
+    while (i < claims.n_aud && !slice_is(claims.aud[i], audience))
+        i++;
+    if (i == claims.n_aud)
+        cli_complain(EXIT_DONE, cmd_prove.name,
+                     "warning: the token is not meant for %s; see attest inspect", audience);
 }
 
 static enum exit_status
@@ -98,9 +98,7 @@ sign_proof(struct slice token, const char *audience, const char *path, bool as_j
     if (!key.seed.p)
         return cli_complain(EXIT_USAGE, cmd_prove.name,
                             "%s holds a public key; --key takes the private one", path);
-    enum exit_status status = check_token(token, audience, path, &key);
-    if (status != EXIT_DONE)
-        return status;
+    warn(token, audience, path, &key);
     put_payload(token, audience, clock_wall_s(), &payload);
     if (buf_rc(&payload))
         return cli_complain(EXIT_USAGE, cmd_prove.name, "--audience is too long");
@@ -121,5 +119,8 @@ prove(const struct cli_args *args)
         return EXIT_USAGE;
     if (cli_read_token(args->operand, &token, &err) != ATTEST_OK)
         return failed(&err);
+    if (!jws_has_shape(buf_view(&token), JWS_TOKEN_MAX))
+        return cli_complain(EXIT_FAILED, cmd_prove.name,
+                            "that is no token; give the one that attest token printed");
     return sign_proof(buf_view(&token), audience, path, args->json);
 }
