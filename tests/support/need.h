@@ -12,7 +12,7 @@ need(bool there, const char *what, const char *package)
 {
     if (there)
         return;
-    fprintf(stderr, "no %s here: apt-get install %s\n", what, package);
+    fprintf(stderr, "no %s: apt-get install %s\n", what, package);
     exit(77);
 }
 
@@ -24,13 +24,21 @@ need_program(const char *name, const char *package)
     need(system(command) == 0, name, package);
 }
 
-/* A build that fetches over HTTP. */
+/* Whether this build fetches over HTTP. */
+static inline bool
+have_curl(void)
+{
+#ifdef WITH_CURL
+    return true;
+#else
+    return false;
+#endif
+}
+
 static inline void
 need_curl(void)
 {
-#ifndef WITH_CURL
-    need(false, "libcurl in this build", "libcurl4-openssl-dev");
-#endif
+    need(have_curl(), "libcurl in this build", "libcurl4-openssl-dev");
 }
 
 /* A build that speaks to Redis, and one to speak to. */

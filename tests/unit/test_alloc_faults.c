@@ -20,6 +20,7 @@
 #include "support/alloc_fault.h"
 #include "support/http_stub.h"
 #include "support/mint.h"
+#include "support/need.h"
 #include "support/vector.h"
 #include "support/vector_case.h"
 #include "verify/verifier.h"
@@ -466,5 +467,6 @@ main(void)
         cmocka_unit_test(whole_verifiers),
         cmocka_unit_test(fetching_verifiers),
     };
+    need_curl();
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <sys/wait.h>
 
+#include "support/need.h"
 #include "support/watched.h"
 
 /* What a verifier counts, as a struct and as text. */
@@ -270,5 +271,6 @@ main(void)
         cmocka_unit_test(events_come_from_all_threads),
         cmocka_unit_test(a_child_has_none),
     };
+    need_curl();
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -26,6 +26,7 @@
 #include "base/json.h"
 #include "support/http_stub.h"
 #include "support/mint.h"
+#include "support/need.h"
 #include "support/tempdir.h"
 #include "token/claims.h"
 #include "token/mint_request.h"
@@ -378,5 +379,6 @@ main(void)
         cmocka_unit_test(test_verifies),       cmocka_unit_test(test_fetches),
         cmocka_unit_test(test_discovers),      cmocka_unit_test(test_writes_claims),
     };
+    need_curl();
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "support/need.h"
 #include "support/watched.h"
 
 /* What a verifier tells: events, and spans with their traces. */
@@ -324,5 +325,6 @@ main(void)
         cmocka_unit_test(a_check_is_a_span_of_the_request),
         cmocka_unit_test(a_fetch_is_a_span_of_its_own),
     };
+    need_curl();
     return cmocka_run_group_tests(tests, setup, teardown);
 }

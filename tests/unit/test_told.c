@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <semaphore.h>
 
+#include "support/need.h"
 #include "support/watched.h"
 
 /* The order in which changes of state are told while several threads find them. */
@@ -275,5 +276,6 @@ main(void)
         cmocka_unit_test(a_change_that_is_found_while_one_is_told_comes_behind_it),
         cmocka_unit_test(the_last_that_is_told_is_what_is),
     };
+    need_curl();
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "support/http_stub.h"
 #include "support/mint.h"
+#include "support/need.h"
 #include "verify/verifier.h"
 
 #include <attest/attest.h>
@@ -278,5 +279,6 @@ main(void)
         cmocka_unit_test(the_time_behind_a_wait_counts),
         cmocka_unit_test(it_counts_for_what_was_looked_at_before),
     };
+    need_curl();
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
