@@ -16,9 +16,7 @@ static const struct {
     enum attest_rc (*create)(const struct keystore_config *config, struct attest_error *err);
 } schemes[] = {
     {"pkcs11:", pkcs11_keystore_open, NULL},
-#ifdef WITH_TPM2
     {TPM2_SCHEME, tpm2_keystore_open, tpm2_keystore_create},
-#endif
 };
 
 /* ARRAY_LEN(schemes) when there is none. */

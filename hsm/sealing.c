@@ -5,12 +5,6 @@
 
 #include "hsm/keystore_impl.h"
 
-#ifdef WITH_TPM2
-#define OURS(call) call
-#else
-#define OURS(call) error_set(err, ATTEST_E_UNSUPPORTED, "built without TPM 2.0")
-#endif
-
 /* A TPM's keystore, and where its file is. */
 static enum attest_rc
 check(const struct keystore_config *config, struct attest_error *err)
@@ -27,24 +21,21 @@ sealing_status(const struct keystore_config *config, struct seal_status *ret,
                struct attest_error *err)
 {
     enum attest_rc rc = check(config, err);
-    (void)ret;
-    return rc ? rc : OURS(tpm2_sealing_status(config, ret, err));
+    return rc ? rc : tpm2_sealing_status(config, ret, err);
 }
 
 enum attest_rc
 sealing_reseal(const struct keystore_config *config, bool any, struct attest_error *err)
 {
     enum attest_rc rc = check(config, err);
-    (void)any;
-    return rc ? rc : OURS(tpm2_sealing_reseal(config, any, err));
+    return rc ? rc : tpm2_sealing_reseal(config, any, err);
 }
 
 enum attest_rc
 sealing_id(const struct keystore_config *config, uint8_t id[SHA256_LEN], struct attest_error *err)
 {
     enum attest_rc rc = check(config, err);
-    (void)id;
-    return rc ? rc : OURS(tpm2_sealing_id(config, id, err));
+    return rc ? rc : tpm2_sealing_id(config, id, err);
 }
 
 enum attest_rc
@@ -52,14 +43,12 @@ sealing_pin_set(const struct keystore_config *config, const struct secret *token
                 struct attest_error *err)
 {
     enum attest_rc rc = check(config, err);
-    (void)token_pin;
-    return rc ? rc : OURS(tpm2_sealing_pin_set(config, token_pin, err));
+    return rc ? rc : tpm2_sealing_pin_set(config, token_pin, err);
 }
 
 enum attest_rc
 sealing_pin_get(const struct keystore_config *config, struct secret *ret, struct attest_error *err)
 {
     enum attest_rc rc = check(config, err);
-    (void)ret;
-    return rc ? rc : OURS(tpm2_sealing_pin_get(config, ret, err));
+    return rc ? rc : tpm2_sealing_pin_get(config, ret, err);
 }

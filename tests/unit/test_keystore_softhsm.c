@@ -224,6 +224,9 @@ test_config(void **state)
         {"pkcs11:token=nobody", NULL, 1, 1, 1000, ATTEST_E_KEY_OUT_OF_REACH},
         {"pkcs11:token=t?pin-value=secret-pin", NULL, 1, 1, 1000, ATTEST_E_CONFIG},
         {"secret-pin", NULL, 1, 1, 1000, ATTEST_E_CONFIG},
+#ifndef WITH_TPM2
+        {"tpm2:secret-pin", NULL, 1, 1, 1000, ATTEST_E_UNSUPPORTED},
+#endif
         {URI, "/nonexistent/module.so", 1, 1, 1000, ATTEST_E_CONFIG},
         {URI, "libsofthsm2.so", 1, 1, 1000, ATTEST_E_CONFIG},
         {URI, "/lib/x86_64-linux-gnu/libc.so.6", 1, 1, 1000, ATTEST_E_CONFIG},
