@@ -154,7 +154,9 @@ ask(const char *url, const char *socket, const struct buf *body, bool as_json)
     if (rc == ATTEST_E_ARGUMENT)
         return cli_complain(EXIT_USAGE, cmd_token.name, "%s", err.text);
     if (rc != ATTEST_OK)
-        return cli_complain(EXIT_FAILED, cmd_token.name, "%s; is attestd running there?", err.text);
+        return cli_complain(EXIT_FAILED, cmd_token.name, "%s; %s", err.text,
+                            rc == ATTEST_E_UNSUPPORTED ? "ask attestd with another program"
+                                                       : "is attestd running there?");
     if (answer.status != 201)
         return report_problem(&answer, as_json);
     char *text AUTO(mem) = mint_answer(&answer.body, as_json, &err);

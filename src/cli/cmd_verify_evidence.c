@@ -131,7 +131,9 @@ fetch_evidence(const char *issuer, struct expected *expected, struct buf *text)
     if (rc == ATTEST_E_ARGUMENT)
         return cli_complain(EXIT_USAGE, cmd_verify_evidence.name, "%s", err.text);
     if (rc)
-        return failed(&err, "is attestd running there");
+        return failed(&err, rc == ATTEST_E_UNSUPPORTED
+                                ? "fetch it with another program, and give the file"
+                                : "is attestd running there");
     buf_slice(text, buf_view(&answer.body));
     return judge_answer(&answer);
 }

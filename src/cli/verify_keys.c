@@ -229,7 +229,9 @@ fetching(struct verify_keys *vk, const struct kind *kind, struct attest_policy *
     if (rc == ATTEST_OK)
         rc = attest_verifier_new_fetching(policy, vk->keys, replay, options, ret, &err);
     if (rc != ATTEST_OK)
-        return failed(&err, kind->no_answer);
+        return failed(&err, rc == ATTEST_E_UNSUPPORTED
+                                ? "fetch the key set with another program, and give --jwks FILE"
+                                : kind->no_answer);
     if (attest_verifier_invalidate(*ret, vk->issuer, &err) != ATTEST_OK)
         return failed(&err, "");
     vk->fetched = true;

@@ -6,8 +6,7 @@
 static enum attest_rc
 unsupported(struct attest_error *err)
 {
-    return error_set(err, ATTEST_E_UNSUPPORTED,
-                     "built without libcurl; fetch with another program and name the file");
+    return error_set(err, ATTEST_E_UNSUPPORTED, "built without libcurl");
 }
 
 enum attest_rc
