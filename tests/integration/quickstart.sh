@@ -2,8 +2,10 @@
 # The quickstart with the programs of this build: each step holds, a second run keeps the keys, --stop
 # stops a run that serves, a port that is taken is said.
 set -u
+. "$top_srcdir/tests/support/need.sh"
 . "$top_srcdir/tests/support/softhsm.sh"
 . "$top_srcdir/tests/support/port.sh"
+need_curl
 command -v curl >/dev/null || { echo "no curl: apt-get install curl"; exit 77; }
 command -v bash >/dev/null || { echo "no bash"; exit 77; }
 dir=$(mktemp -d) || exit 1

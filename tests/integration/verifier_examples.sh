@@ -4,6 +4,7 @@
 set -u
 dir=$(mktemp -d) || exit 1
 . "$top_srcdir/tests/support/issuer.sh"
+. "$top_srcdir/tests/support/need.sh"
 servers= redis=
 stop_all() {
     [ -z "$redis" ] || kill -CONT "$redis" 2>/dev/null
@@ -27,7 +28,7 @@ fail() {
 variable() { sed -n "s|^$1 = ||p" "$top_builddir/Makefile"; }
 compiler=$(variable CC)
 command -v "${compiler%% *}" >/dev/null || { echo "no C compiler: apt-get install gcc"; exit 77; }
-"$attest" verify --issuer http://127.0.0.1:1 --audience https://x.example </dev/null 2>&1 | grep -q "without libcurl" && exit 77
+need_curl
 sanitizer=$(variable HARDEN_LDFLAGS | grep -o -- '-fsanitize=[a-z,]*')
 # compile NAME LIBRARIES…: warnings are errors, as they may be for whoever starts from it.
 compile() {
@@ -149,7 +150,7 @@ shared() {
     curl -s --max-time 30 "http://127.0.0.1:$port/metrics" >"$dir/metrics"
     grep -qxF 'attestation_replay_state{state="healthy"} 1' "$dir/metrics" || fail "$(cat "$dir/metrics")"
 }
-if grep -q '^HIREDIS_LIBS = .*-lhiredis' "$top_builddir/Makefile"; then
+if built_with REDIS; then
     command -v redis-server >/dev/null && command -v redis-cli >/dev/null || { echo "no redis-server: apt-get install redis-server redis-tools"; exit 77; }
     shared
 fi

@@ -6,11 +6,13 @@
 # By TCTI each byte to and from it goes into $dir/bus.log (tests/support/tcti_log.c). When the TPM
 # ends, what the test told swtpm_secret, and $dir/pin, must not stand there, or the test ends with 1.
 # TCTI_PLAIN is for what the test itself does to the TPM with passwords.
+. "$top_srcdir/tests/support/need.sh"
 . "$top_srcdir/tests/support/port.sh"
 
 swtpm_pid= swtpm_port=
 
 swtpm_start() {
+    need_tpm2
     for program in swtpm tpm2_shutdown; do
         command -v $program >/dev/null || { echo "no $program: apt-get install swtpm tpm2-tools"; exit 77; }
     done
