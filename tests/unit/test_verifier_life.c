@@ -322,9 +322,9 @@ static void
 test_names_of_what_is_none(void **state)
 {
     (void)state;
-    assert_string_equal(attest_trust_name((enum attest_trust)99), "none");
-    assert_string_equal(attest_safety_name((enum attest_safety)99), "minimal");
-    assert_string_equal(attest_mode_name((enum attest_mode)99), "required");
+    assert_string_equal(attest_trust_name((enum attest_trust)99), "unknown");
+    assert_string_equal(attest_safety_name((enum attest_safety)99), "unknown");
+    assert_string_equal(attest_mode_name((enum attest_mode)99), "unknown");
 }
 
 int
