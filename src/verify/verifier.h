@@ -23,6 +23,7 @@ struct attest_verifier {
     struct resolver *resolver;  /* NULL: its keys are brought to it */
     bool threaded;              /* that is what steps it */
     pthread_t thread;
+    _Atomic pid_t runner; /* that thread's, once it runs; 0: none */
     int stop_fd;
     attest_clock_fn *clock;
     void *clock_ctx;

@@ -68,6 +68,7 @@ static void *
 run(void *ctx)
 {
     struct attest_verifier *v = ctx;
+    atomic_store(&v->runner, gettid());
     struct pollfd fds[] = {{.fd = resolver_fd(v->resolver), .events = POLLIN},
                            {.fd = v->stop_fd, .events = POLLIN}};
     while (!(fds[1].revents & POLLIN)) {
@@ -107,7 +108,7 @@ attest_verifier_start_thread(struct attest_verifier *verifier, struct attest_err
 bool
 verifier_is_own_thread(const struct attest_verifier *verifier)
 {
-    return verifier->threaded && pthread_equal(verifier->thread, pthread_self());
+    return atomic_load(&verifier->runner) == gettid();
 }
 
 void
@@ -120,5 +121,6 @@ verifier_stop_thread(struct attest_verifier *verifier)
     (void)n;
     pthread_join(verifier->thread, NULL);
     close(verifier->stop_fd);
+    atomic_store(&verifier->runner, 0);
     verifier->threaded = false;
 }
