@@ -10,9 +10,15 @@
 #include <sys/stat.h>
 
 struct secret
+secret_try_new(size_t len)
+{
+    return (struct secret){sodium_malloc(len), len};
+}
+
+struct secret
 secret_new(size_t len)
 {
-    struct secret s = {sodium_malloc(len), len};
+    struct secret s = secret_try_new(len);
     if (!s.p)
         abort();
     return s;
@@ -32,6 +38,15 @@ secret_copy(const void *p, size_t len)
 {
     struct secret s = secret_new(len);
     memcpy(s.p, p, len);
+    return s;
+}
+
+struct secret
+secret_try_copy(const void *p, size_t len)
+{
+    struct secret s = secret_try_new(len);
+    if (s.p)
+        memcpy(s.p, p, len);
     return s;
 }
 
@@ -220,10 +235,11 @@ secret_read_file(const char *path, size_t len_max, struct secret *ret, struct at
         return error_set(err, ATTEST_E_CONFIG, "%s: open to everyone; run: chmod o= %s", path,
                          path);
     /* Room for a newline and for one byte that shows that there is more. */
-    AUTO(secret) struct secret s = secret_new(len_max + 2);
-    enum attest_rc rc = read_all(fd, path, &s, err);
-    if (rc)
-        return rc;
-    *ret = secret_copy(s.p, s.len);
-    return ATTEST_OK;
+    AUTO(secret) struct secret s = secret_try_new(len_max + 2);
+    enum attest_rc rc = s.p ? read_all(fd, path, &s, err) : ATTEST_E_NOMEM;
+    if (rc == ATTEST_OK)
+        *ret = secret_try_copy(s.p, s.len);
+    if (rc == ATTEST_E_NOMEM || (rc == ATTEST_OK && !ret->p))
+        return error_set(err, ATTEST_E_NOMEM, "%s: no guarded memory", path);
+    return rc;
 }

@@ -19,6 +19,9 @@ struct secret {
  */
 struct secret secret_new(size_t len);
 struct secret secret_copy(const void *p, size_t len);
+/* The same for a library, which ends nobody's process: p is NULL when the memory cannot be had. */
+struct secret secret_try_new(size_t len);
+struct secret secret_try_copy(const void *p, size_t len);
 void secret_free(struct secret *s);
 /*
  * From here on all memory of the heap is written over as it is freed: libraries that are handed a

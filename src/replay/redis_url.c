@@ -58,21 +58,16 @@ read_host(struct redis_url *url, char *host)
     return *host && (!port || read_number(port, 1, 65535, &url->port));
 }
 
-bool
-redis_url_read(const char *url, struct redis_url *ret)
+/* Cuts room, the text of a URL, into its parts. */
+static bool
+cut_up(char *room, struct redis_url *ret)
 {
-    size_t len = strlen(url);
-    *ret = (struct redis_url){.port = PORT_DEFAULT};
-    if (len >= REDIS_URL_MAX || strpbrk(url, "%?# \t\r\n"))
-        return false;
-    ret->room = secret_copy(url, len + 1);
-    char *room = (char *)ret->room.p;
-    if (strncmp(url, "unix:///", 8) == 0) {
+    if (strncmp(room, "unix:///", 8) == 0) {
         ret->path = room + 7;
         return ret->path[1] != '\0';
     }
-    ret->tls = strncmp(url, "rediss://", 9) == 0;
-    if (!ret->tls && strncmp(url, "redis://", 8) != 0)
+    ret->tls = strncmp(room, "rediss://", 9) == 0;
+    if (!ret->tls && strncmp(room, "redis://", 8) != 0)
         return false;
     char *host = room + (ret->tls ? 9 : 8), *database = cut(host, '/');
     if (database && *database && !read_number(database, 0, 65535, &ret->database))
@@ -85,4 +80,23 @@ redis_url_read(const char *url, struct redis_url *ret)
         host = at + 1;
     }
     return read_host(ret, host);
+}
+
+enum attest_rc
+redis_url_read(const char *url, struct redis_url *ret, struct attest_error *err)
+{
+    size_t len = strlen(url);
+    *ret = (struct redis_url){.port = PORT_DEFAULT};
+    bool good = len < REDIS_URL_MAX && !strpbrk(url, "%?# \t\r\n");
+    if (good) {
+        ret->room = secret_try_copy(url, len + 1);
+        if (!ret->room.p)
+            return error_set(err, ATTEST_E_NOMEM, "replay store: no guarded memory");
+        good = cut_up((char *)ret->room.p, ret);
+    }
+    if (!good)
+        return error_set(err, ATTEST_E_ARGUMENT,
+                         "replay store: redis[s]://[[user]:password@]host[:port][/database] or "
+                         "unix:///path is wanted, and nothing in it is percent-encoded");
+    return ATTEST_OK;
 }

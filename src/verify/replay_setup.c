@@ -81,10 +81,15 @@ attest_replay_setup_set_redis(struct attest_replay_setup *setup, const char *url
                               struct attest_error *err)
 {
     AUTO(redis_url) struct redis_url parts = {0};
-    if (!redis_url_read(url, &parts))
-        return error_set(err, ATTEST_E_CONFIG, "replay store: no URL of a Redis");
+    struct attest_error why = {0};
+    enum attest_rc rc = redis_url_read(url, &parts, &why);
+    if (rc != ATTEST_OK)
+        return error_set(err, rc == ATTEST_E_ARGUMENT ? ATTEST_E_CONFIG : rc, "%s", why.text);
+    struct secret copy = secret_try_copy(url, strlen(url) + 1);
+    if (!copy.p)
+        return error_set(err, ATTEST_E_NOMEM, "replay store: no guarded memory");
     secret_free(&setup->url);
-    setup->url = secret_copy(url, strlen(url) + 1);
+    setup->url = copy;
     return ATTEST_OK;
 }
 
