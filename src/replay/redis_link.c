@@ -26,6 +26,13 @@ redis_put(struct buf *commands, const char *const *words)
 /* ---- commands out, replies in ---- */
 
 #define CHUNK 4096
+#define ANSWER_MAX (1024 * 1024) /* of one question; INFO has some 10 KiB */
+
+static enum attest_rc
+no_redis(struct attest_error *err)
+{
+    return error_set(err, ATTEST_E_CONFIG, "replay store: this is no Redis");
+}
 
 static enum attest_rc
 read_reply(struct redis_link *link, redisReply **ret, int64_t deadline_ms, struct attest_error *err)
@@ -35,7 +42,7 @@ read_reply(struct redis_link *link, redisReply **ret, int64_t deadline_ms, struc
         size_t len;
         void *reply = NULL;
         if (redisReaderGetReply(link->reader, &reply) != REDIS_OK)
-            return error_set(err, ATTEST_E_CONFIG, "replay store: this is no Redis");
+            return no_redis(err);
         if (reply) {
             *ret = reply;
             return ATTEST_OK;
@@ -44,9 +51,36 @@ read_reply(struct redis_link *link, redisReply **ret, int64_t deadline_ms, struc
             redis_stream_receive(&link->stream, chunk, sizeof(chunk), &len, deadline_ms, err);
         if (rc != ATTEST_OK)
             return rc;
+        link->received += len;
+        if (link->received > ANSWER_MAX)
+            return no_redis(err);
         if (redisReaderFeed(link->reader, chunk, len) != REDIS_OK)
             return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
     }
+}
+
+/* The reply is not shown: a server could put into it what it was sent. */
+static enum attest_rc
+refused_unquoted(const redisReply *reply, struct attest_error *err)
+{
+    const struct redis_word *word =
+        redis_word_find(reply->type == REDIS_REPLY_ERROR ? reply->str : "");
+    return error_set(err, word->rc, "replay store: %s", word->means);
+}
+
+/*
+ * Why nothing can be sent any more: who refuses may say so and hang up before it was asked, and
+ * what it said has come.
+ */
+static enum attest_rc
+last_words(struct redis_link *link, enum attest_rc sent, redisReply **first, int64_t deadline_ms,
+           struct attest_error *err)
+{
+    struct attest_error why = {0};
+    enum attest_rc rc = read_reply(link, first, deadline_ms, &why);
+    if (rc == ATTEST_OK || rc == ATTEST_E_IO || rc == ATTEST_E_TIMEOUT)
+        return sent;
+    return error_set(err, rc, "%s", why.text);
 }
 
 enum attest_rc
@@ -57,12 +91,19 @@ redis_link_ask(struct redis_link *link, const struct buf *commands, size_t n, re
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
     enum attest_rc rc = redis_stream_send(&link->stream, buf_view(commands), deadline_ms, err);
     size_t got = 0;
+    link->received = 0;
+    if (rc == ATTEST_E_IO)
+        rc = last_words(link, rc, &replies[0], deadline_ms, err);
     while (rc == ATTEST_OK && got < n) {
         rc = read_reply(link, &replies[got], deadline_ms, err);
         got += rc == ATTEST_OK;
     }
-    while (rc != ATTEST_OK && got > 0)
-        freeReplyObject(STEAL(replies[--got]));
+    if (rc == ATTEST_OK && link->reader->pos != link->reader->len) /* more than was asked for */
+        rc = no_redis(err);
+    if (rc == ATTEST_E_IO && replies[0] && replies[0]->type == REDIS_REPLY_ERROR)
+        rc = refused_unquoted(replies[0], err);
+    for (size_t i = 0; rc != ATTEST_OK && i < n; i++)
+        redisReply_auto(&replies[i]);
     return rc;
 }
 
@@ -88,18 +129,13 @@ redis_refused(const redisReply *reply, struct attest_error *err)
 
 /* ---- opening ---- */
 
-/* The reply is not shown: a server could put into it what it was sent. */
 static enum attest_rc
 ask_for_ok(struct redis_link *link, const struct buf *commands, int64_t deadline_ms,
            struct attest_error *err)
 {
     AUTO(redisReply) redisReply *reply = NULL;
     enum attest_rc rc = redis_link_ask(link, commands, 1, &reply, deadline_ms, err);
-    if (rc != ATTEST_OK || redis_said_ok(reply))
-        return rc;
-    const struct redis_word *word =
-        redis_word_find(reply->type == REDIS_REPLY_ERROR ? reply->str : "");
-    return error_set(err, word->rc, "replay store: %s", word->means);
+    return rc != ATTEST_OK || redis_said_ok(reply) ? rc : refused_unquoted(reply, err);
 }
 
 static enum attest_rc

@@ -15,6 +15,7 @@
 struct redis_link {
     struct redis_stream stream;
     redisReader *reader;
+    size_t received;                 /* of the answer to one question */
     uint64_t generation;             /* the pool's, when it was made */
     int64_t checked_ms;              /* when the server was last asked who it is */
     char epoch[REDIS_EPOCH_MAX + 1]; /* that it had then */

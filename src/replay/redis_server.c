@@ -90,7 +90,9 @@ redis_server_read(struct slice info, struct redis_server *ret, struct attest_err
              SLICE_ARG(replication));
     snprintf(ret->policy, sizeof(ret->policy), "%.*s", SLICE_ARG(policy));
     ret->replica = !slice_is(role, "master");
+    /* How much it loaded from an append-only file, and how old that was, nothing says. */
     ret->fresh = field_is(info, "rdb_last_load_keys_loaded", "0") &&
+                 field_is(info, "aof_enabled", "0") &&
                  field_is(info, "master_replid2", "0000000000000000000000000000000000000000");
     ret->now_ms = now_us / 1000;
     return ATTEST_OK;

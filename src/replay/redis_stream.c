@@ -14,6 +14,23 @@
 
 #include "base/clock.h"
 
+/* What failed for want of something of this process's own says nothing of Redis. */
+static enum attest_rc
+failed(int sys_errno, const char *what, struct attest_error *err)
+{
+    static const int ours[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL};
+    enum attest_rc rc = ATTEST_E_IO;
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        rc = sys_errno == ours[i] ? ATTEST_E_NOMEM : rc;
+    return error_errno(err, rc, sys_errno, "replay store: %s", what);
+}
+
+static enum attest_rc
+too_late(struct attest_error *err)
+{
+    return error_set(err, ATTEST_E_TIMEOUT, "replay store: no answer from Redis in time");
+}
+
 enum attest_rc
 redis_stream_wait(const struct redis_stream *s, short events, int64_t deadline_ms,
                   struct attest_error *err)
@@ -25,63 +42,63 @@ redis_stream_wait(const struct redis_stream *s, short events, int64_t deadline_m
         if (n > 0)
             return ATTEST_OK;
         if (n == 0)
-            return error_set(err, ATTEST_E_TIMEOUT, "replay store: no answer from Redis in time");
+            return too_late(err);
         if (errno != EINTR)
-            return error_errno(err, ATTEST_E_IO, errno, "replay store: poll");
+            return failed(errno, "poll", err);
     }
 }
 
 /* ---- in the clear ---- */
 
-static ssize_t
-tried(ssize_t n, short events, short *awaited, struct attest_error *err)
+static enum attest_rc
+outcome(ssize_t n, short events, struct redis_tried *ret, struct attest_error *err)
 {
     if (n > 0)
-        return n;
-    if (n == 0) {
-        error_set(err, ATTEST_E_IO, "replay store: Redis has closed the connection");
-        return -1;
-    }
-    *awaited = events;
-    if (errno == EAGAIN || errno == EINTR)
-        return 0;
-    error_errno(err, ATTEST_E_IO, errno, "replay store: Redis");
-    return -1;
+        ret->n = (size_t)n;
+    else if (n == 0)
+        return error_set(err, ATTEST_E_IO, "replay store: Redis has closed the connection");
+    else if (errno == EAGAIN || errno == EINTR)
+        ret->awaited = events;
+    else
+        return failed(errno, "Redis", err);
+    return ATTEST_OK;
 }
 
-static ssize_t
-try_send(const struct redis_stream *s, struct slice bytes, short *awaited, struct attest_error *err)
+static enum attest_rc
+try_send(const struct redis_stream *s, struct slice bytes, struct redis_tried *ret,
+         struct attest_error *err)
 {
     if (s->tls)
-        return redis_tls_send(s->tls, bytes, awaited, err);
-    return tried(send(s->fd, bytes.p, bytes.len, MSG_NOSIGNAL), POLLOUT, awaited, err);
+        return redis_tls_send(s->tls, bytes, ret, err);
+    return outcome(send(s->fd, bytes.p, bytes.len, MSG_NOSIGNAL), POLLOUT, ret, err);
 }
 
-static ssize_t
-try_receive(const struct redis_stream *s, char *p, size_t len, short *awaited,
+static enum attest_rc
+try_receive(const struct redis_stream *s, char *p, size_t len, struct redis_tried *ret,
             struct attest_error *err)
 {
     if (s->tls)
-        return redis_tls_receive(s->tls, p, len, awaited, err);
-    return tried(recv(s->fd, p, len, 0), POLLIN, awaited, err);
+        return redis_tls_receive(s->tls, p, len, ret, err);
+    return outcome(recv(s->fd, p, len, 0), POLLIN, ret, err);
 }
 
+/* The clock is looked at also while bytes keep coming. */
 enum attest_rc
 redis_stream_send(struct redis_stream *s, struct slice bytes, int64_t deadline_ms,
                   struct attest_error *err)
 {
-    enum attest_rc rc = ATTEST_OK;
-    while (rc == ATTEST_OK && bytes.len > 0) {
-        short awaited = 0;
-        ssize_t n = try_send(s, bytes, &awaited, err);
-        if (n < 0)
-            return ATTEST_E_IO;
-        bytes.p += n;
-        bytes.len -= (size_t)n;
-        if (n == 0)
-            rc = redis_stream_wait(s, awaited, deadline_ms, err);
+    while (bytes.len > 0) {
+        struct redis_tried tried = {0};
+        enum attest_rc rc =
+            clock_mono_ms() < deadline_ms ? try_send(s, bytes, &tried, err) : too_late(err);
+        if (rc == ATTEST_OK && tried.n == 0)
+            rc = redis_stream_wait(s, tried.awaited, deadline_ms, err);
+        if (rc != ATTEST_OK)
+            return rc;
+        bytes.p += tried.n;
+        bytes.len -= tried.n;
     }
-    return rc;
+    return ATTEST_OK;
 }
 
 /* TLS may hold bytes that the descriptor no longer shows: tried first, waited for afterwards. */
@@ -90,13 +107,13 @@ redis_stream_receive(struct redis_stream *s, char *p, size_t len, size_t *ret, i
                      struct attest_error *err)
 {
     for (;;) {
-        short awaited = 0;
-        ssize_t n = try_receive(s, p, len, &awaited, err);
-        if (n < 0)
-            return ATTEST_E_IO;
-        *ret = (size_t)n;
-        enum attest_rc rc = n > 0 ? ATTEST_OK : redis_stream_wait(s, awaited, deadline_ms, err);
-        if (n > 0 || rc != ATTEST_OK)
+        struct redis_tried tried = {0};
+        enum attest_rc rc =
+            clock_mono_ms() < deadline_ms ? try_receive(s, p, len, &tried, err) : too_late(err);
+        *ret = tried.n;
+        if (rc == ATTEST_OK && tried.n == 0)
+            rc = redis_stream_wait(s, tried.awaited, deadline_ms, err);
+        if (rc != ATTEST_OK || tried.n > 0)
             return rc;
     }
 }
@@ -105,10 +122,13 @@ bool
 redis_stream_quiet(const struct redis_stream *s)
 {
     struct pollfd fd = {.fd = s->fd, .events = POLLIN};
-    return poll(&fd, 1, 0) == 0;
+    return (!s->tls || redis_tls_quiet(s->tls)) && poll(&fd, 1, 0) == 0;
 }
 
 /* ---- connecting ---- */
+
+/* Of a UNIX socket whose queue is full: nothing tells when it no longer is. */
+#define QUEUE_FULL_MS 5
 
 static enum attest_rc
 connect_to(struct redis_stream *s, const char *name, const struct sockaddr *addr, socklen_t len,
@@ -119,19 +139,22 @@ connect_to(struct redis_stream *s, const char *name, const struct sockaddr *addr
     socklen_t why_len = sizeof(why);
     s->fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (s->fd < 0)
-        return error_errno(err, ATTEST_E_IO, errno, "replay store: socket");
+        return failed(errno, "socket", err);
     if (addr->sa_family != AF_UNIX)
         (void)setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (connect(s->fd, addr, len) == 0)
-        return ATTEST_OK;
-    if (errno != EINPROGRESS)
-        return error_errno(err, ATTEST_E_IO, errno, "replay store: %s", name);
+    while (connect(s->fd, addr, len) != 0 && errno != EINPROGRESS) {
+        if (errno != EAGAIN || addr->sa_family != AF_UNIX)
+            return failed(errno, name, err);
+        if (clock_mono_ms() + QUEUE_FULL_MS >= deadline_ms)
+            return too_late(err);
+        poll(NULL, 0, QUEUE_FULL_MS);
+    }
     enum attest_rc rc = redis_stream_wait(s, POLLOUT, deadline_ms, err);
     if (rc != ATTEST_OK)
         return rc;
     if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &why, &why_len) != 0)
         why = errno;
-    return why ? error_errno(err, ATTEST_E_IO, why, "replay store: %s", name) : ATTEST_OK;
+    return why ? failed(why, name, err) : ATTEST_OK;
 }
 
 static enum attest_rc
@@ -140,29 +163,57 @@ connect_unix(struct redis_stream *s, const char *path, int64_t deadline_ms,
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(addr.sun_path))
-        return error_set(err, ATTEST_E_IO, "replay store: %s: too long for a socket", path);
+        return error_set(err, ATTEST_E_CONFIG,
+                         "replay store: longer than a socket's path may be: %s", path);
     memcpy(addr.sun_path, path, strlen(path) + 1);
     return connect_to(s, path, (const struct sockaddr *)&addr, sizeof(addr), deadline_ms, err);
 }
 
 DEFINE_AUTO(addrinfo, struct addrinfo *, freeaddrinfo);
 
+/* More than looking up a name takes. */
+#define LOOK_UP_FDS 8
+
+/* Who has none left is told by the resolver that there is no such name. */
+static bool
+descriptors_left(void)
+{
+    int fds[LOOK_UP_FDS], n = 0;
+    while (n < LOOK_UP_FDS && (fds[n] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) >= 0)
+        n++;
+    bool all = n == LOOK_UP_FDS;
+    while (n > 0)
+        close(fds[--n]);
+    return all;
+}
+
+static enum attest_rc
+look_up(const char *host, int port, struct addrinfo **ret, struct attest_error *err)
+{
+    static const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    char text[8];
+    snprintf(text, sizeof(text), "%d", port);
+    int gai = getaddrinfo(host, text, &hints, ret);
+    if (gai == 0)
+        return ATTEST_OK;
+    enum attest_rc rc = gai == EAI_MEMORY || !descriptors_left() ? ATTEST_E_NOMEM : ATTEST_E_IO;
+    return error_set(err, rc, "replay store: %s: %s", host, gai_strerror(gai));
+}
+
 static enum attest_rc
 connect_tcp(struct redis_stream *s, const char *host, int port, int64_t deadline_ms,
             struct attest_error *err)
 {
-    static const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     AUTO(addrinfo) struct addrinfo *list = NULL;
-    char text[8];
-    snprintf(text, sizeof(text), "%d", port);
-    int gai = getaddrinfo(host, text, &hints, &list);
-    if (gai != 0)
-        return error_set(err, ATTEST_E_IO, "replay store: %s: %s", host, gai_strerror(gai));
+    enum attest_rc rc = look_up(host, port, &list, err);
+    if (rc != ATTEST_OK)
+        return rc;
     int n_left = 0;
     for (const struct addrinfo *a = list; a; a = a->ai_next)
         n_left++;
-    enum attest_rc rc = ATTEST_E_IO;
-    for (const struct addrinfo *a = list; a && rc != ATTEST_OK; a = a->ai_next) {
+    rc = ATTEST_E_IO;
+    for (const struct addrinfo *a = list; a && (rc == ATTEST_E_IO || rc == ATTEST_E_TIMEOUT);
+         a = a->ai_next) {
         int64_t now_ms = clock_mono_ms();
         redis_stream_close(s);
         rc = connect_to(s, host, a->ai_addr, a->ai_addrlen,
@@ -186,7 +237,9 @@ void
 redis_stream_close(struct redis_stream *s)
 {
     redis_tls_end(s);
-    if (s->fd >= 0)
+    if (s->fd >= 0) {
+        shutdown(s->fd, SHUT_RDWR); /* a child may have inherited it */
         close(s->fd);
+    }
     s->fd = -1;
 }

@@ -7,7 +7,8 @@
 /*
  * Bytes to a Redis and back, over a UNIX socket, TCP or TLS. Nothing waits longer than until a
  * deadline of clock_mono_ms(), but the look-up of a host's name. Not thread-safe. No SIGPIPE.
- * ATTEST_E_TIMEOUT or ATTEST_E_IO of any call: it is of no more use.
+ * After an error of any call it is of no more use: ATTEST_E_TIMEOUT and ATTEST_E_IO when the other
+ * side is not there, ATTEST_E_NOMEM for what this process lacks, descriptors included.
  */
 struct redis_stream {
     int fd;             /* -1: none */
@@ -16,7 +17,7 @@ struct redis_stream {
 
 /*
  * Connects, and shakes hands for rediss://. Addresses of a name are tried one after the other, each
- * for its share of the time. ATTEST_E_CONFIG (ca_file), ATTEST_E_NOMEM. To be closed in any case.
+ * for its share of the time. Also ATTEST_E_CONFIG. To be closed in any case.
  */
 enum attest_rc redis_stream_open(struct redis_stream *s, const struct redis_target *target,
                                  int64_t deadline_ms, struct attest_error *err);
@@ -34,16 +35,21 @@ bool redis_stream_quiet(const struct redis_stream *s);
 enum attest_rc redis_stream_wait(const struct redis_stream *s, short events, int64_t deadline_ms,
                                  struct attest_error *err);
 
-/*
- * TLS over a connected socket. One try to send or receive gives the number of bytes, 0 when it must
- * be tried again behind *awaited, events of poll(), or -1.
- */
+/* What one try came to: bytes, or none and the events of poll() behind which to try again. */
+struct redis_tried {
+    size_t n;
+    short awaited;
+};
+
+/* TLS over a connected socket. ATTEST_E_CONFIG: the other side refuses, or is another. */
 enum attest_rc redis_tls_start(struct redis_stream *s, const struct redis_target *target,
                                int64_t deadline_ms, struct attest_error *err);
 void redis_tls_end(struct redis_stream *s);
-ssize_t redis_tls_send(struct ssl_st *tls, struct slice bytes, short *awaited,
-                       struct attest_error *err);
-ssize_t redis_tls_receive(struct ssl_st *tls, char *p, size_t len, short *awaited,
-                          struct attest_error *err);
+enum attest_rc redis_tls_send(struct ssl_st *tls, struct slice bytes, struct redis_tried *ret,
+                              struct attest_error *err);
+enum attest_rc redis_tls_receive(struct ssl_st *tls, char *p, size_t len, struct redis_tried *ret,
+                                 struct attest_error *err);
+/* Whether nothing that came lies unread. */
+bool redis_tls_quiet(const struct ssl_st *tls);
 
 #endif

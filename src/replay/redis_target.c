@@ -5,8 +5,9 @@ enum attest_rc
 redis_options_check(const struct replay_redis *options, struct redis_url *url,
                     struct attest_error *err)
 {
-    if (!redis_url_read(options->url, url))
-        return error_set(err, ATTEST_E_ARGUMENT, "replay store: no URL of a Redis");
+    enum attest_rc rc = redis_url_read(options->url, url, err);
+    if (rc != ATTEST_OK)
+        return rc;
     if (url->user && !url->password && !options->password_file)
         return error_set(err, ATTEST_E_ARGUMENT, "replay store: a user without a password");
     if (url->password && options->password_file)
@@ -40,12 +41,13 @@ redis_target_init(struct redis_target *target, const struct replay_redis *option
     if (!copy(options->password_file, &target->password_file) ||
         !copy(options->ca_file, &target->ca_file))
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
-    return ATTEST_OK;
+    return target->url.tls ? redis_tls_context(target->ca_file, &target->tls, err) : ATTEST_OK;
 }
 
 void
 redis_target_done(struct redis_target *target)
 {
+    redis_tls_context_free(target->tls);
     redis_url_auto(&target->url);
     free(target->password_file);
     free(target->ca_file);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -48,49 +49,67 @@ release_pipe(const struct held_pipe *held)
     pthread_sigmask(SIG_SETMASK, &held->before, NULL);
 }
 
-static const char *
-reason(const SSL *ssl, int sys_errno)
+static enum attest_rc
+say(const SSL *ssl, enum attest_rc rc, int sys_errno, struct attest_error *err)
 {
     long verdict = SSL_get_verify_result(ssl);
-    const char *text = ERR_reason_error_string(ERR_peek_error());
-    if (verdict != X509_V_OK)
-        return X509_verify_cert_error_string(verdict);
-    if (text)
-        return text;
-    return sys_errno ? strerror(sys_errno) : "Redis has closed the connection";
+    const char *text = verdict == X509_V_OK ? ERR_reason_error_string(ERR_peek_error())
+                                            : X509_verify_cert_error_string(verdict);
+    if (!text && sys_errno)
+        return error_errno(err, rc, sys_errno, "replay store: TLS");
+    return error_set(err, rc, "replay store: TLS: %s",
+                     text ? text : "Redis has closed the connection");
 }
 
-/* Of a call that gave n: as a try gives it. */
-static ssize_t
-outcome(const SSL *ssl, int n, const struct held_pipe *held, short *awaited,
+/* Whoever answers, and refuses or is another, is not merely away. */
+static enum attest_rc
+rc_of(int why)
+{
+    bool cut_off = ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+    return why == SSL_ERROR_SSL && !cut_off ? ATTEST_E_CONFIG : ATTEST_E_IO;
+}
+
+/* Of a call that gave n. */
+static enum attest_rc
+outcome(const SSL *ssl, int n, const struct held_pipe *held, struct redis_tried *ret,
         struct attest_error *err)
 {
     int sys_errno = errno, why = SSL_get_error(ssl, n);
     release_pipe(held);
     if (why == SSL_ERROR_NONE)
-        return n;
-    *awaited = why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
-    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
-        return 0;
-    error_set(err, ATTEST_E_IO, "replay store: TLS: %s", reason(ssl, sys_errno));
-    ERR_clear_error();
-    return -1;
+        ret->n = (size_t)n;
+    else if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
+        ret->awaited = why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
+    else {
+        enum attest_rc rc = say(ssl, rc_of(why), sys_errno, err);
+        ERR_clear_error();
+        return rc;
+    }
+    return ATTEST_OK;
 }
 
-ssize_t
-redis_tls_send(struct ssl_st *tls, struct slice bytes, short *awaited, struct attest_error *err)
+enum attest_rc
+redis_tls_send(struct ssl_st *tls, struct slice bytes, struct redis_tried *ret,
+               struct attest_error *err)
 {
     struct held_pipe held;
     begin(&held);
-    return outcome(tls, SSL_write(tls, bytes.p, (int)bytes.len), &held, awaited, err);
+    return outcome(tls, SSL_write(tls, bytes.p, (int)bytes.len), &held, ret, err);
 }
 
-ssize_t
-redis_tls_receive(struct ssl_st *tls, char *p, size_t len, short *awaited, struct attest_error *err)
+enum attest_rc
+redis_tls_receive(struct ssl_st *tls, char *p, size_t len, struct redis_tried *ret,
+                  struct attest_error *err)
 {
     struct held_pipe held;
     begin(&held);
-    return outcome(tls, SSL_read(tls, p, (int)len), &held, awaited, err);
+    return outcome(tls, SSL_read(tls, p, (int)len), &held, ret, err);
+}
+
+bool
+redis_tls_quiet(const struct ssl_st *tls)
+{
+    return SSL_pending(tls) == 0;
 }
 
 static enum attest_rc
@@ -98,44 +117,60 @@ shake_hands(struct redis_stream *s, int64_t deadline_ms, struct attest_error *er
 {
     for (;;) {
         struct held_pipe held;
-        short awaited = 0;
+        struct redis_tried tried = {0};
         begin(&held);
-        ssize_t n = outcome(s->tls, SSL_connect(s->tls), &held, &awaited, err);
-        if (n > 0)
-            return ATTEST_OK;
-        if (n < 0) /* whoever answers under this name is not merely away */
-            return SSL_get_verify_result(s->tls) == X509_V_OK ? ATTEST_E_IO : ATTEST_E_CONFIG;
-        enum attest_rc rc = redis_stream_wait(s, awaited, deadline_ms, err);
-        if (rc != ATTEST_OK)
+        enum attest_rc rc = outcome(s->tls, SSL_connect(s->tls), &held, &tried, err);
+        if (rc == ATTEST_OK && tried.n == 0)
+            rc = redis_stream_wait(s, tried.awaited, deadline_ms, err);
+        if (rc != ATTEST_OK || tried.n > 0)
             return rc;
     }
 }
 
+/* The certificate's names of hosts alone, none of its subject. */
 static bool
 expect_host(SSL *ssl, const char *host)
 {
+    SSL_set_hostflags(ssl,
+                      X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1)
         return true;
     return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
 enum attest_rc
+redis_tls_context(const char *ca_file, struct ssl_ctx_st **ret, struct attest_error *err)
+{
+    AUTO(SSL_CTX) SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    bool set_up = ctx && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1;
+    bool good = set_up && (ca_file ? SSL_CTX_load_verify_locations(ctx, ca_file, NULL) == 1
+                                   : SSL_CTX_set_default_verify_paths(ctx) == 1);
+    ERR_clear_error();
+    if (!set_up)
+        return error_set(err, ATTEST_E_NOMEM, "replay store: TLS cannot be set up");
+    if (!good)
+        return error_set(err, ATTEST_E_CONFIG, "replay store: %s holds no certificates",
+                         ca_file ? ca_file : "the system's store");
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    *ret = STEAL(ctx);
+    return ATTEST_OK;
+}
+
+void
+redis_tls_context_free(struct ssl_ctx_st *ctx)
+{
+    SSL_CTX_free(ctx);
+}
+
+enum attest_rc
 redis_tls_start(struct redis_stream *s, const struct redis_target *target, int64_t deadline_ms,
                 struct attest_error *err)
 {
-    AUTO(SSL_CTX) SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    if (!ctx || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1)
-        return error_set(err, ATTEST_E_NOMEM, "replay store: TLS cannot be set up");
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-    if (target->ca_file ? SSL_CTX_load_verify_locations(ctx, target->ca_file, NULL) != 1
-                        : SSL_CTX_set_default_verify_paths(ctx) != 1) {
+    AUTO(SSL) SSL *ssl = SSL_new(target->tls);
+    if (!ssl || !expect_host(ssl, target->url.host) || SSL_set_fd(ssl, s->fd) != 1) {
         ERR_clear_error();
-        return error_set(err, ATTEST_E_CONFIG, "replay store: %s holds no certificates",
-                         target->ca_file ? target->ca_file : "the system's store");
-    }
-    AUTO(SSL) SSL *ssl = SSL_new(ctx);
-    if (!ssl || !expect_host(ssl, target->url.host) || SSL_set_fd(ssl, s->fd) != 1)
         return error_set(err, ATTEST_E_NOMEM, "replay store: TLS cannot be set up");
+    }
     s->tls = STEAL(ssl);
     return shake_hands(s, deadline_ms, err);
 }

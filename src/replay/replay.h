@@ -108,7 +108,7 @@ enum replay_full {
 
 /*
  * A store in this process for up to entries_max entries (1 to REPLAY_MEMORY_MAX), some 40 bytes
- * each, which the kernel lends as they are touched. No call looks at more than 64 entries.
+ * each, held from the start. No call looks at more than 64 entries.
  * ATTEST_E_NOMEM, ATTEST_E_ARGUMENT.
  */
 #define REPLAY_MEMORY_MAX ((size_t)1 << 28)

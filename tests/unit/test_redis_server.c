@@ -30,11 +30,11 @@ test_urls(void **state)
         "rediss:",  "rediss://",       "redisss://h",      "rediss:///0",
     };
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-        if (redis_url_read(wrong[i], &u))
+        if (redis_url_read(wrong[i], &u, NULL) != ATTEST_E_ARGUMENT)
             fail_msg("taken: %s", wrong[i]);
         redis_url_auto(&u);
     }
-    assert_true(redis_url_read("redis://h", &u));
+    assert_int_equal(redis_url_read("redis://h", &u, NULL), ATTEST_OK);
     assert_string_equal(u.host, "h");
     assert_int_equal(u.port, 6379);
     assert_int_equal(u.database, 0);
@@ -43,26 +43,26 @@ test_urls(void **state)
     assert_null(u.path);
     assert_false(u.tls);
     redis_url_auto(&u);
-    assert_true(redis_url_read("redis://:p@ss@127.0.0.1:7000/3", &u));
+    assert_int_equal(redis_url_read("redis://:p@ss@127.0.0.1:7000/3", &u, NULL), ATTEST_OK);
     assert_string_equal(u.host, "127.0.0.1");
     assert_string_equal(u.password, "p@ss");
     assert_null(u.user);
     assert_int_equal(u.port, 7000);
     assert_int_equal(u.database, 3);
     redis_url_auto(&u);
-    assert_true(redis_url_read("redis://me:secret@[::1]:1/", &u));
+    assert_int_equal(redis_url_read("redis://me:secret@[::1]:1/", &u, NULL), ATTEST_OK);
     assert_string_equal(u.host, "::1");
     assert_string_equal(u.user, "me");
     assert_int_equal(u.port, 1);
     redis_url_auto(&u);
-    assert_true(redis_url_read("rediss://me@h:2/7", &u));
+    assert_int_equal(redis_url_read("rediss://me@h:2/7", &u, NULL), ATTEST_OK);
     assert_true(u.tls);
     assert_string_equal(u.user, "me");
     assert_null(u.password);
     assert_string_equal(u.host, "h");
     assert_int_equal(u.database, 7);
     redis_url_auto(&u);
-    assert_true(redis_url_read("unix:///run/redis.sock", &u));
+    assert_int_equal(redis_url_read("unix:///run/redis.sock", &u, NULL), ATTEST_OK);
     assert_string_equal(u.path, "/run/redis.sock");
     assert_false(u.tls);
     redis_url_auto(&u);
@@ -128,7 +128,8 @@ test_fresh(void **state)
 {
     (void)state;
 #define NO_REPLID "0000000000000000000000000000000000000000"
-#define MASTER CLOCK "run_id:" RUN "\r\nmaxmemory_policy:noeviction\r\nrole:master\r\n"
+#define MASTER                                                                                     \
+    CLOCK "run_id:" RUN "\r\nmaxmemory_policy:noeviction\r\nrole:master\r\naof_enabled:0\r\n"
     static const struct {
         const char *info;
         bool fresh;
@@ -139,6 +140,9 @@ test_fresh(void **state)
         {MASTER "rdb_last_load_keys_loaded:0\r\n", false},
         {MASTER "master_replid2:" NO_REPLID "\r\n", false},
         {MASTER, false},
+        {CLOCK "run_id:" RUN "\r\nmaxmemory_policy:noeviction\r\nrole:master\r\naof_enabled:1\r\n"
+               "rdb_last_load_keys_loaded:0\r\nmaster_replid2:" NO_REPLID "\r\n",
+         false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct redis_server server;

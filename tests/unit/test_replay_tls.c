@@ -43,12 +43,34 @@ test_only_whom_the_certificate_names(void **state)
     assert_non_null(strstr(err.text, "mismatch"));
     options.memory_max = 0;
     snprintf(url, sizeof(url), "rediss://localhost:%s", port);
+    options.timeout_ms = 500; /* one that is not spoken to in its own way waits for more */
     assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_IO);
+    options.timeout_ms = 5000;
     snprintf(url, sizeof(url), "rediss://localhost:%s", tls_port);
     options.ca_file = NULL;
     assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_CONFIG);
     assert_non_null(strstr(err.text, "self-signed"));
     assert_null(s);
+}
+
+/* It wants a certificate of ours, which there is none of: never away, however often it hangs up. */
+static void
+test_a_refusal_in_tls(void **state)
+{
+    (void)state;
+    char url[64];
+    struct replay_store *s = NULL;
+    struct attest_error err;
+    options = (struct replay_redis){
+        .url = url, .ca_file = cert, .timeout_ms = 5000, .connections_max = 1, .memory_max = 16};
+    snprintf(url, sizeof(url), "rediss://localhost:%s", tls_port);
+    assert_true(redis_command(&server, "CONFIG SET tls-auth-clients yes"));
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_CONFIG);
+        assert_non_null(strstr(err.text, "certificate required"));
+    }
+    assert_true(redis_command(&server, "CONFIG SET tls-auth-clients no"));
+    replay_free(new_store());
 }
 
 /* ---- a handshake that never ends ---- */
@@ -191,6 +213,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_whom_the_certificate_names),
+        cmocka_unit_test(test_a_refusal_in_tls),
         cmocka_unit_test(test_a_handshake_has_the_deadline),
         cmocka_unit_test(test_a_password_is_kept_once),
     };
