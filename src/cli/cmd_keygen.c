@@ -130,13 +130,17 @@ write_pair(struct pair *pair, struct attest_error *err)
     enum attest_rc rc = keyfile_public_pem(pair->public_key, &public, err);
     if (rc == ATTEST_OK)
         rc = keyfile_private_pem(&seed, &pem, err);
-    if (rc == ATTEST_OK && access(pair->public_path, F_OK) == 0)
+    struct stat there;
+    if (rc == ATTEST_OK && lstat(pair->public_path, &there) == 0)
         rc = error_set(err, ATTEST_E_EXISTS, "%s: already there", pair->public_path);
     if (rc == ATTEST_OK)
         rc = file_create(pair->private_path, 0600, (struct slice){(const char *)pem.p, pem.len},
                          err);
-    if (rc == ATTEST_OK)
-        rc = file_create(pair->public_path, 0644, buf_view(&public), err);
+    if (rc != ATTEST_OK)
+        return rc;
+    rc = file_create(pair->public_path, 0644, buf_view(&public), err);
+    if (rc != ATTEST_OK)
+        unlink(pair->private_path); /* half a pair is in the way of the next try */
     return rc;
 }
 

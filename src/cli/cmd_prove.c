@@ -65,8 +65,11 @@ warn(struct slice token, const char *audience, const char *path, const struct ke
     const struct profile *profile = profile_get(PROFILE_ATTESTATION);
     if (jws_read(&jws, profile, token.p, token.len, NULL) != ATTEST_OK ||
         claims_read_issuer(&claims, profile, &jws.payload, NULL) != ATTEST_OK ||
-        claims_read_audience(&claims, NULL) != ATTEST_OK)
+        claims_read_audience(&claims, NULL) != ATTEST_OK) {
+        cli_complain(EXIT_DONE, cmd_prove.name,
+                     "warning: no server will take this token; see attest inspect");
         return;
+    }
     const struct json_node *cnf = claims.at[CLAIM_CNF];
     if (!cnf)
         cli_complain(EXIT_DONE, cmd_prove.name,

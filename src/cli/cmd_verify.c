@@ -68,7 +68,6 @@ failed(const struct attest_error *err, const char *next)
     return cli_complain(EXIT_FAILED, cmd_verify.name, "%s%s%s", err->text, *next ? "; " : "", next);
 }
 
-/* Who names an issuer on the command line has configured it: http to this machine is fine. */
 static enum attest_rc
 allow_algs(struct attest_policy *policy, const char *issuer, const struct cli_args *args,
            struct attest_error *err)
@@ -95,7 +94,10 @@ mode_of(const char *name, enum attest_mode *ret)
     return !name;
 }
 
-/* What the command line alone says. */
+/*
+ * What the command line alone says. Who names an issuer there has configured it: http to this
+ * machine is fine.
+ */
 static enum attest_rc
 policy_of_mode(const struct setting *s, enum attest_mode mode, struct attest_policy **ret,
                struct attest_error *err)
@@ -153,6 +155,9 @@ make_policy(const struct setting *s, const struct cli_args *args, struct attest_
     bool file = !mode_of(s->mode, &mode);
     enum attest_rc rc =
         file ? policy_of_file(s->mode, ret, &err) : policy_of_mode(s, mode, ret, &err);
+    if (file && cli_value_at(args, "alg", 0))
+        return cli_complain(EXIT_USAGE, cmd_verify.name,
+                            "--alg: beside a policy file it is the file's algs that count");
     if (file && rc == ATTEST_E_NOT_FOUND)
         return cli_complain(
             EXIT_USAGE, cmd_verify.name,
@@ -222,8 +227,8 @@ judge(struct attest_verifier *verifier, struct verify_keys *vk, struct slice tok
     struct attest_result *result = NULL;
     enum attest_rc rc = check(verifier, vk, token, proof, &result);
     char *text = result ? attest_result_to_json(result) : NULL;
-    bool retry = result && attest_result_retry(result);
-    if (result) /* what a policy lets in all the same was not verified for that */
+    bool judged = result, retry = judged && attest_result_retry(result);
+    if (judged) /* what a policy lets in all the same was not verified for that */
         rc = attest_result_error_code(result);
     if (text)
         printf("%s\n", text);
@@ -233,7 +238,8 @@ judge(struct attest_verifier *verifier, struct verify_keys *vk, struct slice tok
                      attest_result_error(result));
     attest_result_free(result);
     if (!text)
-        return cli_complain(EXIT_FAILED, cmd_verify.name, "%s; try again", attest_strerror(rc));
+        return cli_complain(EXIT_FAILED, cmd_verify.name, "%s; try again",
+                            attest_strerror(judged ? ATTEST_E_NOMEM : rc));
     if (rc == ATTEST_OK)
         return EXIT_DONE;
     return retry ? EXIT_FAILED : EXIT_REFUSED;

@@ -221,13 +221,13 @@ fetching(struct verify_keys *vk, const struct kind *kind, struct attest_policy *
     enum attest_rc rc = attest_fetch_new(&options, &err);
     if (rc == ATTEST_OK && url)
         rc = attest_fetch_set_url(options, vk->issuer, url, &err);
-    if (rc == ATTEST_E_CONFIG)
-        return cli_complain(EXIT_USAGE, "verify", "%s", err.text);
     /* For the first sets of others, of whom a nested token may be. */
     if (rc == ATTEST_OK)
         rc = attest_fetch_set_wait_ms(options, WAIT_MAX_MS, &err);
     if (rc == ATTEST_OK)
         rc = attest_verifier_new_fetching(policy, vk->keys, replay, options, ret, &err);
+    if (rc == ATTEST_E_CONFIG)
+        return cli_complain(EXIT_USAGE, "verify", "%s", err.text);
     if (rc != ATTEST_OK)
         return failed(&err, rc == ATTEST_E_UNSUPPORTED
                                 ? "fetch the key set with another program, and give --jwks FILE"
@@ -256,7 +256,8 @@ verify_keys_verifier(struct verify_keys *vk, struct attest_policy *policy,
     if (status == EXIT_DONE && jwks && !is_url(jwks)) {
         status = load(vk, kind, jwks);
         if (status == EXIT_DONE && attest_verifier_new(policy, vk->keys, replay, ret, &err))
-            status = failed(&err, "");
+            status = failed(
+                &err, "--jwks FILE holds the keys of --issuer alone; without it all are fetched");
     } else if (status == EXIT_DONE) {
         status = fetching(vk, kind, policy, replay, ret);
     }

@@ -207,6 +207,8 @@ attest_policy_only_audience(struct attest_policy *policy, const char *audience,
     if (rc == ATTEST_OK && policy->audiences.n && !list_has(&policy->audiences, audience))
         rc = error_set(err, ATTEST_E_CONFIG, "policy: %.100s is none of its audiences", audience);
     if (rc == ATTEST_OK)
+        rc = check_audience(audience, err);
+    if (rc == ATTEST_OK)
         rc = list_add(&only, audience, err);
     if (rc != ATTEST_OK) {
         list_done(&only);
@@ -315,11 +317,14 @@ enum attest_rc
 attest_policy_only_issuer(struct attest_policy *policy, const char *issuer,
                           struct attest_error *err)
 {
-    struct issuer_policy *entry;
-    enum attest_rc rc = open_issuer(policy, issuer, &entry, err);
-    if (rc == ATTEST_OK)
-        policy->only = entry;
-    return rc;
+    enum attest_rc rc = still_open(policy, err);
+    if (rc != ATTEST_OK)
+        return rc;
+    const struct issuer_policy *entry = policy_issuer(policy, slice_cstr(issuer));
+    if (!entry)
+        return error_set(err, ATTEST_E_CONFIG, "policy: %.100s is none of its issuers", issuer);
+    policy->only = entry;
+    return ATTEST_OK;
 }
 
 enum attest_rc

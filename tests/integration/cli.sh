@@ -135,7 +135,7 @@ from_file() {
 "$mint" token >in
 from_file 0 "" --issuer $issuer
 says '"verified":true'
-from_file 2 "--issuer: policy: add the issuer https://other.example.com" --issuer https://other.example.com
+from_file 2 "--issuer: policy: https://other.example.com is none of its issuers" --issuer https://other.example.com
 "$attest" verify --jwks jwks --issuer $issuer --policy - "$(cat in)" <policy.yaml >out 2>err ||
     { cat err; fail "a policy from standard input"; }
 says '"verified":true'
@@ -170,6 +170,8 @@ expect $unasked "only https" verify --issuer $issuer --jwks http://ai.example.co
 expect $unasked "user in it" verify --issuer $issuer --jwks https://u:p@127.0.0.1/ --audience $audience
 expect 2 "" verify --issuer http://ai.example.com --jwks jwks --audience $audience
 expect 2 "--alg: " verify --issuer $issuer --jwks jwks --audience $audience --alg HS256
+expect 2 "there is no wildcard" verify --issuer $issuer --jwks jwks --audience '*'
+from_file 2 "it is the file's algs that count" --issuer $issuer --alg EdDSA
 expect 2 "" verify --issuer nonsense --jwks jwks --audience $audience
 expect 2 "--replay takes" verify --issuer $issuer --jwks jwks --audience $audience --replay disk
 # That memory needs no server is said to whom the server is away, and to nobody who did something wrong.

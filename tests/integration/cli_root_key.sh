@@ -55,7 +55,7 @@ expect 0 null "" --jwks set.jwt --root-key root.pem
 expect 3 1012 "is not a pinned root" --jwks set.jwt --root-key other.jwk
 grep -q "is not a pinned root; if the issuer has changed its root" err || fail "what next: $(cat err)"
 expect 3 1012 "jwks.jwt" --jwks jwks --root-key root.jwk
-"$attest" verify --issuer https://ai.example.org --audience x --jwks set.jwt --root-key root.jwk \
+"$attest" verify --issuer https://ai.example.org --audience https://x.example.com --jwks set.jwt --root-key root.jwk \
     <token >out 2>err
 [ $? -eq 1 ] || fail "another issuer's set, and a token that is of neither" # without any key
 grep -q -- "--jwks must be of the --issuer" err || fail "another issuer's set: $(cat err)"
