@@ -124,7 +124,10 @@ write_temp(const char *path, mode_t mode, struct slice content, char temp[PATH_M
         *temp = '\0';
         return open_failed(errno, path, err);
     }
-    enum attest_rc rc = file_write_all(fd, content, err);
+    struct attest_error why = {0};
+    enum attest_rc rc = file_write_all(fd, content, &why);
+    if (rc)
+        error_set(err, rc, "%s: %s", path, why.text);
     if (!rc && fchmod(fd, mode) < 0)
         rc = error_errno(err, ATTEST_E_IO, errno, "chmod %s", path);
     if (!rc && fsync(fd) < 0)
