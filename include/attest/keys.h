@@ -73,7 +73,7 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
  *
  * jwk      one JWK, or a JWK set of nothing but root keys, which may be P-256 keys (ES256) where a
  *          TPM holds them: pinning one is allowing it; jwk_len bytes, not PEM. Get it from the
- * operator by a way that you trust: it is the one thing that is not verified
+ *          operator by a way that you trust: it is the one thing that is not verified
  *
  * When a signed set names a next_root, that key may sign the sets that follow. The first one that
  * it does sign makes it pinned and drops the root that named it, for good: pinning that one again

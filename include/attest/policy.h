@@ -62,13 +62,11 @@ enum attest_mode {
 extern "C" {
 #endif
 
-/* "none", "enterprise", "provider"; of this and the next two "unknown" for any other number.
- * Static.
- */
+/* "none", "enterprise", "provider"; "unknown" for any other number. Static. */
 ATTEST_EXPORT const char *attest_trust_name(enum attest_trust trust);
-/* "minimal", "standard", "enhanced". Static. */
+/* "minimal", "standard", "enhanced"; "unknown". Static. */
 ATTEST_EXPORT const char *attest_safety_name(enum attest_safety safety);
-/* "required", "preferred", "optional". Static. */
+/* "required", "preferred", "optional"; "unknown". Static. */
 ATTEST_EXPORT const char *attest_mode_name(enum attest_mode mode);
 
 /* An empty policy: nobody trusted, no audience, mode required. Free with attest_policy_free(). */

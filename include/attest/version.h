@@ -4,7 +4,8 @@
 
 #include <attest/error.h>
 
-/* What a program was compiled against; attest_version() is what it runs with. The number, for #if,
+/*
+ * What a program was compiled against; attest_version() is what it runs with. The number, for #if,
  * is 10000 times the first, 100 times the second and once the third. configure reads the text here.
  */
 #define ATTEST_VERSION "0.1.0"
