@@ -137,17 +137,18 @@ set_once(struct redis *r, struct redis_link *link, const char *key,
          const struct redis_moment *moment, int64_t deadline_ms, struct attest_error *err)
 {
     AUTO(buf) struct buf commands;
-    redisReply *replies[2] = {NULL, NULL};
+    AUTO(redis_replies) struct redis_replies replies = {0};
     char keep_ms[24];
     snprintf(keep_ms, sizeof(keep_ms), "%d", KEEP_MS);
     buf_init(&commands, 1024);
     REDIS_PUT(&commands, "SET", key, "1", "NX", "PX", keep_ms);
     REDIS_PUT(&commands, "GET", REDIS_EPOCH_KEY);
-    enum attest_rc rc = redis_link_ask(link, &commands, 2, replies, deadline_ms, err);
+    enum attest_rc rc = redis_link_ask(link, &commands, 2, &replies, deadline_ms, err);
+    const redisReply *set = replies.at[0], *epoch = replies.at[1];
+    if (rc != ATTEST_OK && set && set->type == REDIS_REPLY_NIL) /* whatever became of the rest */
+        return error_set(err, ATTEST_E_REPLAY, "seen before");
     if (rc != ATTEST_OK)
         return rc;
-    AUTO(redisReply) redisReply *set = replies[0];
-    AUTO(redisReply) redisReply *epoch = replies[1];
     if (set->type != REDIS_REPLY_NIL && !redis_said_ok(set))
         return redis_refused(set, err);
     if (epoch->type == REDIS_REPLY_ERROR)

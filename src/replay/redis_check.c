@@ -34,17 +34,15 @@ ask_server(struct redis_link *link, struct redis_server *server, char text[REDIS
            int64_t deadline_ms, struct attest_error *err)
 {
     AUTO(buf) struct buf commands;
-    redisReply *replies[3] = {NULL, NULL, NULL};
+    AUTO(redis_replies) struct redis_replies replies = {0};
     buf_init(&commands, 256);
     REDIS_PUT(&commands, "WATCH", REDIS_EPOCH_KEY);
     REDIS_PUT(&commands, "GET", REDIS_EPOCH_KEY);
     REDIS_PUT(&commands, "INFO");
-    enum attest_rc rc = redis_link_ask(link, &commands, 3, replies, deadline_ms, err);
+    enum attest_rc rc = redis_link_ask(link, &commands, 3, &replies, deadline_ms, err);
     if (rc != ATTEST_OK)
         return rc;
-    AUTO(redisReply) redisReply *watched = replies[0];
-    AUTO(redisReply) redisReply *value = replies[1];
-    AUTO(redisReply) redisReply *info = replies[2];
+    const redisReply *watched = replies.at[0], *value = replies.at[1], *info = replies.at[2];
     if (!is_text(info))
         return redis_refused(info, err);
     rc = redis_server_read(text_of(info), server, err);
@@ -68,10 +66,11 @@ static enum attest_rc
 begin_transaction(struct redis_link *link, int64_t deadline_ms, struct attest_error *err)
 {
     AUTO(buf) struct buf commands;
-    AUTO(redisReply) redisReply *begun = NULL;
+    AUTO(redis_replies) struct redis_replies replies = {0};
     buf_init(&commands, 64);
     REDIS_PUT(&commands, "MULTI");
-    enum attest_rc rc = redis_link_ask(link, &commands, 1, &begun, deadline_ms, err);
+    enum attest_rc rc = redis_link_ask(link, &commands, 1, &replies, deadline_ms, err);
+    const redisReply *begun = replies.at[0];
     return rc != ATTEST_OK || redis_said_ok(begun) ? rc : redis_refused(begun, err);
 }
 
@@ -80,17 +79,16 @@ static enum attest_rc
 set_epoch(struct redis_link *link, const char *text, int64_t deadline_ms, struct attest_error *err)
 {
     AUTO(buf) struct buf commands;
-    redisReply *replies[2] = {NULL, NULL};
+    AUTO(redis_replies) struct redis_replies replies = {0};
     buf_init(&commands, 1024);
     REDIS_PUT(&commands, "SET", REDIS_EPOCH_KEY, text);
     REDIS_PUT(&commands, "EXEC");
     enum attest_rc rc = begin_transaction(link, deadline_ms, err);
     if (rc == ATTEST_OK)
-        rc = redis_link_ask(link, &commands, 2, replies, deadline_ms, err);
+        rc = redis_link_ask(link, &commands, 2, &replies, deadline_ms, err);
     if (rc != ATTEST_OK)
         return rc;
-    AUTO(redisReply) redisReply *queued = replies[0];
-    AUTO(redisReply) redisReply *done = replies[1];
+    const redisReply *queued = replies.at[0], *done = replies.at[1];
     if (done->type == REDIS_REPLY_NIL)
         return ATTEST_E_BUSY;
     if (done->type != REDIS_REPLY_ARRAY || done->elements != 1)

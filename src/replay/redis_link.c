@@ -84,26 +84,27 @@ last_words(struct redis_link *link, enum attest_rc sent, redisReply **first, int
 }
 
 enum attest_rc
-redis_link_ask(struct redis_link *link, const struct buf *commands, size_t n, redisReply **replies,
-               int64_t deadline_ms, struct attest_error *err)
+redis_link_ask(struct redis_link *link, const struct buf *commands, size_t n,
+               struct redis_replies *ret, int64_t deadline_ms, struct attest_error *err)
 {
+    redisReply **const at = ret->at;
     if (buf_rc(commands))
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
     enum attest_rc rc = redis_stream_send(&link->stream, buf_view(commands), deadline_ms, err);
     size_t got = 0;
     link->received = 0;
     if (rc == ATTEST_E_IO)
-        rc = last_words(link, rc, &replies[0], deadline_ms, err);
+        rc = last_words(link, rc, &at[0], deadline_ms, err);
     while (rc == ATTEST_OK && got < n) {
-        rc = read_reply(link, &replies[got], deadline_ms, err);
+        rc = read_reply(link, &at[got], deadline_ms, err);
         got += rc == ATTEST_OK;
     }
     if (rc == ATTEST_OK && link->reader->pos != link->reader->len) /* more than was asked for */
         rc = no_redis(err);
-    if (rc == ATTEST_E_IO && replies[0] && replies[0]->type == REDIS_REPLY_ERROR)
-        rc = refused_unquoted(replies[0], err);
-    for (size_t i = 0; rc != ATTEST_OK && i < n; i++)
-        redisReply_auto(&replies[i]);
+    link->broken = rc != ATTEST_OK;
+    /* A refusal is one, also when no more came behind it. */
+    if ((rc == ATTEST_E_IO || rc == ATTEST_E_TIMEOUT) && at[0] && at[0]->type == REDIS_REPLY_ERROR)
+        rc = refused_unquoted(at[0], err);
     return rc;
 }
 
@@ -133,8 +134,9 @@ static enum attest_rc
 ask_for_ok(struct redis_link *link, const struct buf *commands, int64_t deadline_ms,
            struct attest_error *err)
 {
-    AUTO(redisReply) redisReply *reply = NULL;
-    enum attest_rc rc = redis_link_ask(link, commands, 1, &reply, deadline_ms, err);
+    AUTO(redis_replies) struct redis_replies replies = {0};
+    enum attest_rc rc = redis_link_ask(link, commands, 1, &replies, deadline_ms, err);
+    const redisReply *reply = replies.at[0];
     return rc != ATTEST_OK || redis_said_ok(reply) ? rc : refused_unquoted(reply, err);
 }
 

@@ -16,6 +16,7 @@ struct redis_link {
     struct redis_stream stream;
     redisReader *reader;
     size_t received;                 /* of the answer to one question */
+    bool broken;                     /* what comes may belong to a question of before */
     uint64_t generation;             /* the pool's, when it was made */
     int64_t checked_ms;              /* when the server was last asked who it is */
     char epoch[REDIS_EPOCH_MAX + 1]; /* that it had then */
@@ -29,18 +30,31 @@ enum attest_rc redis_link_open(const struct redis_target *target, int64_t deadli
                                struct redis_link **ret, struct attest_error *err);
 void redis_link_free(struct redis_link *link);
 DEFINE_AUTO(redis_link, struct redis_link *, redis_link_free);
-DEFINE_AUTO(redisReply, redisReply *, freeReplyObject);
+
+/* To as many commands as one question has. */
+struct redis_replies {
+    redisReply *at[3];
+};
+
+static inline void
+redis_replies_auto(struct redis_replies *replies)
+{
+    for (size_t i = 0; i < ARRAY_LEN(replies->at); i++)
+        freeReplyObject(replies->at[i]);
+}
 
 /* Appends one command of words, each NUL-terminated, NULL behind the last. */
 void redis_put(struct buf *commands, const char *const *words);
 #define REDIS_PUT(commands, ...) redis_put(commands, (const char *const[]){__VA_ARGS__, NULL})
 
 /*
- * Sends the commands and waits for n replies, freed by the caller when all came. Error replies are
- * replies. ATTEST_E_TIMEOUT or ATTEST_E_IO: the connection is of no more use.
+ * Sends the commands and waits for n replies. Error replies are replies. In difference to them an
+ * error leaves the connection broken, and in ret, which is zeroed before, the replies of which that
+ * many came; if the first was a refusal the error is what that says.
  */
 enum attest_rc redis_link_ask(struct redis_link *link, const struct buf *commands, size_t n,
-                              redisReply **replies, int64_t deadline_ms, struct attest_error *err);
+                              struct redis_replies *ret, int64_t deadline_ms,
+                              struct attest_error *err);
 
 /* What a reply that was not asked for means, by redis_word_find(), with a sentence. */
 enum attest_rc redis_refused(const redisReply *reply, struct attest_error *err);

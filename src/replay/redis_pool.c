@@ -91,6 +91,10 @@ redis_pool_take(struct redis_pool *pool, const struct redis_target *target, int6
 void
 redis_pool_give(struct redis_pool *pool, struct redis_link *link)
 {
+    if (link->broken) {
+        redis_pool_drop(pool, link);
+        return;
+    }
     pthread_mutex_lock(&pool->lock);
     pool->idle[pool->n_idle++] = link;
     pthread_cond_signal(&pool->given);

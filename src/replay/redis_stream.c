@@ -14,14 +14,21 @@
 
 #include "base/clock.h"
 
-/* What failed for want of something of this process's own says nothing of Redis. */
-static enum attest_rc
-failed(int sys_errno, const char *what, struct attest_error *err)
+/* Of what fails, what says nothing of whether Redis is there. */
+static const struct {
+    int sys_errno;
+    enum attest_rc rc;
+} ours[] = {
+    {EMFILE, ATTEST_E_NOMEM}, {ENFILE, ATTEST_E_NOMEM},  {ENOBUFS, ATTEST_E_NOMEM},
+    {ENOMEM, ATTEST_E_NOMEM}, {EACCES, ATTEST_E_DENIED}, {EPERM, ATTEST_E_DENIED},
+};
+
+enum attest_rc
+redis_stream_failed(int sys_errno, const char *what, struct attest_error *err)
 {
-    static const int ours[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL};
     enum attest_rc rc = ATTEST_E_IO;
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
-        rc = sys_errno == ours[i] ? ATTEST_E_NOMEM : rc;
+        rc = sys_errno == ours[i].sys_errno ? ours[i].rc : rc;
     return error_errno(err, rc, sys_errno, "replay store: %s", what);
 }
 
@@ -38,13 +45,13 @@ redis_stream_wait(const struct redis_stream *s, short events, int64_t deadline_m
     struct pollfd fd = {.fd = s->fd, .events = events};
     for (;;) {
         int64_t left_ms = deadline_ms - clock_mono_ms();
-        int n = left_ms > 0 ? poll(&fd, 1, (int)left_ms) : 0;
+        int n = poll(&fd, 1, left_ms > 0 ? (int)left_ms : 0); /* one look in any case */
         if (n > 0)
             return ATTEST_OK;
         if (n == 0)
             return too_late(err);
         if (errno != EINTR)
-            return failed(errno, "poll", err);
+            return redis_stream_failed(errno, "poll", err);
     }
 }
 
@@ -60,7 +67,7 @@ outcome(ssize_t n, short events, struct redis_tried *ret, struct attest_error *e
     else if (errno == EAGAIN || errno == EINTR)
         ret->awaited = events;
     else
-        return failed(errno, "Redis", err);
+        return redis_stream_failed(errno, "Redis", err);
     return ATTEST_OK;
 }
 
@@ -82,15 +89,13 @@ try_receive(const struct redis_stream *s, char *p, size_t len, struct redis_trie
     return outcome(recv(s->fd, p, len, 0), POLLIN, ret, err);
 }
 
-/* The clock is looked at also while bytes keep coming. */
 enum attest_rc
 redis_stream_send(struct redis_stream *s, struct slice bytes, int64_t deadline_ms,
                   struct attest_error *err)
 {
     while (bytes.len > 0) {
         struct redis_tried tried = {0};
-        enum attest_rc rc =
-            clock_mono_ms() < deadline_ms ? try_send(s, bytes, &tried, err) : too_late(err);
+        enum attest_rc rc = try_send(s, bytes, &tried, err);
         if (rc == ATTEST_OK && tried.n == 0)
             rc = redis_stream_wait(s, tried.awaited, deadline_ms, err);
         if (rc != ATTEST_OK)
@@ -101,15 +106,17 @@ redis_stream_send(struct redis_stream *s, struct slice bytes, int64_t deadline_m
     return ATTEST_OK;
 }
 
-/* TLS may hold bytes that the descriptor no longer shows: tried first, waited for afterwards. */
+/*
+ * Tried first, waited for afterwards: TLS may hold bytes that the descriptor no longer shows, and
+ * what came while this process slept through its deadline is an answer all the same.
+ */
 enum attest_rc
 redis_stream_receive(struct redis_stream *s, char *p, size_t len, size_t *ret, int64_t deadline_ms,
                      struct attest_error *err)
 {
     for (;;) {
         struct redis_tried tried = {0};
-        enum attest_rc rc =
-            clock_mono_ms() < deadline_ms ? try_receive(s, p, len, &tried, err) : too_late(err);
+        enum attest_rc rc = try_receive(s, p, len, &tried, err);
         *ret = tried.n;
         if (rc == ATTEST_OK && tried.n == 0)
             rc = redis_stream_wait(s, tried.awaited, deadline_ms, err);
@@ -139,12 +146,12 @@ connect_to(struct redis_stream *s, const char *name, const struct sockaddr *addr
     socklen_t why_len = sizeof(why);
     s->fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (s->fd < 0)
-        return failed(errno, "socket", err);
+        return redis_stream_failed(errno, "socket", err);
     if (addr->sa_family != AF_UNIX)
         (void)setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     while (connect(s->fd, addr, len) != 0 && errno != EINPROGRESS) {
         if (errno != EAGAIN || addr->sa_family != AF_UNIX)
-            return failed(errno, name, err);
+            return redis_stream_failed(errno, name, err);
         if (clock_mono_ms() + QUEUE_FULL_MS >= deadline_ms)
             return too_late(err);
         poll(NULL, 0, QUEUE_FULL_MS);
@@ -154,7 +161,7 @@ connect_to(struct redis_stream *s, const char *name, const struct sockaddr *addr
         return rc;
     if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &why, &why_len) != 0)
         why = errno;
-    return why ? failed(why, name, err) : ATTEST_OK;
+    return why ? redis_stream_failed(why, name, err) : ATTEST_OK;
 }
 
 static enum attest_rc

@@ -8,7 +8,8 @@
  * Bytes to a Redis and back, over a UNIX socket, TCP or TLS. Nothing waits longer than until a
  * deadline of clock_mono_ms(), but the look-up of a host's name. Not thread-safe. No SIGPIPE.
  * After an error of any call it is of no more use: ATTEST_E_TIMEOUT and ATTEST_E_IO when the other
- * side is not there, ATTEST_E_NOMEM for what this process lacks, descriptors included.
+ * side is not there, ATTEST_E_NOMEM and ATTEST_E_DENIED for what this process lacks or may not,
+ * descriptors and rights to a socket included.
  */
 struct redis_stream {
     int fd;             /* -1: none */
@@ -34,6 +35,9 @@ bool redis_stream_quiet(const struct redis_stream *s);
 /* For redis_tls.c: until one of these events of poll(). */
 enum attest_rc redis_stream_wait(const struct redis_stream *s, short events, int64_t deadline_ms,
                                  struct attest_error *err);
+
+/* Why a system call failed. */
+enum attest_rc redis_stream_failed(int sys_errno, const char *what, struct attest_error *err);
 
 /* What one try came to: bytes, or none and the events of poll() behind which to try again. */
 struct redis_tried {

@@ -56,7 +56,7 @@ say(const SSL *ssl, enum attest_rc rc, int sys_errno, struct attest_error *err)
     const char *text = verdict == X509_V_OK ? ERR_reason_error_string(ERR_peek_error())
                                             : X509_verify_cert_error_string(verdict);
     if (!text && sys_errno)
-        return error_errno(err, rc, sys_errno, "replay store: TLS");
+        return redis_stream_failed(sys_errno, "TLS", err);
     return error_set(err, rc, "replay store: TLS: %s",
                      text ? text : "Redis has closed the connection");
 }
@@ -171,6 +171,7 @@ redis_tls_start(struct redis_stream *s, const struct redis_target *target, int64
         ERR_clear_error();
         return error_set(err, ATTEST_E_NOMEM, "replay store: TLS cannot be set up");
     }
+    SSL_clear_mode(ssl, SSL_MODE_AUTO_RETRY); /* what is no answer does not outlast the deadline */
     s->tls = STEAL(ssl);
     return shake_hands(s, deadline_ms, err);
 }
