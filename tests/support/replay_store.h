@@ -2,6 +2,9 @@
 #ifndef TESTS_SUPPORT_REPLAY_STORE_H
 #define TESTS_SUPPORT_REPLAY_STORE_H
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
 #include "base/clock.h"
 #include "base/ed25519.h"
 #include "replay/replay.h"
@@ -56,13 +59,27 @@ stats_of(const struct replay_store *s)
     return stats;
 }
 
-/* A port below the range that the kernel hands out. */
+static inline bool
+port_free(int port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_free = bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
+    close(fd);
+    return is_free;
+}
+
+/* A free port below the range that the kernel hands out. */
 static inline void
 random_port(char out[8])
 {
     uint16_t random;
-    random_bytes(&random, sizeof(random));
-    snprintf(out, 8, "%d", 20000 + random % 12000);
+    do {
+        random_bytes(&random, sizeof(random));
+        snprintf(out, 8, "%d", 20000 + random % 12000);
+    } while (!port_free(atoi(out)));
 }
 
 #endif

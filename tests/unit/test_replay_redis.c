@@ -336,9 +336,11 @@ test_cluster(void **state)
     struct redis_server_run node, other;
     struct replay_store *s = NULL;
     struct attest_error err;
-    char port[8], other_port[8];
+    char port[8], bus[8], other_port[8], other_bus[8];
     const char *more[] = {"--port",
                           port,
+                          "--cluster-port",
+                          bus,
                           "--cluster-enabled",
                           "yes",
                           "--bind",
@@ -347,10 +349,13 @@ test_cluster(void **state)
                           "no",
                           NULL};
     random_port(port);
+    random_port(bus);
     random_port(other_port);
+    random_port(other_bus);
     begin(&node, more, false);
     assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_IO);
     more[1] = other_port;
+    more[3] = other_bus;
     begin(&other, more, false);
     assert_true(redis_command(&other, "CLUSTER ADDSLOTS 4229"));
     for (int i = 0; i < 200 && !redis_command(&other, "GET attest:{seen}:x"); i++)
@@ -364,7 +369,7 @@ test_cluster(void **state)
     }
     replay_free(STEAL(s));
     /* The first one learns who has the slot, and says so. */
-    assert_true(redis_command(&node, "CLUSTER MEET 127.0.0.1 %s", other_port));
+    assert_true(redis_command(&node, "CLUSTER MEET 127.0.0.1 %s %s", other_port, other_bus));
     options.url = node.url;
     enum attest_rc rc = ATTEST_E_IO;
     for (int i = 0; i < 400 && rc == ATTEST_E_IO; i++) {
