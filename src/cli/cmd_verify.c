@@ -120,7 +120,7 @@ policy_of_file(const char *path, struct attest_policy **ret, struct attest_error
     if (strcmp(path, "-") != 0)
         return attest_policy_load_file(path, ret, err);
     enum attest_rc rc = file_read(path, POLICY_MAX, &text, err);
-    return rc ? rc : attest_policy_load_yaml(text.p ? text.p : "", text.len, ret, err);
+    return rc ? rc : attest_policy_load_yaml(text.p, text.len, ret, err);
 }
 
 /*

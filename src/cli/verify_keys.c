@@ -99,7 +99,7 @@ load(struct verify_keys *vk, const struct kind *kind, const char *path)
     buf_init(&text, ATTEST_JWKS_MAX);
     if (file_read(path, ATTEST_JWKS_MAX, &text, &err) != ATTEST_OK)
         return failed(&err, "--jwks takes the issuer's key set, a file or a URL");
-    enum attest_rc rc = kind->add(vk->keys, vk->issuer, text.p ? text.p : "", text.len, &err);
+    enum attest_rc rc = kind->add(vk->keys, vk->issuer, text.p, text.len, &err);
     if (rc == ATTEST_OK)
         return EXIT_DONE;
     if (kind == &plain)

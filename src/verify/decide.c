@@ -91,8 +91,8 @@ policy_only_issuer(const struct attest_policy *policy)
     return policy->only;
 }
 
-static bool
-list_has(const struct name_list *list, struct slice name)
+bool
+name_list_has(const struct name_list *list, struct slice name)
 {
     for (size_t i = 0; i < list->n; i++) {
         if (slice_eq(list->items[i], name))
@@ -105,7 +105,7 @@ int
 policy_match_audience(const struct attest_policy *policy, const struct claims_view *view)
 {
     for (size_t i = 0; i < view->n_aud; i++) {
-        if (list_has(&policy->audiences, view->aud[i]))
+        if (name_list_has(&policy->audiences, view->aud[i]))
             return (int)i;
     }
     return -1;
@@ -194,10 +194,10 @@ policy_check_issuer(const struct attest_policy *policy, const struct issuer_poli
     if (policy->age_max_s && now_s - view->iat > policy->age_max_s + policy->skew_s)
         return error_set(err, ATTEST_E_POLICY, "issued %lld s ago, at most %lld s are accepted",
                          (long long)(now_s - view->iat), (long long)policy->age_max_s);
-    if (issuer->trust_domains.n && !list_has(&issuer->trust_domains, view->trust_domain))
+    if (issuer->trust_domains.n && !name_list_has(&issuer->trust_domains, view->trust_domain))
         return error_set(err, ATTEST_E_POLICY, "issuer may not speak for trust domain %.*s",
                          SLICE_ARG(view->trust_domain));
-    if (issuer->providers.n && !list_has(&issuer->providers, view->provider))
+    if (issuer->providers.n && !name_list_has(&issuer->providers, view->provider))
         return error_set(err, ATTEST_E_POLICY, "issuer may not speak for provider %.*s",
                          SLICE_ARG(view->provider));
     return ATTEST_OK;
@@ -226,7 +226,7 @@ policy_check_agent(const struct attest_policy *policy, const struct issuer_polic
         {"model version", &policy->model_versions, view->model_version},
     };
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-        if (lists[i].allowed->n && !list_has(lists[i].allowed, lists[i].name))
+        if (lists[i].allowed->n && !name_list_has(lists[i].allowed, lists[i].name))
             return error_set(err, ATTEST_E_POLICY, "%s %.*s is not accepted here", lists[i].what,
                              SLICE_ARG(lists[i].name));
     }

@@ -330,5 +330,5 @@ attest_keys_add_file(struct attest_keys *keys, const char *issuer, const char *p
     enum attest_rc rc = file_read_regular(path, ATTEST_JWKS_MAX, &text, err);
     if (rc != ATTEST_OK)
         return rc;
-    return attest_keys_add_jwks(keys, issuer, text.p ? text.p : "", text.len, err);
+    return attest_keys_add_jwks(keys, issuer, text.p, text.len, err);
 }

@@ -61,20 +61,10 @@ copy_name(struct slice *ret, const char *name, struct attest_error *err)
     return ATTEST_OK;
 }
 
-static bool
-list_has(const struct name_list *list, const char *name)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        if (slice_is(list->items[i], name))
-            return true;
-    }
-    return false;
-}
-
 static enum attest_rc
 list_add(struct name_list *list, const char *name, struct attest_error *err)
 {
-    if (list_has(list, name))
+    if (name_list_has(list, slice_cstr(name)))
         return ATTEST_OK;
     if (list->n == POLICY_LIST_MAX)
         return error_set(err, ATTEST_E_LIMIT, "policy: at most %d of a kind", POLICY_LIST_MAX);
@@ -204,7 +194,8 @@ attest_policy_only_audience(struct attest_policy *policy, const char *audience,
 {
     struct name_list only = {0};
     enum attest_rc rc = still_open(policy, err);
-    if (rc == ATTEST_OK && policy->audiences.n && !list_has(&policy->audiences, audience))
+    if (rc == ATTEST_OK && policy->audiences.n &&
+        !name_list_has(&policy->audiences, slice_cstr(audience)))
         rc = error_set(err, ATTEST_E_CONFIG, "policy: %.100s is none of its audiences", audience);
     if (rc == ATTEST_OK)
         rc = check_audience(audience, err);

@@ -27,4 +27,7 @@ struct attest_policy {
     const struct issuer_policy *only; /* of those; NULL: all */
 };
 
+/* In decide.c. */
+bool name_list_has(const struct name_list *list, struct slice name);
+
 #endif
