@@ -82,4 +82,13 @@ random_port(char out[8])
     } while (!port_free(atoi(out)));
 }
 
+/* begin(), for those who log in over TCP. */
+static inline void
+begin_at_port(struct redis_server_run *server, char port[8], bool is_new)
+{
+    const char *const more[] = {"--port", port, "--bind", "127.0.0.1", NULL};
+    random_port(port);
+    begin(server, more, is_new);
+}
+
 #endif

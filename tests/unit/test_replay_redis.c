@@ -289,9 +289,7 @@ test_users(void **state)
     struct replay_store *s = NULL;
     struct attest_error err;
     char port[8], url[64];
-    const char *const more[] = {"--port", port, "--bind", "127.0.0.1", NULL};
-    random_port(port);
-    begin(&server, more, false);
+    begin_at_port(&server, port, false);
     assert_true(redis_command(&server,
                               "ACL SETUSER few on >geheim resetkeys ~attest:{seen}:* -@all "
                               "+info +get +set +watch +multi +exec"));

@@ -221,9 +221,7 @@ test_multi_refused(void **state)
     struct redis_server_run server;
     struct replay_store *s = NULL;
     char port[8], url[64];
-    const char *const more[] = {"--port", port, "--bind", "127.0.0.1", NULL};
-    random_port(port);
-    begin(&server, more, false);
+    begin_at_port(&server, port, false);
     assert_true(redis_command(&server, "ACL SETUSER few on >geheim ~* +@all -multi"));
     snprintf(url, sizeof(url), "redis://few:geheim@127.0.0.1:%s", port);
     options.url = url;
@@ -363,9 +361,7 @@ test_no_room_is_away(void **state)
     struct replay_store *s = NULL;
     struct attest_error err;
     char port[8], url[64];
-    const char *const more[] = {"--port", port, "--bind", "127.0.0.1", NULL};
-    random_port(port);
-    begin(&server, more, true);
+    begin_at_port(&server, port, true);
     struct replay_store *other = new_store(); /* the one that there is room for */
     assert_true(redis_command(&server, "ACL SETUSER few on >geheim ~* +@all"));
     assert_true(redis_command(&server, "CONFIG SET maxclients 1"));

@@ -29,15 +29,23 @@ a_cold_start_says_so_until_the_keys_are_there(void **state)
     assert_int_equal(http_stub_asked(&stub), 1);
 }
 
+/* Whose checks wait for the first set. */
+static struct attest_verifier *
+patient(void)
+{
+    struct attest_fetch *fetch = NULL;
+    assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
+    assert_int_equal(attest_fetch_set_wait_ms(fetch, 60000, NULL), ATTEST_OK);
+    struct attest_verifier *v = verifier_of(stub.origin, NULL, fetch);
+    attest_fetch_free(fetch);
+    return v;
+}
+
 static void
 who_asks_for_it_waits_for_the_first_set(void **state)
 {
     (void)state;
-    struct attest_fetch *fetch = NULL;
-    assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
-    assert_int_equal(attest_fetch_set_wait_ms(fetch, 60000, NULL), ATTEST_OK);
-    AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, NULL, fetch);
-    attest_fetch_free(fetch);
+    AUTO(attest_verifier) struct attest_verifier *v = patient();
     http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
     AUTO(attest_result) struct attest_result *result = NULL;
     char *token AUTO(mem) = token_by(&key[0]);
@@ -78,14 +86,10 @@ static void
 a_thread_fetches_once_for_all(void **state)
 {
     (void)state;
-    struct attest_fetch *fetch = NULL;
     struct attest_error err = {0};
     pthread_t thread[16];
     void *args[16][2];
-    assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
-    assert_int_equal(attest_fetch_set_wait_ms(fetch, 60000, NULL), ATTEST_OK);
-    AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, NULL, fetch);
-    attest_fetch_free(fetch);
+    AUTO(attest_verifier) struct attest_verifier *v = patient();
     http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
     assert_int_equal(attest_verifier_start_thread(v, &err), ATTEST_OK);
     assert_int_equal(attest_verifier_start_thread(v, &err), ATTEST_E_ARGUMENT);
@@ -306,11 +310,7 @@ static void
 nobody_waits_for_a_server_that_refused(void **state)
 {
     (void)state;
-    struct attest_fetch *fetch = NULL;
-    assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
-    assert_int_equal(attest_fetch_set_wait_ms(fetch, 60000, NULL), ATTEST_OK);
-    AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, NULL, fetch);
-    attest_fetch_free(fetch);
+    AUTO(attest_verifier) struct attest_verifier *v = patient();
     http_stub_say(&stub, "/.well-known/jwks.json",
                   "HTTP/1.1 500 Down\r\nContent-Length: 0\r\n\r\n");
     for (int i = 0; i < 20; i++)
@@ -425,11 +425,7 @@ static void
 not_everybody_may_wait(void **state)
 {
     (void)state;
-    struct attest_fetch *fetch = NULL;
-    assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
-    assert_int_equal(attest_fetch_set_wait_ms(fetch, 60000, NULL), ATTEST_OK);
-    AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, NULL, fetch);
-    attest_fetch_free(fetch);
+    AUTO(attest_verifier) struct attest_verifier *v = patient();
     http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
     atomic_store(&v->resolver->waiting, 64);
     assert_int_equal(check(v, 0), ATTEST_E_KEY_FETCH);
