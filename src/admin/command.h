@@ -3,6 +3,7 @@
 #define ADMIN_COMMAND_H
 
 #include "base/bytes.h"
+#include "base/output.h"
 
 /* What the command line said. Strings borrow from argv, the environment or nothing (NULL). */
 struct options {
@@ -55,17 +56,6 @@ enum option_bit {
     OPT_SERIAL = 1 << 22,
     OPT_OUT = 1 << 23,
     OPT_NO_PIN = 1 << 24,
-};
-
-/*
- * What every attest command's exit status says. A refusal is an answer and goes to standard output;
- * the other two are one line on standard error that names what to do next.
- */
-enum exit_status {
-    EXIT_DONE = 0,
-    EXIT_REFUSED = 1,
-    EXIT_USAGE = 2,
-    EXIT_FAILED = 3,
 };
 
 struct command {

@@ -6,7 +6,6 @@
 #include "admin/command.h"
 #include "base/ed25519.h"
 #include "base/jsondoc.h"
-#include "base/output.h"
 #include "jwks/jwk.h"
 
 #define B64U_ALPHABET "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -307,5 +306,5 @@ run(int argc, char **argv)
 int
 admin_run(int argc, char **argv)
 {
-    return output_end("attestctl", (int)run(argc, argv));
+    return output_end("attestctl", run(argc, argv));
 }

@@ -3,12 +3,12 @@
 
 #include <stdio.h>
 
-int
-output_end(const char *program, int status)
+enum exit_status
+output_end(const char *program, enum exit_status status)
 {
     int flushed = fflush(stdout);
-    if (status > 1 || (flushed == 0 && !ferror(stdout)))
+    if (status > EXIT_REFUSED || (flushed == 0 && !ferror(stdout)))
         return status;
     fprintf(stderr, "%s: standard output cannot be written; look at where it leads\n", program);
-    return 3;
+    return EXIT_FAILED;
 }

@@ -3,10 +3,21 @@
 #define BASE_OUTPUT_H
 
 /*
- * What a program exits with once all is printed: status; or 3, with a line on standard error, when
- * status says that there was an answer (0 or 1) and standard output did not take it. An answer that
- * could not be written was not given.
+ * What the exit status of every program here says. A refusal is an answer and goes to standard
+ * output; the last two are one line on standard error that names what to do next.
  */
-int output_end(const char *program, int status);
+enum exit_status {
+    EXIT_DONE = 0,
+    EXIT_REFUSED = 1,
+    EXIT_USAGE = 2,
+    EXIT_FAILED = 3,
+};
+
+/*
+ * What a program exits with once all is printed: status; or EXIT_FAILED, with a line on standard
+ * error, when status says that there was an answer and standard output did not take it. An answer
+ * that could not be written was not given.
+ */
+enum exit_status output_end(const char *program, enum exit_status status);
 
 #endif

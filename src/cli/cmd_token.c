@@ -104,7 +104,10 @@ report_problem(const struct fetch_answer *answer, bool as_json)
     const char *next = next_step(&problem, answer->status, &exit);
     bool option = next[0] == '-';
     /* Most details begin with the member. */
-    const char *member = strstr(problem.detail, problem.member) ? "" : problem.member;
+    size_t len = strlen(problem.member);
+    bool named =
+        strncmp(problem.detail, problem.member, len) == 0 && strchr(": ", problem.detail[len]);
+    const char *member = named ? "" : problem.member;
     if (as_json && problem.json)
         printf("%s\n", problem.json);
     else if (exit == EXIT_REFUSED)

@@ -3,17 +3,7 @@
 #define CLI_COMMAND_H
 
 #include "base/bytes.h"
-
-/*
- * What every attest command's exit status says. A refusal is an answer and goes to standard output;
- * the last two are one line on standard error that names what to do next.
- */
-enum exit_status {
-    EXIT_DONE = 0,
-    EXIT_REFUSED = 1,
-    EXIT_USAGE = 2,
-    EXIT_FAILED = 3,
-};
+#include "base/output.h"
 
 #define CLI_OPTIONS_MAX 16
 #define CLI_MORE_MAX 32

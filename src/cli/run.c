@@ -5,7 +5,6 @@
 
 #include "base/ed25519.h"
 #include "base/jsondoc.h"
-#include "base/output.h"
 #include "cli/command.h"
 
 /* What the command line is, before the command has seen it. */
@@ -260,5 +259,5 @@ run(int argc, char **argv)
 int
 cli_run(int argc, char **argv)
 {
-    return output_end("attest", (int)run(argc, argv));
+    return output_end("attest", run(argc, argv));
 }

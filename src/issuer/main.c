@@ -12,8 +12,6 @@
 #include "base/service.h"
 #include "issuer/issuer.h"
 
-enum exit_status { DONE = 0, REFUSED = 1, WRONG_USE = 2, COULD_NOT = 3 };
-
 static const char usage[] =
     "usage: attestd [--config FILE] [--insecure-open-mint]\n"
     "       attestd --check-config [--config FILE]\n"
@@ -30,7 +28,7 @@ struct command_line {
     bool check_config, open_mint;
 };
 
-/* DONE: go on; else the exit status, -1 for an early end that is no failure. */
+/* EXIT_DONE: go on; else the exit status, -1 for an early end that is no failure. */
 static int
 read_command_line(int argc, char **argv, struct command_line *ret)
 {
@@ -65,21 +63,21 @@ read_command_line(int argc, char **argv, struct command_line *ret)
         default:
             fprintf(stderr, "attestd: '%s' is unknown or lacks its value; see attestd --help\n",
                     argv[optind - 1]);
-            return WRONG_USE;
+            return EXIT_USAGE;
         }
     }
     if (optind < argc) {
         fprintf(stderr, "attestd: '%s' is not expected; see attestd --help\n", argv[optind]);
-        return WRONG_USE;
+        return EXIT_USAGE;
     }
-    return DONE;
+    return EXIT_DONE;
 }
 
 static int
 complain(const struct attest_error *err)
 {
     fprintf(stderr, "attestd: %s\n", err->text);
-    return err->rc == ATTEST_E_CONFIG ? REFUSED : COULD_NOT;
+    return err->rc == ATTEST_E_CONFIG ? EXIT_REFUSED : EXIT_FAILED;
 }
 
 static void
@@ -135,7 +133,7 @@ start_and_serve(const struct issuer_config *config, bool open_mint)
     service_notify("STOPPING=1");
     issuer_stop(iss);
     log_event(LOG_LEVEL_INFO, "stopped", "status=0");
-    return DONE;
+    return EXIT_DONE;
 }
 
 static int
@@ -143,8 +141,8 @@ run(int argc, char **argv)
 {
     struct command_line line;
     int status = read_command_line(argc, argv, &line);
-    if (status != DONE)
-        return status < 0 ? DONE : status;
+    if (status != EXIT_DONE)
+        return status < 0 ? EXIT_DONE : status;
     mallopt(M_ARENA_MAX, 2); /* an arena a thread would cost more memory than it saves time */
     struct attest_error err;
     struct issuer_config config = {0};

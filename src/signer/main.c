@@ -12,8 +12,6 @@
 #include "base/service.h"
 #include "signer/signer.h"
 
-enum { EXIT_REFUSED = 1, EXIT_USE = 2, EXIT_CANNOT = 3 };
-
 static const char usage[] =
     "usage: attest-signer [--config FILE] [--check-config] [--accept-log-cut]\n"
     "                     [--passive | --take-over]\n"
@@ -91,17 +89,17 @@ read_arguments(int argc, char **argv, struct arguments *a)
             fprintf(stderr,
                     "attest-signer: '%s' is unknown or lacks its value; see attest-signer --help\n",
                     argv[optind - 1]);
-            return EXIT_USE;
+            return EXIT_USAGE;
         }
     }
     if (optind < argc) {
         fprintf(stderr, "attest-signer: '%s' is one argument too many; see attest-signer --help\n",
                 argv[optind]);
-        return EXIT_USE;
+        return EXIT_USAGE;
     }
     if (a->options.passive && a->options.take_over) {
         fputs("attest-signer: --passive or --take-over, not both\n", stderr);
-        return EXIT_USE;
+        return EXIT_USAGE;
     }
     return -1;
 }
@@ -125,7 +123,7 @@ run(int argc, char **argv)
         fprintf(stderr, "attest-signer: %s%s%s\n", named ? "" : a.config, named ? "" : ": ",
                 err.text);
         config_done(&signer_config_schema, &config);
-        return err.rc == ATTEST_E_CONFIG ? EXIT_REFUSED : EXIT_CANNOT;
+        return err.rc == ATTEST_E_CONFIG ? EXIT_REFUSED : EXIT_FAILED;
     }
     if (a.check_config) {
         puts("attest-signer: the configuration is good");
@@ -137,7 +135,7 @@ run(int argc, char **argv)
         jsondoc_init();
         log_init("attest-signer", (enum log_level)config.log_level);
         status = service_harden(&err) || check_memory(&config, &err)
-                     ? EXIT_CANNOT
+                     ? EXIT_FAILED
                      : signer_run(&config, &a.options);
         if (err.rc)
             log_event(LOG_LEVEL_ERROR, "start_failed", "why=%s", LOG_QUOTED(slice_cstr(err.text)));
