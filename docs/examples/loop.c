@@ -5,7 +5,9 @@
  * standard input, verdicts go one a line to standard output, and the keys are fetched in between.
  *
  *     cc -o loop loop.c $(pkg-config --cflags --libs libattest)
- *     ./loop https://ai.example.com https://mcp.example.com < tokens
+ *     ./loop https://ai.example.com https://mcp.example.com root.jwk < tokens
+ *
+ * Without the issuer's root key whoever serves its key set is believed.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -15,19 +17,19 @@
 
 #include <attest/attest.h>
 
-static struct attest_verifier *
-make_verifier(const char *issuer, const char *audience, struct attest_error *err)
+static struct attest_policy *
+make_policy(const char *issuer, const char *audience, struct attest_error *err)
 {
     struct attest_policy *policy = NULL;
-    struct attest_verifier *verifier = NULL;
     if (attest_policy_new(&policy, err) == ATTEST_OK &&
         attest_policy_add_audience(policy, audience, err) == ATTEST_OK &&
+        /* Remove this line: http:// to this machine, for trying it out. */
         attest_policy_allow_loopback_http(policy, err) == ATTEST_OK &&
         attest_policy_add_issuer(policy, issuer, ATTEST_TRUST_PROVIDER, err) == ATTEST_OK &&
         attest_policy_freeze(policy, err) == ATTEST_OK)
-        (void)!attest_verifier_new_fetching(policy, NULL, NULL, NULL, &verifier, err);
+        return policy;
     attest_policy_free(policy);
-    return verifier;
+    return NULL;
 }
 
 /* Tokens are not taken before there are keys: until then every verdict would be "later" (1012). */
@@ -39,6 +41,26 @@ on_event(void *ctx, const struct attest_event *event)
         *have_keys = true;
     if (attest_event_kind(event) == ATTEST_EVENT_KEYS_FETCH_FAILED)
         fprintf(stderr, "%s; trying again\n", attest_event_text(event));
+}
+
+/* root NULL: none is pinned. */
+static struct attest_verifier *
+make_verifier(const char *issuer, const char *audience, const char *root, bool *have_keys,
+              struct attest_error *err)
+{
+    struct attest_policy *policy = make_policy(issuer, audience, err);
+    struct attest_keys *keys = NULL;
+    struct attest_verifier *verifier = NULL;
+    if (policy && attest_keys_new(&keys, err) == ATTEST_OK &&
+        (!root || attest_keys_pin_root_file(keys, issuer, root, err) == ATTEST_OK) &&
+        attest_verifier_new_fetching(policy, keys, NULL, NULL, &verifier, err) == ATTEST_OK &&
+        attest_verifier_on_event(verifier, on_event, have_keys) != ATTEST_OK) {
+        attest_verifier_free(verifier);
+        verifier = NULL;
+    }
+    attest_keys_free(keys);
+    attest_policy_free(policy);
+    return verifier;
 }
 
 static void
@@ -60,12 +82,15 @@ main(int argc, char **argv)
     struct attest_error err = {ATTEST_OK, ""};
     size_t len = 0;
     bool have_keys = false;
-    struct attest_verifier *verifier = argc == 3 ? make_verifier(argv[1], argv[2], &err) : NULL;
-    if (!verifier) {
-        fprintf(stderr, "%s\n", argc == 3 ? err.text : "usage: loop ISSUER AUDIENCE");
-        return argc == 3 ? 3 : 2;
+    if (argc != 3 && argc != 4) {
+        fputs("usage: loop ISSUER AUDIENCE [ROOT.jwk]\n", stderr);
+        return 2;
     }
-    attest_verifier_on_event(verifier, on_event, &have_keys);
+    struct attest_verifier *verifier = make_verifier(argv[1], argv[2], argv[3], &have_keys, &err);
+    if (!verifier) {
+        fprintf(stderr, "%s\n", err.text);
+        return 3;
+    }
     for (ssize_t n = 1; n > 0;) {
         struct pollfd fds[] = {{.fd = attest_verifier_fd(verifier), .events = POLLIN},
                                {.fd = have_keys ? STDIN_FILENO : -1, .events = POLLIN}};

@@ -4,14 +4,18 @@
  * A server that lets agents in by their attestation; docs/verifier.md goes through it.
  *
  *     cc -o server server.c $(pkg-config --cflags --libs libattest libmicrohttpd)
- *     ./server https://ai.example.com https://mcp.example.com 8000 [redis://HOST]
+ *     ./server -k root.jwk https://ai.example.com https://mcp.example.com 8000
  *
  *     curl -H "Authorization: Bearer $(cat token)" http://127.0.0.1:8000/
  *
- * For a bound token the proof comes in a field of its own: Attestation-Proof. Behind the demo
- * stands no TLS; put yours in front, for a token is a secret until it was used. With a Redis or
- * Valkey as the last argument all servers that name it accept a token once between them;
- * one that no verifier knows yet costs 503 for a minute (docs/verifier.md, "Replay").
+ *     -k root.jwk       the issuer's root key, by a way that you trust. Without it whoever serves
+ *                       the issuer's key set is believed
+ *     -r redis://HOST   all servers that name this Redis or Valkey accept a token once between
+ *                       them; one that no verifier knows yet costs 503 for a minute
+ *                       (docs/verifier.md, "Replay"). Without it this process remembers by itself
+ *
+ * For a bound token the proof comes in a field of its own: Attestation-Proof. There is no TLS here;
+ * put yours in front, for a token is a secret until it was used.
  */
 #define _GNU_SOURCE /* asprintf() */
 #include <arpa/inet.h>
@@ -22,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include <attest/attest.h>
 #include <microhttpd.h>
@@ -34,7 +39,7 @@ make_policy(const char *issuer, const char *audience, struct attest_error *err)
     struct attest_policy *policy = NULL;
     if (attest_policy_new(&policy, err) == ATTEST_OK &&
         attest_policy_add_audience(policy, audience, err) == ATTEST_OK &&
-        /* http:// to this machine, for trying it out; https:// needs no such call. */
+        /* Remove this line: http:// to this machine, for trying it out. */
         attest_policy_allow_loopback_http(policy, err) == ATTEST_OK &&
         attest_policy_add_issuer(policy, issuer, ATTEST_TRUST_PROVIDER, err) == ATTEST_OK &&
         attest_policy_freeze(policy, err) == ATTEST_OK)
@@ -53,24 +58,38 @@ on_event(void *ctx, const struct attest_event *event)
             issuer ? issuer : "-", state ? state : "-", attest_event_text(event));
 }
 
-/* redis NULL: this process remembers the tokens that it saw by itself. */
-static struct attest_verifier *
-make_verifier(const char *issuer, const char *audience, const char *redis, struct attest_error *err)
+/* Once for the life of the process: what one store has seen, another would accept again. */
+static struct attest_replay *
+make_store(const char *redis, struct attest_error *err)
 {
-    struct attest_policy *policy = make_policy(issuer, audience, err);
-    struct attest_replay *replay = NULL;
+    struct attest_replay *store = NULL;
+    enum attest_rc rc = redis ? attest_replay_new_redis(redis, 0, &store, err)
+                              : attest_replay_new_memory(0, &store, err);
+    return rc == ATTEST_OK ? store : NULL;
+}
+
+static struct attest_keys *
+make_keys(const char *issuer, const char *root, struct attest_error *err)
+{
+    struct attest_keys *keys = NULL;
+    if (attest_keys_new(&keys, err) == ATTEST_OK &&
+        (!root || attest_keys_pin_root_file(keys, issuer, root, err) == ATTEST_OK))
+        return keys;
+    attest_keys_free(keys);
+    return NULL;
+}
+
+static struct attest_verifier *
+make_verifier(struct attest_policy *policy, struct attest_keys *keys, struct attest_replay *store,
+              struct attest_error *err)
+{
     struct attest_verifier *verifier = NULL;
-    if (policy && (!redis || attest_replay_new_redis(redis, 0, &replay, err) == ATTEST_OK) &&
-        attest_verifier_new_fetching(policy, NULL, replay, NULL, &verifier, err) == ATTEST_OK) {
-        attest_verifier_on_event(verifier, on_event, NULL);
-        if (attest_verifier_start_thread(verifier, err) != ATTEST_OK) {
-            attest_verifier_free(verifier);
-            verifier = NULL;
-        }
-    }
-    attest_replay_free(replay);
-    attest_policy_free(policy);
-    return verifier;
+    if (attest_verifier_new_fetching(policy, keys, store, NULL, &verifier, err) == ATTEST_OK &&
+        attest_verifier_on_event(verifier, on_event, NULL) == ATTEST_OK &&
+        attest_verifier_start_thread(verifier, err) == ATTEST_OK)
+        return verifier;
+    attest_verifier_free(verifier);
+    return NULL;
 }
 
 /* ---- one request ---- */
@@ -154,7 +173,7 @@ serve(void *ctx, struct MHD_Connection *connection, const char *url, const char 
 
 /* ---- the program ---- */
 
-/* 1 to 65535, and nothing before or behind it; 0 for anything else. */
+/* 1 to 65535, and nothing before or after it; 0 for anything else. */
 static uint16_t
 port_of(const char *text)
 {
@@ -163,26 +182,63 @@ port_of(const char *text)
     return port <= UINT16_MAX ? (uint16_t)port : 0;
 }
 
+struct options {
+    const char *root, *redis, *issuer, *audience;
+    uint16_t port;
+};
+
+static bool
+read_options(int argc, char **argv, struct options *ret)
+{
+    for (int option; (option = getopt(argc, argv, "k:r:")) != -1;) {
+        if (option == 'k')
+            ret->root = optarg;
+        else if (option == 'r')
+            ret->redis = optarg;
+        else
+            return false;
+    }
+    if (argc - optind != 3)
+        return false;
+    ret->issuer = argv[optind];
+    ret->audience = argv[optind + 1];
+    ret->port = port_of(argv[optind + 2]);
+    return ret->port != 0;
+}
+
+static struct attest_verifier *
+set_up(const struct options *o, struct attest_error *err)
+{
+    struct attest_policy *policy = make_policy(o->issuer, o->audience, err);
+    struct attest_keys *keys = policy ? make_keys(o->issuer, o->root, err) : NULL;
+    struct attest_replay *store = keys ? make_store(o->redis, err) : NULL;
+    struct attest_verifier *verifier = store ? make_verifier(policy, keys, store, err) : NULL;
+    attest_replay_free(store); /* the verifier holds what it needs */
+    attest_keys_free(keys);
+    attest_policy_free(policy);
+    return verifier;
+}
+
 int
 main(int argc, char **argv)
 {
     struct attest_error err = {ATTEST_OK, ""};
+    struct options options = {0};
     struct sockaddr_in at = {.sin_family = AF_INET};
     sigset_t ends;
     int which;
-    if (argc == 4 || argc == 5)
-        at.sin_port = htons(port_of(argv[3]));
-    if (at.sin_port == 0) {
-        fputs("usage: server ISSUER AUDIENCE PORT [REDIS]\n", stderr);
+    if (!read_options(argc, argv, &options)) {
+        fputs("usage: server [-k ROOT.jwk] [-r REDIS] ISSUER AUDIENCE PORT\n", stderr);
         return 2;
     }
+    at.sin_port = htons(options.port);
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     sigemptyset(&ends);
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
 
-    struct attest_verifier *verifier = make_verifier(argv[1], argv[2], argv[4], &err);
+    struct attest_verifier *verifier = set_up(&options, &err);
     if (!verifier) {
         fprintf(stderr, "server: %s\n", err.text);
         return 3;

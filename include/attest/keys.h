@@ -90,6 +90,14 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
                          size_t jwk_len, struct attest_error *err);
 
 /*
+ * The same from a regular file; also ATTEST_E_NOT_FOUND (no such file), _DENIED, _IO, and _CONFIG
+ * for what is no regular file.
+ */
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
+    attest_keys_pin_root_file(struct attest_keys *keys, const char *issuer, const char *path,
+                              struct attest_error *err);
+
+/*
  * Takes a signed key set of a pinned issuer (what it serves at /.well-known/jwks.jwt; jwt_len
  * bytes) in the place of the last one. Its signature is verified before anything in it is believed.
  * On failure nothing has changed: the last one is good until it expires.

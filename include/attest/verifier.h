@@ -29,8 +29,10 @@ extern "C" {
 
 /*
  * Makes a verifier. It holds policy, keys and replay for itself: the caller may free them at once.
- * replay NULL is a memory store of the default size of its own. keys may be added to at any
- * time: attest_keys_add_jwks() and attest_keys_add_signed() refresh what the verifier judges by.
+ * replay NULL is a memory store of the default size of its own: two verifiers would each accept the
+ * same token once, also when one takes the other's place. Who makes more than one, for a new policy
+ * too, makes one store at the start and gives it to each. keys may be added to at any time:
+ * attest_keys_add_jwks() and attest_keys_add_signed() refresh what the verifier judges by.
  * ATTEST_E_ARGUMENT when policy is not frozen; ATTEST_E_CONFIG when a trusted issuer has neither a
  * key nor a pinned root, or when a root is pinned under a name that policy does not trust while one
  * of those that it does has none: a root that was meant for that one would protect nothing;

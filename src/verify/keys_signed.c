@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "token/claims.h"
 #include "verify/keys.h"
 
@@ -38,6 +39,16 @@ attest_keys_pin_root(struct attest_keys *keys, const char *issuer, const char *j
     keys_written(keys);
     keys_end(keys);
     return ATTEST_OK;
+}
+
+enum attest_rc
+attest_keys_pin_root_file(struct attest_keys *keys, const char *issuer, const char *path,
+                          struct attest_error *err)
+{
+    AUTO(buf) struct buf text;
+    buf_init(&text, ATTEST_JWKS_MAX);
+    enum attest_rc rc = file_read_regular(path, ATTEST_JWKS_MAX, &text, err);
+    return rc == ATTEST_OK ? attest_keys_pin_root(keys, issuer, text.p, text.len, err) : rc;
 }
 
 /*

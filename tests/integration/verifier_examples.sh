@@ -61,20 +61,23 @@ until_said() {
     done
     grep -qs "^$1" "$2"
 }
-# start_server LOG [REDIS]: sets server and port, and waits until it has the keys.
+# start_server LOG EVENT OPTIONS…: sets server and port, and waits until that was told of the keys.
 start_server() {
+    log=$1 event=$2
+    shift 2
     for _ in 1 2 3 4 5; do
         port=$(random_port)
-        "$dir/server" "$ISSUER" $audience "$port" ${2+"$2"} 2>"$dir/$1" &
+        "$dir/server" "$@" "$ISSUER" $audience "$port" 2>"$dir/$log" &
         server=$!
         servers="$servers $server"
-        until_said ready "$dir/$1" && break
+        until_said ready "$dir/$log" && break
     done
-    until_said keys_fetched "$dir/$1" || { cat "$dir/$1"; exit 1; }
+    until_said "$event" "$dir/$log" || { cat "$dir/$log"; exit 1; }
 }
 
 # ---- the server ----
-start_server server.log
+"$top_builddir/attestctl" key public --socket "$ADMIN_SOCKET" >"$dir/root.jwk" || fail "no root key"
+start_server server.log keys_fetched -k "$dir/root.jwk"
 # knock STATUS TEXT OPTIONS…
 knock() {
     want=$1 text=$2
@@ -110,6 +113,14 @@ kill $server
 wait $server
 [ $? -eq 0 ] || fail "the server did not end well: $(cat "$dir/server.log")"
 
+# ---- another's root: this issuer's key sets are worth nothing ----
+timeout 10 "$dir/server" -k "$dir/none.jwk" "$ISSUER" $audience 9 2>"$dir/err"
+[ $? -eq 3 ] || fail "a root that is not there: $(cat "$dir/err")"
+"$top_builddir/attestctl" key public --purpose token --format jwk --socket "$ADMIN_SOCKET" >"$dir/other.jwk" ||
+    fail "no other key"
+start_server other.log 'keys_fetch_failed code=1010' -k "$dir/other.jwk"
+knock 503 '"error_code":1012' -H "Authorization: Bearer $(ask)"
+
 # ---- two servers and one Redis ----
 # welcome_again: a pause that is over is noticed at the next token, or one of those after it.
 welcome_again() {
@@ -131,10 +142,10 @@ shared() {
     done
     # New, and nobody has forgotten anything: else tokens of before, and of a minute, would be refused.
     redis-cli -s "$dir/redis.sock" set 'attest:{seen}:epoch' new nx >"$dir/redis.cli" 2>&1
-    start_server one.log "unix://$dir/redis.sock"
+    start_server one.log keys_fetched -r "unix://$dir/redis.sock"
     token=$(ask)
     knock 200 "welcome" -H "Authorization: Bearer $token"
-    start_server two.log "unix://$dir/redis.sock"
+    start_server two.log keys_fetched -k "$dir/root.jwk" -r "unix://$dir/redis.sock"
     knock 401 '"error_code":1006' -H "Authorization: Bearer $token"
     kill -STOP $redis
     for _ in 1 2 3; do
@@ -157,7 +168,7 @@ fi
 
 # ---- the loop ----
 token=$(ask)
-{ printf '%s\n%s\n' "$token" "$token" && head -c 40000 /dev/zero | tr '\0' a && printf '\nnonsense'; } | timeout 60 "$dir/loop" "$ISSUER" $audience >"$dir/out" 2>"$dir/err" ||
+{ printf '%s\n%s\n' "$token" "$token" && head -c 40000 /dev/zero | tr '\0' a && printf '\nnonsense'; } | timeout 60 "$dir/loop" "$ISSUER" $audience "$dir/root.jwk" >"$dir/out" 2>"$dir/err" ||
     fail "the loop: $(cat "$dir/err")"
 printf 'null\n1006\n1008\n1008\n' >"$dir/wanted"
 sed 's/.*"error_code":\([a-z0-9]*\),.*/\1/' "$dir/out" >"$dir/codes"

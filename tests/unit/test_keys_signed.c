@@ -361,6 +361,28 @@ test_pins(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static void
+test_a_root_from_a_file(void **state)
+{
+    (void)state;
+    AUTO(attest_keys) struct attest_keys *keys = NULL;
+    char *jwk AUTO(mem) = mint_jwk(&root[0]);
+    char path[] = "/tmp/attest-root-XXXXXX";
+    int fd = mkstemp(path);
+    assert_int_equal(attest_keys_new(&keys, NULL), ATTEST_OK);
+    assert_int_equal(attest_keys_pin_root_file(keys, MINT_ISSUER, "/nonexistent/root.jwk", &err),
+                     ATTEST_E_NOT_FOUND);
+    assert_int_equal(attest_keys_pin_root_file(keys, MINT_ISSUER, "/dev/zero", &err),
+                     ATTEST_E_CONFIG);
+    assert_int_equal(attest_keys_pin_root_file(keys, MINT_ISSUER, path, &err), ATTEST_E_MALFORMED);
+    assert_false(attest_keys_pinned(keys, MINT_ISSUER));
+    assert_int_equal(write(fd, jwk, strlen(jwk)), strlen(jwk));
+    assert_int_equal(attest_keys_pin_root_file(keys, MINT_ISSUER, path, &err), ATTEST_OK);
+    assert_true(attest_keys_pinned(keys, MINT_ISSUER));
+    close(fd);
+    unlink(path);
+}
+
 /* ---- keys change under verifiers that run ---- */
 
 static struct attest_keys *shared;
@@ -448,6 +470,7 @@ main(void)
         cmocka_unit_test(test_next_root_taken_back),
         cmocka_unit_test(test_next_root_pinned_already),
         cmocka_unit_test(test_pins),
+        cmocka_unit_test(test_a_root_from_a_file),
         cmocka_unit_test(test_refresh_under_verifiers),
         cmocka_unit_test(test_verifier),
     };

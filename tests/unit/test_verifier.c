@@ -423,6 +423,25 @@ test_shared_store_of_two_skews(void **state)
     assert_int_equal(check(b, token, NULL), ATTEST_E_EXPIRED);
 }
 
+/* A policy that was read again is a new verifier: only with the old one's store is it no amnesty.
+ */
+static void
+test_another_takes_its_place(void **state)
+{
+    (void)state;
+    struct attest_replay *replay = NULL;
+    clock_s = MINT_NOW;
+    assert_int_equal(attest_replay_new_memory(64, &replay, NULL), ATTEST_OK);
+    struct attest_verifier *first = make_verifier(new_policy(ATTEST_MODE_REQUIRED), replay);
+    char *token AUTO(mem) = token_with(NULL, NULL);
+    assert_int_equal(check(first, token, NULL), ATTEST_OK);
+    AUTO(attest_verifier)
+    struct attest_verifier *second = make_verifier(new_policy(ATTEST_MODE_REQUIRED), replay);
+    attest_replay_free(replay);
+    attest_verifier_free(first);
+    assert_int_equal(check(second, token, NULL), ATTEST_E_REPLAY);
+}
+
 static void
 test_building(void **state)
 {
@@ -549,6 +568,7 @@ main(void)
         cmocka_unit_test(test_fork),
         cmocka_unit_test(test_store_from_before_fork),
         cmocka_unit_test(test_shared_store_of_two_skews),
+        cmocka_unit_test(test_another_takes_its_place),
         cmocka_unit_test(test_building),
         cmocka_unit_test(test_every_verdict_has_a_row),
         cmocka_unit_test(test_threads_accept_once),
