@@ -90,6 +90,20 @@ set_up(struct exchange *e, const struct fetch_request *r, bool https)
     return rc;
 }
 
+/*
+ * libcurl looks into the system's directory beside a file that it is given, keeps what it has read
+ * of that for a day, and may resume a session from before. A backend without such an option, which
+ * is no error then, does nothing of the kind.
+ */
+static void
+believe_only(struct exchange *e, const char *ca_file)
+{
+    if (ca_file)
+        curl_easy_setopt(e->curl, CURLOPT_CAPATH, NULL);
+    curl_easy_setopt(e->curl, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+    curl_easy_setopt(e->curl, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+}
+
 enum attest_rc
 exchange_new(const struct fetch_request *request, struct exchange **ret, struct attest_error *err)
 {
@@ -112,6 +126,7 @@ exchange_new(const struct fetch_request *request, struct exchange **ret, struct 
     e->answer_max = request->answer_max;
     if (!e->curl || !e->headers || !e->where || !e->type || set_up(e, request, https) != CURLE_OK)
         return error_set(err, ATTEST_E_NOMEM, "fetch: out of memory");
+    believe_only(e, request->ca_file);
     *ret = STEAL(e);
     return ATTEST_OK;
 }

@@ -457,5 +457,5 @@ main(void)
         TEST(a_kid_that_was_not_there_is_remembered),
         TEST(not_everybody_may_wait),
     };
-    RUN_RESOLVING(tests);
+    RUN_RESOLVING(tests, NULL, NULL);
 }

@@ -12,24 +12,6 @@
 
 /* Whom a resolver asks, for what, and who is told what came of it. */
 
-/* Why keys are not to be had, as an event tells it. */
-static void
-keep_text(void *ctx, const struct attest_event *event)
-{
-    if (attest_event_kind(event) == ATTEST_EVENT_KEYS_FETCH_FAILED)
-        snprintf(ctx, 160, "%s", attest_event_text(event));
-}
-
-static void
-step_until_told(struct attest_verifier *v, const char *text)
-{
-    for (int i = 0; i < 500 && !*text; i++) {
-        struct pollfd fd = {.fd = attest_verifier_fd(v), .events = POLLIN};
-        poll(&fd, 1, 10);
-        assert_int_equal(attest_verifier_step(v), ATTEST_OK);
-    }
-}
-
 /* The caller learns that, and neither where nor why. */
 static void
 refused_alike(struct attest_verifier *v)
@@ -271,5 +253,5 @@ main(void)
         TEST(an_unknown_kid_is_not_final_while_the_issuer_is_away),
         TEST(options_have_bounds),
     };
-    RUN_RESOLVING(tests);
+    RUN_RESOLVING(tests, NULL, NULL);
 }
