@@ -8,7 +8,6 @@
 static const struct redis_word words[] = {
     /* It serves nobody here and now. */
     {"LOADING", ATTEST_E_IO, "Redis is still loading its data"},
-    {"OOM", ATTEST_E_IO, "Redis is full"},
     {"BUSY", ATTEST_E_IO, "Redis is busy with a script"},
     {"CLUSTERDOWN", ATTEST_E_IO, "the Redis Cluster is down"},
     {"ERR max number of clients", ATTEST_E_IO, "Redis takes no more connections (maxclients)"},
@@ -21,6 +20,7 @@ static const struct redis_word words[] = {
      "the ACL must allow info, get, set, watch, multi, exec on attest:{seen}:*"},
     /* It refuses what we ask for, and was told to, or is another one than should be asked. */
     {"NOREPLICAS", ATTEST_E_CONFIG, "Redis takes no writes without its replicas"},
+    {"OOM", ATTEST_E_CONFIG, "Redis is full"}, /* which those who are let in can bring about */
     {"MISCONF", ATTEST_E_CONFIG, "Redis takes no writes because it cannot save"},
     {"WRONGTYPE", ATTEST_E_CONFIG, "somebody else has written to our keys"},
     {"READONLY", ATTEST_E_CONFIG, "this Redis has become a replica"},

@@ -215,7 +215,7 @@ test_words(void **state)
         const char *reply, *means;
     } cases[] = {
         {ATTEST_E_IO, "LOADING Redis is loading the dataset in memory", "loading"},
-        {ATTEST_E_IO, "OOM command not allowed when used memory > 'maxmemory'.", "full"},
+        {ATTEST_E_CONFIG, "OOM command not allowed when used memory > 'maxmemory'.", "full"},
         {ATTEST_E_IO, "BUSY Redis is busy running a script.", "script"},
         {ATTEST_E_CONFIG, "READONLY You can't write against a read only replica.", "replica"},
         {ATTEST_E_CONFIG, "MASTERDOWN Link with MASTER is down", "replica"},

@@ -312,6 +312,12 @@ turn_replica(const struct redis_server_run *server)
 }
 
 static void
+fill_it(const struct redis_server_run *server)
+{
+    assert_true(redis_command(server, "CONFIG SET maxmemory 1"));
+}
+
+static void
 no_right_to_write(const struct redis_server_run *server)
 {
     assert_true(redis_command(server, "ACL SETUSER default -set"));
@@ -329,6 +335,7 @@ test_refusing_is_not_away(void **state)
         {min_replicas, "without its replicas"},
         {epoch_of_another_type, "somebody else"},
         {turn_replica, "replica"},
+        {fill_it, "full"},
         {no_right_to_write, "ACL"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
