@@ -11,7 +11,7 @@
  *     -k root.jwk       the issuer's root key, by a way that you trust. Without it whoever serves
  *                       the issuer's key set is believed
  *     -r redis://HOST   all servers that name this Redis or Valkey accept a token once between
- *                       them; one that no verifier knows yet costs 503 for a minute
+ *                       them; one that no verifier knows yet costs 503 for minutes
  *                       (docs/verifier.md, "Replay"). Without it this process remembers by itself
  *
  * For a bound token the proof comes in a field of its own: Attestation-Proof. There is no TLS here;
@@ -163,7 +163,7 @@ serve(void *ctx, struct MHD_Connection *connection, const char *url, const char 
     else if (!attest_result_retry(result))
         sent = answer(connection, MHD_HTTP_UNAUTHORIZED, NULL, "application/json",
                       attest_result_to_json(result));
-    else /* keys come soon; a memory that was lost refuses, for a minute, tokens of before */
+    else /* keys come soon; a memory that was lost refuses, for minutes, tokens of before */
         sent = answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
                       attest_result_error_code(result) == ATTEST_E_REPLAY_STORE ? "60" : "5",
                       "application/json", attest_result_to_json(result));

@@ -103,7 +103,7 @@ holds(const char *text, const struct redis_server *server, const struct redis_kn
 {
     return redis_epoch_read(slice_cstr(text), &look->epoch) &&
            strcmp(look->epoch.identity, server->identity) == 0 &&
-           look->epoch.since_s <= look->now_s + REDIS_CLOCKS_APART_MAX_S &&
+           look->epoch.since_s <= look->now_s + REPLAY_CLOCKS_APART_MAX_S &&
            (strcmp(text, known->epoch) != 0 || redis_clock_step(&known->clock, &look->clock) <= 0);
 }
 

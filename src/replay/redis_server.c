@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/ed25519.h"
+#include "replay/replay.h"
 
 #define ID_LEN 40
 #define NONCE_LEN 16
@@ -108,7 +109,7 @@ redis_server_fit(const struct redis_server *server, int64_t now_s, struct attest
         return error_set(err, ATTEST_E_CONFIG,
                          "replay store: maxmemory-policy %s would forget tokens; set noeviction",
                          server->policy);
-    if (ahead_s > REDIS_CLOCKS_APART_MAX_S || ahead_s < -REDIS_CLOCKS_APART_MAX_S)
+    if (ahead_s > REPLAY_CLOCKS_APART_MAX_S || ahead_s < -REPLAY_CLOCKS_APART_MAX_S)
         return error_set(err, ATTEST_E_CONFIG,
                          "replay store: the clock of Redis is %" PRId64 " s %s ours",
                          ahead_s < 0 ? -ahead_s : ahead_s, ahead_s < 0 ? "behind" : "ahead of");

@@ -29,14 +29,10 @@ struct redis_server {
 enum attest_rc redis_server_read(struct slice info, struct redis_server *ret,
                                  struct attest_error *err);
 /*
- * How far its clock and ours may be apart. The date of a loss is the later of the two, so that one
- * that is behind hides nothing; this bounds what one that is ahead shuts out.
- */
-#define REDIS_CLOCKS_APART_MAX_S 120
-
-/*
  * Whether what it keeps, it keeps: ATTEST_E_CONFIG for a maxmemory-policy that forgets what is
- * alive, for a replica, which takes no writes, and for clocks that are too far apart.
+ * alive, for a replica, which takes no writes, and for clocks that are more than
+ * REPLAY_CLOCKS_APART_MAX_S apart. The date of a loss is the later of the two, so that one that is
+ * behind hides nothing; this bounds what one that is ahead shuts out.
  */
 enum attest_rc redis_server_fit(const struct redis_server *server, int64_t now_s,
                                 struct attest_error *err);

@@ -19,6 +19,9 @@ enum replay_state {
     REPLAY_UNHEALTHY, /* it does not answer: all that is new is refused */
 };
 
+/* By how much the clock of one who shares a store may be ahead of the store's, or behind it. */
+#define REPLAY_CLOCKS_APART_MAX_S 120
+
 /* One thing that may be used once. */
 struct replay_item {
     struct slice scope, id;

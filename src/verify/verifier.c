@@ -221,13 +221,13 @@ now_s(struct attest_verifier *v)
 enum { KEEP_BEHIND_S = 2 * ATTEST_SKEW_MAX_S };
 
 /*
- * A store that lost its memory must know what it could have known. Twice the skew: that by which an
- * issuer's clock may be ahead, and the same for another verifier's.
+ * A store that lost its memory must know what it could have known: from an issuer whose clock was
+ * ahead, by another verifier whose clock was.
  */
 static int64_t
 before(const struct attest_verifier *v, int64_t first_s)
 {
-    return first_s - 2 * policy_skew_s(v->policy);
+    return first_s - policy_skew_s(v->policy) - REPLAY_CLOCKS_APART_MAX_S;
 }
 
 /* The last thing before "verified": from here on nobody else gets through with the same. */
