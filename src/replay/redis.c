@@ -231,7 +231,7 @@ ask_redis(struct redis *r, const struct replay_item *item, const char *key,
         return say_failure(r, err);
     int64_t deadline_ms = clock_mono_ms() + r->target.timeout_ms;
     enum attest_rc rc = redis_pool_take(&r->pool, &r->target, deadline_ms, &link, &is_new, err);
-    if (rc == ATTEST_OK && (is_new || clock_mono_ms() - link->checked_ms > CHECK_EVERY_MS))
+    if (rc == ATTEST_OK && (is_new || clock_boot_ms() - link->checked_ms > CHECK_EVERY_MS))
         rc = look(r, link, moment, deadline_ms, err);
     if (rc == ATTEST_OK && item->since_s <= lost_s(r))
         rc = say_lost(r, err);
@@ -314,18 +314,30 @@ and_memory(struct redis *r, enum attest_rc rc, const struct replay_item *item, i
     return remembered;
 }
 
+/*
+ * Who was stopped between his clock and his question, or whose machine slept, may ask when
+ * another's entry is no longer kept; which it is as long as anyone could accept what it stands for.
+ */
+static enum attest_rc
+say_too_late(struct attest_error *err)
+{
+    return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: Redis was asked too late");
+}
+
 static enum attest_rc
 redis_consume(struct replay_store *store, const struct replay_item *item, int64_t now_s,
               struct attest_error *err)
 {
     struct redis *r = (struct redis *)store;
-    const struct redis_moment moment = {now_s, clock_mono_ms()};
+    const struct redis_moment moment = {now_s, clock_boot_ms()};
     struct attest_error why;
     char key[KEY_SIZE];
     if (now_s < 1 || item->keep_until_s < now_s || item->keep_until_s - now_s > REPLAY_KEEP_MAX_S ||
         !key_of(item, key))
         return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: entry outside its bounds");
     enum attest_rc rc = ask_redis(r, item, key, &moment, &why);
+    if (rc == ATTEST_OK && redis_now_s(&moment) > item->keep_until_s)
+        rc = say_too_late(&why);
     rc = and_memory(r, rc, item, now_s, &why);
     tell_state(r, now_s);
     if (rc == ATTEST_OK)
@@ -371,8 +383,8 @@ first_connection(struct redis *r, struct attest_error *err)
 {
     struct redis_link *link = NULL;
     bool is_new;
-    const struct redis_moment moment = {clock_wall_s(), clock_mono_ms()};
-    int64_t deadline_ms = moment.mono_ms + r->target.timeout_ms;
+    const struct redis_moment moment = {clock_wall_s(), clock_boot_ms()};
+    int64_t deadline_ms = clock_mono_ms() + r->target.timeout_ms;
     struct attest_error why;
     enum attest_rc rc = redis_pool_take(&r->pool, &r->target, deadline_ms, &link, &is_new, &why);
     if (rc == ATTEST_OK)

@@ -22,7 +22,7 @@ text_of(const redisReply *reply)
 int64_t
 redis_now_s(const struct redis_moment *moment)
 {
-    return moment->now_s + (clock_mono_ms() - moment->mono_ms) / 1000;
+    return moment->now_s + (clock_boot_ms() - moment->boot_ms) / 1000;
 }
 
 /*
@@ -131,7 +131,7 @@ redis_link_check(struct redis_link *link, const struct redis_known *known,
     for (int i = 0; i < ATTEMPTS; i++) {
         struct redis_server server;
         char text[REDIS_EPOCH_MAX + 1];
-        link->checked_ms = clock_mono_ms();
+        link->checked_ms = clock_boot_ms();
         enum attest_rc rc = ask_server(link, &server, text, deadline_ms, err);
         int64_t own_s = redis_now_s(moment);
         if (rc == ATTEST_OK)

@@ -18,7 +18,7 @@ struct redis_link {
     size_t received;                 /* of the answer to one question */
     bool broken;                     /* what comes may belong to a question of before */
     uint64_t generation;             /* the pool's, when it was made */
-    int64_t checked_ms;              /* when the server was last asked who it is */
+    int64_t checked_ms;              /* by clock_boot_ms(): when it was last asked who it is */
     char epoch[REDIS_EPOCH_MAX + 1]; /* that it had then */
 };
 
@@ -60,9 +60,10 @@ enum attest_rc redis_link_ask(struct redis_link *link, const struct buf *command
 enum attest_rc redis_refused(const redisReply *reply, struct attest_error *err);
 bool redis_said_ok(const redisReply *reply);
 
-/* What the caller's clock said, and when that was by clock_mono_ms(). */
+/* What the caller's clock said, and when that was by clock_boot_ms(): a machine may be put to sleep
+ * behind it. */
 struct redis_moment {
-    int64_t now_s, mono_ms;
+    int64_t now_s, boot_ms;
 };
 /* The caller's clock now. */
 int64_t redis_now_s(const struct redis_moment *moment);

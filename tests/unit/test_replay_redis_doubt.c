@@ -117,6 +117,26 @@ test_clock_of_redis_set_forward(void **state)
     unlink(path);
 }
 
+/* Who comes with his question when what is asked for is over may find what was there forgotten. */
+static void
+test_asked_too_late(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    options.timeout_ms = 40000;
+    options.memory_max = 100;
+    struct replay_store *s = new_store();
+    int64_t now = clock_wall_s();
+    const struct replay_item item = {slice_cstr("issuer"), slice_cstr("short"), now, now + 1};
+    assert_true(redis_command(&server, "CLIENT PAUSE 3500 ALL"));
+    assert_int_equal(replay_consume(s, &item, now, NULL), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume(s, "long"), ATTEST_OK);
+    assert_int_equal(stats_of(s).fallback, 0);
+    replay_free(s);
+    redis_done(&server);
+}
+
 /* ---- another memory than before ---- */
 
 /* "New" is the word of an operator who does not know that somebody was here. */
@@ -462,6 +482,7 @@ main(void)
         cmocka_unit_test(test_loss_seen_by_a_clock_that_is_behind),
         cmocka_unit_test(test_epoch_of_the_future),
         cmocka_unit_test(test_clock_of_redis_set_forward),
+        cmocka_unit_test(test_asked_too_late),
         cmocka_unit_test(test_new_again),
         cmocka_unit_test(test_new_from_a_file),
         cmocka_unit_test(test_new_from_a_replica),
