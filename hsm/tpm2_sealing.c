@@ -236,6 +236,7 @@ tpm2_sealing_pin_set(const struct keystore_config *config, const struct secret *
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
     }
     fresh.path = path;
+    fresh.link.ek_ca = config->ek_ca;
     bool opened = tpm2_store_open(&old, &c, err) == ATTEST_OK;
     if (!opened && err->rc == ATTEST_E_BUSY)
         return ATTEST_E_BUSY;

@@ -32,13 +32,13 @@ static const struct config_key keys[] = {
     {"pcrs", CONFIG_STRING, AT(pcrs),
      .help = "with a TPM: the PCRs that keys or PIN are sealed to: sha256:0,2,7,11"},
     {"approver", CONFIG_STRING, AT(approver),
-     .help = "with tpm2: PEM file of the P-256 key that may approve other values of the PCRs"},
+     .help = "with a TPM: PEM file of the P-256 key that may approve other values of the PCRs"},
     {"sealed_id", CONFIG_STRING, AT(sealed_id),
      .help = "with tpm2: what attestctl hsm seal printed: no other file of sealed keys is taken"},
     {"ek_ca", CONFIG_STRING, AT(ek_ca),
-     .help = "with tpm2: PEM file of the CA that the TPM's EK certificate has to be of"},
+     .help = "with a TPM: PEM file of the CA that the TPM's EK certificate has to be of"},
     {"owner_auth.file", CONFIG_STRING, AT(owner_auth_file),
-     .help = "with tpm2: file that holds the password of the TPM's owner hierarchy"},
+     .help = "with a TPM: file that holds the password of the TPM's owner hierarchy"},
     {"module", CONFIG_STRING, AT(module),
      .help = "path of the PKCS#11 module; without it the URI's module-path, else SoftHSM"},
     {"pin.file", CONFIG_STRING, AT(pin_file),
@@ -225,6 +225,37 @@ check_resident(const struct signer_config *config, struct attest_error *err)
     return ATTEST_OK;
 }
 
+/* Who wrote them counts on a TPM that nothing asks. */
+static enum attest_rc
+check_tpm2(const struct signer_config *config, struct attest_error *err)
+{
+    bool sealed = signer_config_pin_optional(config);
+    if (config->pin_tpm2 && sealed)
+        return error_set(err, ATTEST_E_CONFIG,
+                         "pin.tpm2: for a PKCS#11 token; keys sealed by a TPM have a policy of "
+                         "their own");
+    const struct {
+        const char *name, *value;
+        bool pin; /* means something for pin.tpm2, too */
+    } uses[] = {
+        {"pcrs", config->pcrs, true},
+        {"approver", config->approver, true},
+        {"ek_ca", config->ek_ca, true},
+        {"owner_auth.file", config->owner_auth_file, true},
+        {"sealed_id", config->sealed_id, false},
+        {"sealed_keys", config->sealed_keys, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(uses); i++) {
+        if (uses[i].value && !sealed && !(uses[i].pin && config->pin_tpm2))
+            return error_set(err, ATTEST_E_CONFIG, "%s: there is no keystore tpm2:%s", uses[i].name,
+                             uses[i].pin ? " and no pin.tpm2" : "");
+    }
+    uint8_t id[SHA256_LEN];
+    if (config->sealed_id && !signer_config_sealed_id(config, id))
+        return error_set(err, ATTEST_E_CONFIG, "sealed_id: %d hex digits expected", 2 * SHA256_LEN);
+    return check_resident(config, err);
+}
+
 enum attest_rc
 signer_config_check(const struct signer_config *config, struct attest_error *err)
 {
@@ -234,14 +265,7 @@ signer_config_check(const struct signer_config *config, struct attest_error *err
         return rc;
     if ((config->pin_file != NULL) + config->pin_prompt + (config->pin_tpm2 != NULL) > 1)
         return error_set(err, ATTEST_E_CONFIG, "pin: one of file, prompt and tpm2");
-    if (config->pin_tpm2 && signer_config_pin_optional(config))
-        return error_set(err, ATTEST_E_CONFIG,
-                         "pin.tpm2: for a PKCS#11 token; keys sealed by a TPM have a policy of "
-                         "their own");
-    uint8_t id[SHA256_LEN];
-    if (config->sealed_id && !signer_config_sealed_id(config, id))
-        return error_set(err, ATTEST_E_CONFIG, "sealed_id: %d hex digits expected", 2 * SHA256_LEN);
-    if ((rc = check_resident(config, err)))
+    if ((rc = check_tpm2(config, err)))
         return rc;
     if (config->lifetime_default_s > config->lifetime_max_s)
         return error_set(err, ATTEST_E_CONFIG, "lifetime_default_s: more than lifetime_max_s");

@@ -13,7 +13,7 @@ struct signer_config {
     char *pcrs;            /* NULL: whichever the keys are sealed to */
     char *approver;        /* NULL: nobody when they are sealed, else whom the sealed keys name */
     char *sealed_id;       /* NULL: any */
-    char *ek_ca;           /* NULL: any. For attestctl hsm seal */
+    char *ek_ca;           /* NULL: any. For attestctl hsm seal, seal-pin */
     char *owner_auth_file; /* NULL: the TPM's owner hierarchy has no password */
     char *pin_file, *pin_credential;
     bool pin_prompt;

@@ -97,6 +97,25 @@ expect 0
 ctl seal-status --json
 out_has '"ek_certificate":"'
 
+# A PIN is sealed to no other TPM either, and without one nobody asks for its certificate.
+config "ek_ca: $dir/stranger-all.pem"
+sed -i 's/^keystore:.*/keystore: pkcs11:token=attestd/' "$dir/signer.yaml"
+run "$top_builddir/attest-signer" --check-config --config "$dir/signer.yaml"
+expect 1
+err_has "pcrs: there is no keystore tpm2: and no pin.tpm2"
+sed -i '/^  file:/d' "$dir/signer.yaml"
+printf '  tpm2: %s\n  tcti: "%s"\n' "$dir/state/pin.sealed" "$TCTI" >>"$dir/signer.yaml"
+ctl seal-pin --pin-file "$dir/pin"
+expect 1
+out_has "EK certificate is not of ek_ca"
+[ ! -e "$dir/state/pin.sealed" ] || complain "the PIN was sealed all the same"
+sed -i "s,^ek_ca: .*,ek_ca: $dir/maker-all.pem," "$dir/signer.yaml"
+ctl seal-pin --pin-file "$dir/pin"
+expect 0
+ctl seal-status
+expect 0
+out_has "certificate $(head -c $size "$dir/ek.der" | sha256sum | cut -d' ' -f1)"
+
 # The other kind, which comes first where both are.
 rm "$keys"
 certify maker "$dir/ecc.pub" 0x01c0000a
