@@ -359,7 +359,9 @@ connect_tcti(struct tpm2_link *link, const char *tcti, struct attest_error *err)
     /* The libraries print to stderr, at their trace level secrets too, whatever the caller's
        environment asks of them. They look at this once. */
     setenv("TSS2_LOG", "all+NONE", 1);
+    tpm2_link_beat(link, true); /* most TCTIs wait for an answer in here, without end */
     TSS2_RC rv = Tss2_TctiLdr_Initialize(tcti, &link->tcti);
+    tpm2_link_beat(link, false);
     if (rv != TSS2_RC_SUCCESS) {
         link->tcti = NULL;
         bool unknown = (rv & ~TSS2_RC_LAYER_MASK) == TSS2_BASE_RC_NOT_SUPPORTED ||
