@@ -19,7 +19,9 @@
  *
  * A hung call cannot be cancelled. Its worker is lost: the signature is answered with
  * ATTEST_E_TIMEOUT and nothing that the call may still touch is shared or freed. Should the call
- * return, the worker serves again. When all workers are lost, or control is, the pool is dead.
+ * return, the worker serves again. When all workers are lost, or control is, the pool is dead; but
+ * where workers sign without control (control_may_hang), its operations are refused until it is
+ * back, and nothing else ends.
  *
  * All functions are thread-safe. Callbacks run without a lock of the pool held, on threads with a
  * stack of POOL_STACK_SIZE bytes and all signals blocked.
@@ -50,6 +52,7 @@ struct pool_config {
     unsigned workers;
     unsigned queue_max;
     unsigned call_timeout_ms;
+    bool control_may_hang; /* the workers need nothing of it */
     const struct pool_ops *ops;
     void *ctx;
 };
@@ -93,6 +96,8 @@ void pool_resume(struct pool *pool);
  * An operation for the control thread, embedded in a heap object. pool_run() waits for it.
  * ATTEST_OK: op->run has returned and the caller owns op again. Else: the control thread is lost
  * or the pool ends; op is no longer the caller's, op->release gets it when nothing can touch it.
+ * ATTEST_E_TIMEOUT: it is what hangs, and goes on to its end should the call return;
+ * ATTEST_E_KEY_OUT_OF_REACH: it never began.
  */
 struct pool_op {
     void (*run)(void *ctx, struct pool_op *op);

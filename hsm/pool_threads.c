@@ -62,6 +62,8 @@ pool_control_main(void *arg)
             pthread_mutex_lock(&pool->lock);
         }
         pool->control_busy = false;
+        if (!pool->dead)
+            pool->control_lost = false; /* what hung came back */
     }
     pool->control_exited = true;
     pthread_cond_broadcast(&pool->quiet);
@@ -176,17 +178,28 @@ take_lost(struct pool *pool, int64_t now_ms, int64_t *due_ms, struct pool_queue 
     }
 }
 
+/* Lock held. Whether control is lost from now on, which ends the waiting for its operations. */
+static bool
+find_hang(struct pool *pool, int64_t now_ms, int64_t *due_ms)
+{
+    if (!pool->control_busy || pool->control_lost ||
+        !beat_late(pool, &pool->control_beat, now_ms, due_ms))
+        return false;
+    pool->control_lost = true;
+    pthread_cond_broadcast(&pool->op_done);
+    pthread_cond_broadcast(&pool->quiet);
+    return true;
+}
+
 /* Lock held. Why the pool is dead from now on, or NULL. */
 static const char *
 find_death(struct pool *pool, int64_t now_ms, int64_t *due_ms)
 {
+    bool hangs = find_hang(pool, now_ms, due_ms);
     if (pool->dead)
         return NULL;
     const char *why = NULL;
-    if (pool->control_busy && beat_late(pool, &pool->control_beat, now_ms, due_ms)) {
-        pool->control_lost = true;
-        pthread_cond_broadcast(&pool->op_done);
-        pthread_cond_broadcast(&pool->quiet);
+    if (hangs && !pool->config.control_may_hang) {
         why = "an operation hangs in the module";
     } else if (pool->lost == pool->config.workers) {
         why = "every worker hangs in the module";
@@ -230,7 +243,8 @@ pool_watcher_main(void *arg)
     pthread_mutex_lock(&pool->lock);
     while (!pool->watcher_stop) {
         int64_t due_ms = watcher_turn(pool);
-        bool quiet = !pool->queue.head && !pool->running && !pool->control_busy;
+        bool bounded = pool->control_busy && !pool->control_lost;
+        bool quiet = !pool->queue.head && !pool->running && !bounded;
         if (quiet && quiet_before && !pool->watcher_stop) {
             /* One tick later than needed, so that a busy pool need not wake us for each job. */
             pool->watcher_asleep = true;

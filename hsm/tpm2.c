@@ -8,9 +8,10 @@
 #include "hsm/tpm2_store.h"
 
 /*
- * A keystore whose seeds a TPM has sealed. The TPM is asked when it opens and when keys are made or
- * destroyed, on the control thread; the workers sign with what was unsealed, and never wait for it.
- * Keys that the TPM itself has are signed with by it, asked by the workers one at a time.
+ * A keystore whose seeds a TPM has sealed. The TPM is asked when it opens, when keys are made or
+ * destroyed and for a quote, on the control thread; the workers sign with what was unsealed, and
+ * never wait for it, also when it hangs in one of these. Keys that the TPM itself has are signed
+ * with by it, asked by the workers one at a time.
  */
 
 #define TCTI_FALLBACK "device:/dev/tpmrm0"
@@ -114,6 +115,9 @@ static void
 free_memory(void *ctx)
 {
     struct tpm2_keystore *ks = ctx;
+    ks->base.pool = NULL;
+    if (ks->opened) /* the control thread hung when it was to do that */
+        tpm2_store_close(&ks->store);
     secret_free(&ks->pin);
     secret_free(&ks->owner_auth);
     free(ks->tcti);
@@ -347,6 +351,7 @@ tpm2_keystore_open(const struct keystore_config *config, struct keystore **ret,
         .workers = config->workers,
         .queue_max = config->queue_max,
         .call_timeout_ms = config->call_timeout_ms,
+        .control_may_hang = true,
         .ops = &ops,
         .ctx = ks,
     };
