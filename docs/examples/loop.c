@@ -54,7 +54,7 @@ make_verifier(const char *issuer, const char *audience, const char *root, bool *
     if (policy && attest_keys_new(&keys, err) == ATTEST_OK &&
         (!root || attest_keys_pin_root_file(keys, issuer, root, err) == ATTEST_OK) &&
         attest_verifier_new_fetching(policy, keys, NULL, NULL, &verifier, err) == ATTEST_OK &&
-        attest_verifier_on_event(verifier, on_event, have_keys) != ATTEST_OK) {
+        attest_verifier_on_event(verifier, on_event, have_keys, err) != ATTEST_OK) {
         attest_verifier_free(verifier);
         verifier = NULL;
     }
@@ -95,7 +95,8 @@ main(int argc, char **argv)
         struct pollfd fds[] = {{.fd = attest_verifier_fd(verifier), .events = POLLIN},
                                {.fd = have_keys ? STDIN_FILENO : -1, .events = POLLIN}};
         poll(fds, 2, attest_verifier_timeout_ms(verifier));
-        (void)attest_verifier_step(verifier); /* takes no time when nothing is due */
+        if (attest_verifier_step(verifier) != ATTEST_OK) /* takes no time when nothing is due */
+            break;
         if (!fds[1].revents)
             continue;
         n = read(STDIN_FILENO, line + len, sizeof(line) - len);

@@ -85,7 +85,7 @@ make_verifier(struct attest_policy *policy, struct attest_keys *keys, struct att
 {
     struct attest_verifier *verifier = NULL;
     if (attest_verifier_new_fetching(policy, keys, store, NULL, &verifier, err) == ATTEST_OK &&
-        attest_verifier_on_event(verifier, on_event, NULL) == ATTEST_OK &&
+        attest_verifier_on_event(verifier, on_event, NULL, err) == ATTEST_OK &&
         attest_verifier_start_thread(verifier, err) == ATTEST_OK)
         return verifier;
     attest_verifier_free(verifier);

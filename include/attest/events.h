@@ -62,8 +62,9 @@ extern "C" {
  * One function a verifier; NULL: none. ATTEST_E_ARGUMENT, and nothing changes, once the verifier
  * has made a check or a step or started its thread; ATTEST_E_FORKED.
  */
-ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_rc
-    attest_verifier_on_event(struct attest_verifier *verifier, attest_event_fn *fn, void *ctx);
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_verifier_on_event(struct attest_verifier *verifier, attest_event_fn *fn, void *ctx,
+                             struct attest_error *err);
 
 ATTEST_EXPORT
 ATTEST_NONNULL(1) enum attest_event_kind attest_event_kind(const struct attest_event *event);
@@ -139,7 +140,7 @@ extern "C" {
  * Fills the first ret_len bytes of *ret (sizeof(*ret)); members that this library does not know are
  * 0. Each number is true, but not all of the same moment. ATTEST_E_FORKED. Thread-safe.
  */
-ATTEST_EXPORT ATTEST_NONNULL(1, 2) enum attest_rc
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_verifier_counters(const struct attest_verifier *verifier, struct attest_counters *ret,
                              size_t ret_len);
 

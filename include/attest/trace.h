@@ -30,8 +30,9 @@ extern "C" {
  * One function a verifier; NULL: none. ATTEST_E_ARGUMENT, and nothing changes, once the verifier
  * has made a check or a step or started its thread; ATTEST_E_FORKED.
  */
-ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_rc
-    attest_verifier_on_span(struct attest_verifier *verifier, attest_span_fn *fn, void *ctx);
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
+    attest_verifier_on_span(struct attest_verifier *verifier, attest_span_fn *fn, void *ctx,
+                            struct attest_error *err);
 
 /*
  * attest_verifier_check() as part of a trace.

@@ -72,8 +72,9 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 5) enum attest_rc
  * started its thread; ATTEST_E_FORKED.
  */
 typedef int64_t attest_clock_fn(void *ctx);
-ATTEST_EXPORT ATTEST_NONNULL(1, 2) enum attest_rc
-    attest_verifier_set_clock(struct attest_verifier *verifier, attest_clock_fn *now_s, void *ctx);
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
+    attest_verifier_set_clock(struct attest_verifier *verifier, attest_clock_fn *now_s, void *ctx,
+                              struct attest_error *err);
 
 /*
  * Ends its thread; no other call of it may run or follow. NULL is fine. In a child that was forked
@@ -97,7 +98,7 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  */
 ATTEST_EXPORT ATTEST_NONNULL(1) int attest_verifier_fd(const struct attest_verifier *verifier);
 ATTEST_EXPORT ATTEST_NONNULL(1) int attest_verifier_timeout_ms(struct attest_verifier *verifier);
-ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_rc
+ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_verifier_step(struct attest_verifier *verifier);
 
 /*

@@ -62,7 +62,7 @@ make_verifier(struct scene *s, const struct scene_wish *wish, struct attest_erro
     if (rc == ATTEST_OK)
         rc = attest_verifier_new(s->policy, s->keys, s->replay, &s->verifier, err);
     if (rc == ATTEST_OK && wish->own_clock)
-        attest_verifier_set_clock(s->verifier, scene_clock, s);
+        rc = attest_verifier_set_clock(s->verifier, scene_clock, s, err);
     return rc;
 }
 

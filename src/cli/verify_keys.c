@@ -232,10 +232,10 @@ fetching(struct verify_keys *vk, const struct kind *kind, struct attest_policy *
         return failed(&err, rc == ATTEST_E_UNSUPPORTED
                                 ? "fetch the key set with another program, and give --jwks FILE"
                                 : kind->no_answer);
-    if (attest_verifier_invalidate(*ret, vk->issuer, &err) != ATTEST_OK)
+    if (attest_verifier_invalidate(*ret, vk->issuer, &err) != ATTEST_OK ||
+        attest_verifier_on_event(*ret, told, vk, &err) != ATTEST_OK)
         return failed(&err, "");
     vk->fetched = true;
-    attest_verifier_on_event(*ret, told, vk);
     wait_for(*ret, &vk->ended);
     if (vk->ended && vk->rc == ATTEST_OK)
         return EXIT_DONE;

@@ -175,9 +175,10 @@ attest_verifier_set_token_cache(struct attest_verifier *verifier, size_t tokens_
 }
 
 enum attest_rc
-attest_verifier_set_clock(struct attest_verifier *verifier, attest_clock_fn *now_s, void *ctx)
+attest_verifier_set_clock(struct attest_verifier *verifier, attest_clock_fn *now_s, void *ctx,
+                          struct attest_error *err)
 {
-    enum attest_rc rc = verifier_may_be_set(verifier, NULL);
+    enum attest_rc rc = verifier_may_be_set(verifier, err);
     if (rc != ATTEST_OK)
         return rc;
     verifier->clock = now_s;

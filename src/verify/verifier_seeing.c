@@ -9,9 +9,10 @@
 #define METRICS_MAX (256 * 1024) /* 64 issuers of the longest names fill four fifths */
 
 enum attest_rc
-attest_verifier_on_event(struct attest_verifier *verifier, attest_event_fn *fn, void *ctx)
+attest_verifier_on_event(struct attest_verifier *verifier, attest_event_fn *fn, void *ctx,
+                         struct attest_error *err)
 {
-    enum attest_rc rc = verifier_may_be_set(verifier, NULL);
+    enum attest_rc rc = verifier_may_be_set(verifier, err);
     if (rc != ATTEST_OK)
         return rc;
     verifier->seeing.on_event = fn;
@@ -20,9 +21,10 @@ attest_verifier_on_event(struct attest_verifier *verifier, attest_event_fn *fn, 
 }
 
 enum attest_rc
-attest_verifier_on_span(struct attest_verifier *verifier, attest_span_fn *fn, void *ctx)
+attest_verifier_on_span(struct attest_verifier *verifier, attest_span_fn *fn, void *ctx,
+                        struct attest_error *err)
 {
-    enum attest_rc rc = verifier_may_be_set(verifier, NULL);
+    enum attest_rc rc = verifier_may_be_set(verifier, err);
     if (rc != ATTEST_OK)
         return rc;
     verifier->seeing.on_span = fn;

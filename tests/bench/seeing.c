@@ -35,9 +35,9 @@ make_verifier(const struct mint_key *key)
         attest_policy_add_issuer(p, MINT_ISSUER, ATTEST_TRUST_PROVIDER, NULL) ||
         attest_policy_freeze(p, NULL) || attest_keys_new(&keys, NULL) ||
         attest_keys_add_jwks(keys, MINT_ISSUER, jwks, strlen(jwks), NULL) ||
-        attest_verifier_new(p, keys, NULL, &v, NULL))
+        attest_verifier_new(p, keys, NULL, &v, NULL) ||
+        attest_verifier_set_clock(v, mint_clock, NULL, NULL))
         return NULL;
-    attest_verifier_set_clock(v, mint_clock, NULL);
     attest_policy_free(p);
     attest_keys_free(keys);
     return v;

@@ -123,7 +123,7 @@ new_verifier(struct attest_policy *policy, struct attest_keys *keys)
     clock_s = MINT_NOW;
     assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
     assert_int_equal(attest_verifier_new(p, keys, NULL, &v, NULL), ATTEST_OK);
-    attest_verifier_set_clock(v, test_clock, NULL);
+    assert_int_equal(attest_verifier_set_clock(v, test_clock, NULL, NULL), ATTEST_OK);
     return v;
 }
 

@@ -79,7 +79,7 @@ verifier_of(const char *issuer, struct attest_keys *keys, const struct attest_fe
     AUTO(attest_policy) struct attest_policy *policy = policy_of(issuer);
     if (attest_verifier_new_fetching(policy, keys, NULL, fetch, &v, &err))
         fail_msg("%s", err.text);
-    attest_verifier_set_clock(v, test_clock, NULL);
+    assert_int_equal(attest_verifier_set_clock(v, test_clock, NULL, NULL), ATTEST_OK);
     return v;
 }
 

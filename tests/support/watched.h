@@ -46,7 +46,7 @@ new_verifier(const char *issuer, const struct attest_fetch *fetch)
         assert_int_equal(attest_keys_add_jwks(keys, issuer, jwks, strlen(jwks), NULL), ATTEST_OK);
         assert_int_equal(attest_verifier_new(p, keys, NULL, &v, NULL), ATTEST_OK);
     }
-    attest_verifier_set_clock(v, test_clock, NULL);
+    assert_int_equal(attest_verifier_set_clock(v, test_clock, NULL, NULL), ATTEST_OK);
     attest_policy_free(p);
     return v;
 }

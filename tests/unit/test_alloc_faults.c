@@ -245,7 +245,7 @@ make_verifier(struct attest_verifier **ret)
     if (rc == ATTEST_OK)
         rc = attest_verifier_new(policy, keys, replay, ret, NULL);
     if (rc == ATTEST_OK)
-        attest_verifier_set_clock(*ret, mint_clock, NULL);
+        rc = attest_verifier_set_clock(*ret, mint_clock, NULL, NULL);
     return rc;
 }
 
@@ -352,7 +352,7 @@ make_fetching(struct attest_verifier **ret)
         rc = attest_verifier_new_fetching(policy, NULL, replay, fetch, ret, NULL);
     attest_fetch_free(fetch);
     if (rc == ATTEST_OK)
-        attest_verifier_set_clock(*ret, mint_clock, NULL);
+        rc = attest_verifier_set_clock(*ret, mint_clock, NULL, NULL);
     return rc;
 }
 

@@ -221,7 +221,7 @@ events_come_from_all_threads(void **state)
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier(stub.origin, fetch);
     attest_fetch_free(fetch);
     serve_keys();
-    attest_verifier_on_event(v, tell, NULL);
+    assert_int_equal(attest_verifier_on_event(v, tell, NULL, NULL), ATTEST_OK);
     assert_int_equal(attest_verifier_start_thread(v, NULL), ATTEST_OK);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, show_many, v), 0);

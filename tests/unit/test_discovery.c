@@ -72,7 +72,7 @@ verifier_with(const struct attest_fetch *fetch)
     assert_int_equal(attest_verifier_new_fetching(p, NULL, NULL, fetch, &v, NULL), ATTEST_OK);
     attest_policy_free(p);
     told[0] = '\0';
-    attest_verifier_on_event(v, hear, NULL);
+    assert_int_equal(attest_verifier_on_event(v, hear, NULL, NULL), ATTEST_OK);
     return v;
 }
 

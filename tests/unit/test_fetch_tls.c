@@ -80,7 +80,7 @@ believes(const struct certificate *shown, const char *ca_file)
     struct tls_server server;
     assert_true(tls_server_start(&server, dir, shown->name));
     AUTO(attest_verifier) struct attest_verifier *v = believing(&server, ca_file);
-    attest_verifier_on_event(v, keep_text, text);
+    assert_int_equal(attest_verifier_on_event(v, keep_text, text, NULL), ATTEST_OK);
     bool there = fetched(v, text);
     tls_server_stop(&server);
     if (!there && !strstr(text, "certificate"))
@@ -165,7 +165,7 @@ a_file_is_read_each_time(void **state)
     copy("own.pem", "changing.pem");
     assert_true(tls_server_start(&server, dir, right.name));
     AUTO(attest_verifier) struct attest_verifier *v = believing(&server, "changing.pem");
-    attest_verifier_on_event(v, keep_text, text);
+    assert_int_equal(attest_verifier_on_event(v, keep_text, text, NULL), ATTEST_OK);
     assert_true(fetched(v, text));
     copy("other.pem", "changing.pem");
     assert_int_equal(attest_verifier_clear(v, stub.origin, NULL), ATTEST_OK);

@@ -75,7 +75,7 @@ new_verifier(void)
     attest_fetch_free(fetch);
     if (rc != ATTEST_OK)
         fail_msg("%s", err.text);
-    attest_verifier_set_clock(v, test_clock, NULL);
+    assert_int_equal(attest_verifier_set_clock(v, test_clock, NULL, NULL), ATTEST_OK);
     return v;
 }
 

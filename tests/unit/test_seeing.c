@@ -46,7 +46,7 @@ a_check_is_told_as_it_ends(void **state)
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier(MINT_ISSUER, NULL);
     char *good AUTO(mem) = new_token(NULL, NULL);
     char *elsewhere AUTO(mem) = new_token("aud", "\"https://x.example\"");
-    attest_verifier_on_event(v, hear, &heard);
+    assert_int_equal(attest_verifier_on_event(v, hear, &heard, NULL), ATTEST_OK);
     assert_int_equal(show(v, good, NULL), ATTEST_OK);
     assert_int_equal(show(v, good, PARENT), ATTEST_E_REPLAY);
     assert_int_equal(show(v, elsewhere, "nonsense"), ATTEST_E_AUDIENCE);
@@ -68,8 +68,8 @@ a_replay_store_is_told_once_by_each_verifier(void **state)
     struct heard heard = {0}, other = {0};
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier(MINT_ISSUER, NULL);
     AUTO(attest_verifier) struct attest_verifier *w = sharing(v);
-    attest_verifier_on_event(v, hear, &heard);
-    attest_verifier_on_event(w, hear, &other);
+    assert_int_equal(attest_verifier_on_event(v, hear, &heard, NULL), ATTEST_OK);
+    assert_int_equal(attest_verifier_on_event(w, hear, &other, NULL), ATTEST_OK);
     replay_set_state(v->replay->store, REPLAY_UNHEALTHY, "no answer from Redis");
     assert_int_equal(show(v, NULL, NULL), ATTEST_E_REQUIRED);
     assert_int_equal(show(v, NULL, NULL), ATTEST_E_REQUIRED);
@@ -116,7 +116,7 @@ a_fetch_and_its_circuit_are_told(void **state)
     struct attest_fetch *fetch = new_fetch();
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier(stub.origin, fetch);
     attest_fetch_free(fetch);
-    attest_verifier_on_event(v, hear, &heard);
+    assert_int_equal(attest_verifier_on_event(v, hear, &heard, NULL), ATTEST_OK);
     http_stub_say(&stub, JWKS_PATH, "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
     for (int i = 0; i < 500 && !strstr(heard.text, "half-open"); i++)
         step(v);
@@ -165,9 +165,11 @@ use_it(void *ctx, const struct attest_event *event)
     assert_int_equal(attest_verifier_invalidate(v, stub.origin, NULL), ATTEST_OK);
     assert_int_equal(show(v, token, NULL), ATTEST_E_ISSUER);
     /* But for what is set before it is used. */
-    assert_int_equal(attest_verifier_on_event(v, NULL, NULL), ATTEST_E_ARGUMENT);
-    assert_int_equal(attest_verifier_on_span(v, NULL, NULL), ATTEST_E_ARGUMENT);
-    assert_int_equal(attest_verifier_set_clock(v, test_clock, NULL), ATTEST_E_ARGUMENT);
+    struct attest_error err = {0};
+    assert_int_equal(attest_verifier_on_event(v, NULL, NULL, &err), ATTEST_E_ARGUMENT);
+    assert_string_equal(err.text, "verifier: to be set before its first check, step or thread");
+    assert_int_equal(attest_verifier_on_span(v, NULL, NULL, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(attest_verifier_set_clock(v, test_clock, NULL, NULL), ATTEST_E_ARGUMENT);
     assert_int_equal(attest_verifier_set_token_cache(v, 0, NULL), ATTEST_E_ARGUMENT);
 }
 
@@ -180,7 +182,7 @@ whoever_is_told_may_use_the_verifier(void **state)
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier(stub.origin, fetch);
     attest_fetch_free(fetch);
     serve_keys();
-    attest_verifier_on_event(v, use_it, v);
+    assert_int_equal(attest_verifier_on_event(v, use_it, v, NULL), ATTEST_OK);
     for (int i = 0; i < 500 && c.key_fetches < 2; i++) {
         step(v);
         assert_int_equal(attest_verifier_counters(v, &c, sizeof(c)), ATTEST_OK);
@@ -269,7 +271,7 @@ a_check_is_a_span_of_the_request(void **state)
     struct span first = {0}, span = {0};
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier(MINT_ISSUER, NULL);
     char *good AUTO(mem) = new_token(NULL, NULL);
-    attest_verifier_on_span(v, keep_span, &span);
+    assert_int_equal(attest_verifier_on_span(v, keep_span, &span, NULL), ATTEST_OK);
     assert_int_equal(show(v, good, PARENT), ATTEST_OK);
     first = span;
     assert_string_equal(first.name, "attestation.verify");
@@ -302,7 +304,7 @@ a_fetch_is_a_span_of_its_own(void **state)
     struct attest_fetch *fetch = new_fetch();
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier(stub.origin, fetch);
     attest_fetch_free(fetch);
-    attest_verifier_on_span(v, keep_span, &span);
+    assert_int_equal(attest_verifier_on_span(v, keep_span, &span, NULL), ATTEST_OK);
     for (int i = 0; i < 500 && !span.n; i++)
         step(v);
     assert_string_equal(span.name, "attestation.jwks_fetch");

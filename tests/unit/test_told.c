@@ -125,7 +125,7 @@ a_circuit_that_closes_is_told_behind_its_opening(void **state)
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier(stub.origin, fetch);
     attest_fetch_free(fetch);
     listener_init(&l, v);
-    attest_verifier_on_event(v, listen_slowly, &l);
+    assert_int_equal(attest_verifier_on_event(v, listen_slowly, &l, NULL), ATTEST_OK);
     http_stub_say(&stub, JWKS_PATH, "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
     assert_int_equal(pthread_create(&first, NULL, step_until_called, &l), 0);
     assert_true(await(&l.called));
@@ -167,7 +167,7 @@ a_memory_that_is_well_again_is_told_behind_its_illness(void **state)
     struct listener l;
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier(MINT_ISSUER, NULL);
     listener_init(&l, v);
-    attest_verifier_on_event(v, listen_slowly, &l);
+    assert_int_equal(attest_verifier_on_event(v, listen_slowly, &l, NULL), ATTEST_OK);
     replay_set_state(v->replay->store, REPLAY_UNHEALTHY, "no answer");
     assert_int_equal(pthread_create(&first, NULL, check_once, &l), 0);
     assert_true(await(&l.called));
@@ -204,7 +204,7 @@ a_change_that_is_found_while_one_is_told_comes_behind_it(void **state)
     struct listener l;
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier(MINT_ISSUER, NULL);
     listener_init(&l, v);
-    attest_verifier_on_event(v, heal_and_check, &l);
+    assert_int_equal(attest_verifier_on_event(v, heal_and_check, &l, NULL), ATTEST_OK);
     replay_set_state(v->replay->store, REPLAY_UNHEALTHY, "no answer");
     assert_int_equal(show(v, NULL, NULL), ATTEST_E_REQUIRED);
     assert_true(kept(&l, "unhealthy healthy "));
@@ -256,7 +256,7 @@ the_last_that_is_told_is_what_is(void **state)
     struct listener l;
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier(MINT_ISSUER, NULL);
     listener_init(&l, v);
-    attest_verifier_on_event(v, keep_last, &l);
+    assert_int_equal(attest_verifier_on_event(v, keep_last, &l, NULL), ATTEST_OK);
     for (unsigned i = 0; i < 4; i++) {
         crowd[i] = (struct crowd){&l, i};
         assert_int_equal(pthread_create(&thread[i], NULL, change_and_check, &crowd[i]), 0);

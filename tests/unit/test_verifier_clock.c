@@ -103,7 +103,7 @@ a_clock_set_back_goes_on(void **state)
     char *first AUTO(mem) = token_number(1); /* each until 300 s from now, and the skew */
     char *second AUTO(mem) = token_number(2);
     char *third AUTO(mem) = token_number(3);
-    attest_verifier_set_clock(v, test_clock, NULL);
+    assert_int_equal(attest_verifier_set_clock(v, test_clock, NULL, NULL), ATTEST_OK);
     v->boot_ms = test_boot_ms;
     clock_s = MINT_NOW;
     boot_ms = 7000250;
@@ -187,7 +187,7 @@ waiting_verifier(const struct http_stub *stub, size_t n)
     assert_int_equal(attest_fetch_set_wait_ms(fetch, 60000, NULL), ATTEST_OK);
     assert_int_equal(attest_verifier_new_fetching(p, NULL, NULL, fetch, &v, NULL), ATTEST_OK);
     attest_fetch_free(fetch);
-    attest_verifier_set_clock(v, clock_that_waits, NULL);
+    assert_int_equal(attest_verifier_set_clock(v, clock_that_waits, NULL, NULL), ATTEST_OK);
     return v;
 }
 
