@@ -42,7 +42,7 @@ token() {
 # ours OPTION…: what attest says of that token
 ours() {
     run "$top_builddir/attest" verify --issuer "$issuer" --audience https://mcp.example.com "$@" \
-        <"$dir/token"
+        "$(cat "$dir/token")"
 }
 header() { cut -d. -f1 "$dir/token" | tr -- '-_' '+/' | base64 -d 2>/dev/null; }
 # theirs: PyJWT and jose
@@ -63,7 +63,7 @@ try:
 except jwt.InvalidSignatureError:
     pass
 PY
-    jose jws ver -i "$dir/token" -k "$dir/keys/jwks.json" >/dev/null
+    tr -d '\n' <"$dir/token" | jose jws ver -i- -k "$dir/keys/jwks.json" >/dev/null
 }
 
 # Off by default, and for a TPM alone.
@@ -167,3 +167,4 @@ key_ctl list --json | grep -q '"alg": *"EdDSA"' || complain "no sealed key"
 token || complain "no token by the resident key"
 header | grep -q ES256 || complain "another key signs"
 signer_stop
+exit $failed

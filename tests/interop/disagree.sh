@@ -68,8 +68,8 @@ python=/usr/bin/python3
 if [ -n "$python" ] && $python -c 'import jwt, cryptography' 2>/dev/null; then
     compare PyJWT $python "$top_srcdir/tests/interop/pyjwt.py"
 fi
-[ $failed -eq 0 ] || exit 1
-if [ $peers -lt 2 ]; then
+if [ $failed -eq 0 ] && [ $peers -lt 2 ]; then
     echo "one of them is not here: apt-get install nodejs npm python3-jwt python3-cryptography"
     exit 77
 fi
+exit $failed
