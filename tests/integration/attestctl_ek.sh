@@ -41,11 +41,11 @@ ca() {
 certify() {
     openssl x509 -req -in "$dir/ek.csr" -force_pubkey "$2" -CA "$dir/$1.pem" -CAkey "$dir/$1.key" \
         -CAcreateserial -outform DER -out "$dir/ek.der" -days 30 2>/dev/null || complain "no certificate"
-    tpm2_nvundefine -T "$TCTI" -C o $3 >/dev/null 2>&1
+    tpm2_nvundefine -T "$TCTI_PLAIN" -C o $3 >/dev/null 2>&1
     # Some room behind it, as makers leave.
     head -c 40 /dev/zero | tr '\0' '\377' >>"$dir/ek.der"
-    tpm2_nvdefine -T "$TCTI" -C o -s $(wc -c <"$dir/ek.der") -a 'ownerwrite|ownerread|authread|no_da' $3 >/dev/null &&
-        tpm2_nvwrite -T "$TCTI" -C o -i "$dir/ek.der" $3 || complain "the TPM keeps no certificate"
+    tpm2_nvdefine -T "$TCTI_PLAIN" -C o -s $(wc -c <"$dir/ek.der") -a 'ownerwrite|ownerread|authread|no_da' $3 >/dev/null &&
+        tpm2_nvwrite -T "$TCTI_PLAIN" -C o -i "$dir/ek.der" $3 || complain "the TPM keeps no certificate"
 }
 
 # What a certificate is asked for with; its key is not the one that is certified.
@@ -53,9 +53,9 @@ openssl req -newkey rsa:2048 -nodes -subj /CN=tpm -keyout "$dir/ek.key" -out "$d
 ca maker
 ca stranger
 for kind in rsa ecc; do
-    tpm2_createek -T "$TCTI" -G $kind -c "$dir/$kind.ctx" -u "$dir/$kind.pub" -f pem >/dev/null 2>&1 ||
+    tpm2_createek -T "$TCTI_PLAIN" -G $kind -c "$dir/$kind.ctx" -u "$dir/$kind.pub" -f pem >/dev/null 2>&1 ||
         complain "no endorsement key ($kind)"
-    tpm2_flushcontext -T "$TCTI" -t
+    tpm2_flushcontext -T "$TCTI_PLAIN" -t
 done
 openssl pkey -in "$dir/stranger.key" -pubout -out "$dir/other.pub"
 
@@ -94,6 +94,7 @@ size=$(($(wc -c <"$dir/ek.der") - 40))
 out_has "certificate $(head -c $size "$dir/ek.der" | sha256sum | cut -d' ' -f1)"
 ctl reseal
 expect 0
+swtpm_secrets_of "$keys" "$dir/pin"
 ctl seal-status --json
 out_has '"ek_certificate":"'
 
@@ -129,6 +130,6 @@ ctl seal-status
 expect 0
 size=$(($(wc -c <"$dir/ek.der") - 40))
 out_has "certificate $(head -c $size "$dir/ek.der" | sha256sum | cut -d' ' -f1)"
-left=$(tpm2_getcap -T "$TCTI" handles-transient; tpm2_getcap -T "$TCTI" handles-loaded-session)
+left=$(tpm2_getcap -T "$TCTI_PLAIN" handles-transient; tpm2_getcap -T "$TCTI_PLAIN" handles-loaded-session)
 [ -z "$left" ] || complain "left in the TPM: $left"
 exit $failed

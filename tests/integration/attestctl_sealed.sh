@@ -35,6 +35,7 @@ expect 3
 err_has "no sealed keys yet; attestctl hsm seal makes it"
 ctl seal
 expect 0
+swtpm_secrets_of "$keys" "$dir/pin"
 
 ctl seal-status
 expect 0
@@ -228,6 +229,7 @@ expect 1
 out_has "put the newest back"
 if grep -q "sealed anew while" "$dir/out"; then complain "advice for a PCR that moved"; fi
 cp "$dir/newest" "$keys"
+swtpm_secrets_of "$keys" "$dir/pin"
 
 # A TPM whose owner hierarchy has a password.
 swtpm_secret owner "$dir/owner"

@@ -160,6 +160,7 @@ wait_for 20 sh -c 'sleep 1; "$0" verify-evidence --ak "$1/ak" --expect-pcrs "$1/
 what="sealed anew"
 out_has "another attestation key"
 signer_stop
+swtpm_secrets_of "$dir/state/sealed.keys" "$dir/pin"
 left=$(tpm2_getcap -T "$TCTI" handles-transient; tpm2_getcap -T "$TCTI" handles-loaded-session)
 [ -z "$left" ] || complain "left in the TPM: $left"
 attestd_stop

@@ -167,4 +167,5 @@ key_ctl list --json | grep -q '"alg": *"EdDSA"' || complain "no sealed key"
 token || complain "no token by the resident key"
 header | grep -q ES256 || complain "another key signs"
 signer_stop
+swtpm_secrets_of "$dir/state/sealed.keys" "$dir/pin"
 exit $failed

@@ -134,8 +134,7 @@ open_now(struct attest_error *err)
     if (!rc) {
         assert_int_equal(tpm2_store_sign(&store, &first, NULL, (struct slice){"x", 1}, sig),
                          ATTEST_OK);
-        swtpm_secret(&tpm, "wrapping", store.wrapping.p, store.wrapping.len);
-        swtpm_secret(&tpm, "authority", store.authority.p, store.authority.len);
+        swtpm_secrets_of(&tpm, &store);
     }
     tpm2_store_close(&store);
     return rc;

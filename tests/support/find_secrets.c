@@ -10,11 +10,14 @@
 
 #include "base/b64u.h"
 #include "base/bytes.h"
+#include "tests/support/bus_record.h"
 
 /*
  * find_secrets SECRETS file FILE: do any eight bytes in a row of a secret stand in this file, as
  * they are, or 16 characters of them in hex or base64? SECRETS has one a line: its name, a blank,
  * its bytes in hex. "-" is standard input.
+ * find_secrets SECRETS bus FILE: the same in a record of the bus to a TPM, and does any command in
+ * it carry what it has to hide without encrypting it? That needs no SECRETS, which may be missing.
  * find_secrets SECRETS pid PID [guarded]: the same in the memory of a process. With "guarded" each
  * has to stand there, unless its name begins with "derived-", and nothing of it anywhere but in
  * memory that is locked and left out of core dumps.
@@ -113,11 +116,13 @@ add_secret(const uint8_t *p, size_t len)
 }
 
 static void
-read_secrets(const char *path)
+read_secrets(const char *path, bool may_be_missing)
 {
     FILE *in = strcmp(path, "-") != 0 ? fopen(path, "r") : stdin;
     char line[3 * SECRET_MAX], name[64], hex[2 * SECRET_MAX + 1];
     uint8_t bytes[SECRET_MAX];
+    if (!in && may_be_missing)
+        return;
     if (!in)
         cannot("%s: %s", path, strerror(errno));
     while (fgets(line, sizeof(line), in)) {
@@ -155,6 +160,16 @@ look(const char *p, size_t len, uint64_t at, bool guarded, const char *where)
                 printf("%s at %" PRIx64 " in %s\n", names[run->secret], at + i, where);
         }
     }
+}
+
+/* How many commands of this record are open. */
+static unsigned
+look_bus(const char *path)
+{
+    unsigned commands, open;
+    if (!bus_record_look(path, &commands, &open))
+        cannot("%s: no record of a bus", path);
+    return open;
 }
 
 static uint64_t
@@ -239,11 +254,13 @@ int
 main(int argc, char **argv)
 {
     bool process = argc >= 4 && !strcmp(argv[2], "pid");
+    bool bus = argc == 4 && !strcmp(argv[2], "bus");
     bool guarded = process && argc == 5 && !strcmp(argv[4], "guarded");
-    if (argc != (guarded ? 5 : 4) || (!process && strcmp(argv[2], "file") != 0))
-        cannot("SECRETS file FILE, or SECRETS pid PID [guarded]");
+    if (argc != (guarded ? 5 : 4) || (!process && !bus && strcmp(argv[2], "file") != 0))
+        cannot("SECRETS file|bus FILE, or SECRETS pid PID [guarded]");
     runs = room((runs_mask + 1) * sizeof(struct run *));
-    read_secrets(argv[1]);
+    read_secrets(argv[1], bus);
+    unsigned open_commands = bus ? look_bus(argv[3]) : 0;
     uint64_t seen = process ? look_process(argv[3], guarded) : look_file(argv[3]);
     if (seen == 0)
         cannot("%s: nothing there to look at", argv[3]);
@@ -256,5 +273,5 @@ main(int argc, char **argv)
     }
     if (elsewhere > 0)
         printf("%u runs of secret bytes where none may be\n", elsewhere);
-    return elsewhere || lacking ? 1 : 0;
+    return elsewhere || lacking || open_commands ? 1 : 0;
 }

@@ -25,8 +25,9 @@
  * value, and swtpm allows three.
  *
  * By `tcti` each byte to and from it is written down (tests/support/tcti_log.c), and swtpm_stop()
- * ends the test with 1 when one of the secrets that swtpm_secret() was told stands in what was
- * written. `plain` is for what the test itself does to the TPM.
+ * ends the test with 1 when a command could carry a secret and was not encrypted, or when one of
+ * the secrets that swtpm_secret() was told stands in what was written. `plain` is for what the test
+ * itself does to the TPM.
  */
 struct swtpm {
     char dir[128], tcti[512], plain[64];
@@ -171,14 +172,13 @@ swtpm_alter(const struct swtpm *t, unsigned nth)
     fclose(out);
 }
 
-/* Whether none of them did; false too when there is nothing to look for or in. */
+/* Whether none of them did, and all that could carry one was encrypted; false without a record. */
 static inline bool
 swtpm_bus_clean(const struct swtpm *t)
 {
     char command[1024];
     snprintf(command, sizeof(command),
-             BUILD_DIR "/tests/support/find_secrets %s/secrets file %s/bus.log >&2", t->dir,
-             t->dir);
+             BUILD_DIR "/tests/support/find_secrets %s/secrets bus %s/bus.log >&2", t->dir, t->dir);
     return system(command) == 0;
 }
 

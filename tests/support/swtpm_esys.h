@@ -5,6 +5,7 @@
 #include <tss2/tss2_esys.h>
 #include <tss2/tss2_tctildr.h>
 
+#include "hsm/tpm2_store.h"
 #include "tests/support/swtpm.h"
 
 /* What tests do to a TPM and see of it by themselves, over a connection of their own. */
@@ -107,6 +108,17 @@ swtpm_counter(const struct swtpm *t, uint32_t index, bool make)
     if (rv != TSS2_RC_SUCCESS)
         abort();
     swtpm_disconnect(&d);
+}
+
+/* None of what is open now may cross the bus, before or after. */
+static inline void
+swtpm_secrets_of(const struct swtpm *t, const struct tpm2_store *store)
+{
+    swtpm_secret(t, "wrapping", store->wrapping.p, store->wrapping.len);
+    swtpm_secret(t, "authority", store->authority.p, store->authority.len);
+    for (size_t i = 0; i < store->file->n_keys; i++)
+        if (tpm2_file_key_sealed(&store->file->keys[i]))
+            swtpm_secret(t, "seed", store->pairs.p + i * ED25519_PAIR_LEN, ED25519_SEED_LEN);
 }
 
 #endif

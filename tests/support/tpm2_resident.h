@@ -53,7 +53,7 @@ clean(void **state)
     const struct tpm2_store_config plain = {.link = {.tcti = tpm.plain}, .path = path};
     struct tpm2_store store;
     assert_int_equal(tpm2_store_open(&store, &plain, NULL), ATTEST_OK);
-    swtpm_secret(&tpm, "authority", store.authority.p, store.authority.len);
+    swtpm_secrets_of(&tpm, &store);
     for (size_t i = 0; i < store.file->n_keys; i++) {
         uint8_t auth[TPM2_AUTH_VALUE_LEN];
         char name[64] = "key:";

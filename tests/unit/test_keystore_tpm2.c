@@ -88,10 +88,7 @@ clean(void **state)
         .link = {.tcti = tpm.plain}, .path = path, .pin = &pin};
     struct tpm2_store store;
     if (tpm2_store_open(&store, &config, NULL) == ATTEST_OK) {
-        swtpm_secret(&tpm, "wrapping", store.wrapping.p, store.wrapping.len);
-        swtpm_secret(&tpm, "authority", store.authority.p, store.authority.len);
-        for (size_t i = 0; i < store.file->n_keys; i++)
-            swtpm_secret(&tpm, "seed", store.pairs.p + i * ED25519_PAIR_LEN, ED25519_SEED_LEN);
+        swtpm_secrets_of(&tpm, &store);
         tpm2_store_close(&store);
     }
     assert_int_equal(swtpm_loaded(&tpm), 0);

@@ -43,6 +43,7 @@ open_store(struct tpm2_store *store)
     struct attest_error err = {0};
     if (tpm2_store_open(store, &c, &err))
         fail_msg("open: %s", err.text);
+    swtpm_secrets_of(&tpm, store);
 }
 
 static void
@@ -146,6 +147,8 @@ quotes_the_boot_without_pcrs(void **state)
     unlink(path);
     assert_int_equal(tpm2_store_create(&c, "", NULL), ATTEST_OK);
     assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    swtpm_secret(&tpm, "pin", pin.p, pin.len);
+    swtpm_secrets_of(&tpm, &store);
     quote_and_check(&store, name, &pcrs);
     assert_int_equal(pcrs.chosen, 0xff);
     tpm2_store_close(&store);

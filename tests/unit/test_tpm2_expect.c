@@ -122,8 +122,7 @@ tell(void **state)
     struct tpm2_store store;
     swtpm_secret(&tpm, "pin", PIN, strlen(PIN));
     if (tpm2_store_open(&store, &config, NULL) == ATTEST_OK) {
-        swtpm_secret(&tpm, "wrapping", store.wrapping.p, store.wrapping.len);
-        swtpm_secret(&tpm, "authority", store.authority.p, store.authority.len);
+        swtpm_secrets_of(&tpm, &store);
         tpm2_store_close(&store);
     }
     assert_int_equal(swtpm_loaded(&tpm), 0);

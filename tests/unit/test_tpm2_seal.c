@@ -178,6 +178,8 @@ the_tpm_refuses_by_itself(void **state)
     struct tpm2_link *link = open_link(tpm.tcti);
     struct tpm2_policy policy = policy_now(link, "sha256:7", false);
     seal(link, &policy, &secret, &sealed);
+    tpm2_link_close(link);
+    link = open_link(tpm.plain); /* to ask for it unencrypted */
     TPM2B_PUBLIC public_part = {0};
     TPM2B_PRIVATE private_part = {0};
     size_t at = 0, end = 0;

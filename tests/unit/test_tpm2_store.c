@@ -26,16 +26,6 @@ count_command(void *ctx, bool command_starts)
         swtpm_cut(&tpm);
 }
 
-/* None of what is open now may cross the bus, before or after. */
-static void
-remember(const struct tpm2_store *store)
-{
-    swtpm_secret(&tpm, "wrapping", store->wrapping.p, store->wrapping.len);
-    swtpm_secret(&tpm, "authority", store->authority.p, store->authority.len);
-    for (size_t i = 0; i < store->file->n_keys; i++)
-        swtpm_secret(&tpm, "seed", store->pairs.p + i * ED25519_PAIR_LEN, ED25519_SEED_LEN);
-}
-
 static struct tpm2_store_config
 config(void)
 {
@@ -158,18 +148,18 @@ a_cut_changes_nothing(void **state)
     assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
     assert_int_equal(add(&store), ATTEST_OK);
     const struct key_ref first = last;
-    remember(&store);
+    swtpm_secrets_of(&tpm, &store);
     assert_in_range(every_cut(&store, reopen), 6, 20);
     assert_int_equal(tpm2_store_sign(&store, &first, NULL, msg, sig), ATTEST_OK);
     assert_in_range(every_cut(&store, add), 2, 20);
-    remember(&store);
+    swtpm_secrets_of(&tpm, &store);
     assert_int_equal(tpm2_store_sign(&store, &last, NULL, msg, sig), ATTEST_OK);
     assert_in_range(every_cut(&store, take_off), 3, 20);
-    remember(&store);
+    swtpm_secrets_of(&tpm, &store);
     assert_int_equal(tpm2_store_sign(&store, &last, NULL, msg, sig), ATTEST_E_NOT_FOUND);
     assert_int_equal(tpm2_store_sign(&store, &first, NULL, msg, sig), ATTEST_OK);
     assert_in_range(every_cut(&store, seal_anew), 6, 20);
-    remember(&store);
+    swtpm_secrets_of(&tpm, &store);
     assert_int_equal(store.file->policy.pcrs, 1);
     assert_int_equal(reopen(&store), ATTEST_OK);
     assert_int_equal(tpm2_store_sign(&store, &first, NULL, msg, sig), ATTEST_OK);
@@ -196,7 +186,7 @@ memory_keeps_one_copy(void **state)
         const struct slice msg = {"x", 1};
         assert_int_equal(tpm2_store_sign(&store, &store.file->keys[0].ref, NULL, msg, sig),
                          ATTEST_OK);
-        remember(&store);
+        swtpm_secrets_of(&tpm, &store);
         for (size_t k = 0; k < store.file->n_keys; k++) {
             assert_int_equal(leftovers_of(store.pairs.p + k * ED25519_PAIR_LEN, 16), 0);
             assert_int_equal(leftovers_of(store.pairs.p + k * ED25519_PAIR_LEN + 16, 16), 0);
@@ -221,7 +211,7 @@ nothing_is_left_over_many_times(void **state)
     assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
     for (commands = 0; commands < want;) {
         assert_int_equal(add(&store), ATTEST_OK);
-        remember(&store);
+        swtpm_secrets_of(&tpm, &store);
         assert_int_equal(take_off(&store), ATTEST_OK);
         assert_int_equal(reopen(&store), ATTEST_OK);
         assert_int_equal(swtpm_loaded(&tpm), 0);
