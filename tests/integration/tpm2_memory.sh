@@ -3,11 +3,9 @@
 # key, authority and PIN in attest-signer's locked memory that no core dump has, and nowhere else in
 # it; none of them in attestd. Neither leaves a core dump.
 set -u
-# Their memory is for root alone to read: of this machine, or of a user namespace of ours.
-if [ "$(id -u)" != 0 ]; then
-    unshare -Ur true 2>/dev/null || { echo "neither root nor a user namespace to be had"; exit 77; }
-    exec unshare -Ur sh "$0"
-fi
+. "$top_srcdir/tests/support/need.sh"
+need_root # for it alone their memory is to be read
+command -v gcore >/dev/null || { echo "no gcore: apt-get install gdb"; exit 77; }
 command -v curl >/dev/null || { echo "no curl: apt-get install curl"; exit 77; }
 dir=$(mktemp -d) || exit 1
 . "$top_srcdir/tests/support/expect.sh"
@@ -94,15 +92,11 @@ run "$find_secrets" "$dir/now" pid "$signer_pid"
 expect 1
 
 # gdb leaves out what a core dump leaves out.
-if command -v gcore >/dev/null; then
-    for pid in $signer_pid $attestd_pid; do
-        run gcore -o "$dir/core" "$pid"
-        expect 0
-        run "$find_secrets" "$dir/now" file "$dir/core.$pid"
-        expect 0
-    done
-fi
 for pid in $signer_pid $attestd_pid; do
+    run gcore -o "$dir/core" "$pid"
+    expect 0
+    run "$find_secrets" "$dir/now" file "$dir/core.$pid"
+    expect 0
     grep -q '^Max core file size *0 *0 ' "/proc/$pid/limits" || complain "core dumps of $pid are not off"
 done
 # Where others leave a core file, they leave none, even with the limit lifted from outside.

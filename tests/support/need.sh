@@ -12,3 +12,11 @@ need_curl() {
 need_tpm2() {
     built_with TPM2 || { echo "no tpm2-tss in this build: apt-get install libtss2-dev"; exit 77; }
 }
+
+# Root's rights over what the test starts: of this machine, or of a user namespace of its own. To be
+# called first.
+need_root() {
+    [ "$(id -u)" != 0 ] || return 0
+    unshare -Ur true 2>/dev/null || { echo "neither root nor a user namespace to be had"; exit 77; }
+    exec unshare -Ur sh "$0"
+}
