@@ -29,6 +29,7 @@ for file in lib/libattest.so lib/libattest.a lib/pkgconfig/libattest.pc include/
     lib/systemd/system/attestd.service lib/systemd/system/attestd.socket \
     lib/systemd/system/attest-signer.service lib/sysusers.d/attestd.conf \
     share/doc/attestd/examples/attestd.yaml share/doc/attestd/examples/attest-signer.yaml \
+    share/doc/attestd/examples/attest-signer-tpm.conf share/doc/attestd/examples/attest-signer-no-pin.conf \
     share/doc/attestd/examples/server.c share/doc/attestd/examples/loop.c \
     share/doc/attestd/verifier.md share/doc/attestd/README.md; do
     [ -e "$root/$file" ] || complain "$file is missing"

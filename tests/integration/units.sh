@@ -21,10 +21,23 @@ for unit in attestd.service attest-signer.service; do
 done
 cp "$top_srcdir/packaging/attestd.socket" "$dir/"
 
+# With both examples of drop-ins, which thereby are read too.
+mkdir "$dir/attest-signer.service.d"
+for conf in tpm no-pin; do
+    cp "$top_srcdir/packaging/attest-signer-$conf.conf" "$dir/attest-signer.service.d/$conf.conf"
+done
+
 # Only complaints about our files count: those about the machine's own units are not ours.
 said=$(SYSTEMD_UNIT_PATH="$dir:" systemd-analyze verify --man=no "$dir"/*.service "$dir"/*.socket 2>&1 |
     grep -E 'attest' | grep -vE 'User=|Group=')
 [ -z "$said" ] || complain "systemd-analyze verify: $said"
+
+# What came of it: systemd shows no credentials here, but the device.
+said=$(SYSTEMD_LOG_LEVEL=debug SYSTEMD_UNIT_PATH="$dir:" systemd-analyze verify --man=no \
+    "$dir/attest-signer.service" 2>&1)
+for line in 'PrivateDevices: no' 'DeviceAllow: /dev/tpmrm0 rw'; do
+    echo "$said" | grep -qF "$line" || complain "with the drop-ins: no '$line'"
+done
 
 # An exposure of 1.5 of 10, in tenths.
 for unit in attestd.service attest-signer.service; do
