@@ -15,7 +15,8 @@
  * Any number of threads may verify with it while others add to it, verifiers that hold it included:
  * an issuer's new key set takes the place of the old one in one moment. What verifies waits for no
  * document to be read. In a child after fork() nothing can be added (ATTEST_E_FORKED), and no
- * thread of the parent may be adding while it forks.
+ * thread of the parent may be adding while it forks. A verifier that fetches adds when it likes:
+ * its keys are not for children.
  *
  * Two ways of trusting an issuer's keys:
  *

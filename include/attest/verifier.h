@@ -36,7 +36,8 @@ extern "C" {
  * ATTEST_E_ARGUMENT when policy is not frozen; ATTEST_E_CONFIG when a trusted issuer has neither a
  * key nor a pinned root, or when a root is pinned under a name that policy does not trust while one
  * of those that it does has none: a root that was meant for that one would protect nothing;
- * ATTEST_E_FORKED when replay was made in another process: each child makes its own.
+ * ATTEST_E_FORKED when replay was made in another process, or keys that a verifier fetches into:
+ * each child makes its own.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 4) enum attest_rc
     attest_verifier_new(struct attest_policy *policy, struct attest_keys *keys,

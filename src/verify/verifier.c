@@ -72,6 +72,10 @@ new_verifier(struct attest_policy *policy, struct attest_keys *keys, bool fetchi
         return error_set(err, ATTEST_E_ARGUMENT, "verifier: the policy is not frozen");
     if (replay && replay->pid != getpid())
         return error_set(err, ATTEST_E_FORKED, "verifier: the replay store was made before fork()");
+    /* Nothing could be added to them here, and a thread of the parent's may have held their locks.
+     */
+    if ((fetching || atomic_load(&keys->fetched)) && keys->pid != getpid())
+        return error_set(err, ATTEST_E_FORKED, "verifier: the keys were made before fork()");
     enum attest_rc rc = no_root_is_lost(policy, keys, err);
     if (rc == ATTEST_OK && !fetching)
         rc = all_issuers_have_keys(policy, keys, err);

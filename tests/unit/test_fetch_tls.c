@@ -148,7 +148,7 @@ a_file_takes_the_place_of_the_system(void **state)
     snprintf(hashed, sizeof(hashed), "system/%08lx.0", X509_subject_name_hash(own.x509));
     copy("own.pem", hashed);
     copy("own.pem", "system/ca-certificates.crt");
-    assert_int_equal(mount(path, place, NULL, MS_BIND, NULL), 0);
+    assert_int_equal(mount(path, place, "none", MS_BIND, NULL), 0);
     bool by_system = believes(&right, NULL), beside_file = believes(&right, "other.pem");
     assert_int_equal(umount2(place, MNT_DETACH), 0);
     assert_true(by_system);
@@ -212,6 +212,6 @@ main(void)
     };
     need_program("openssl", "openssl");
     own_mounts = (unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
-                 mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+                 mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0;
     RUN_RESOLVING(tests, make_all, remove_all);
 }

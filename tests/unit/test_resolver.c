@@ -212,6 +212,8 @@ static void
 a_child_is_told(void **state)
 {
     (void)state;
+    struct attest_verifier *another = NULL;
+    AUTO(attest_policy) struct attest_policy *policy = policy_of(stub.origin);
     AUTO(attest_verifier) struct attest_verifier *v = new_verifier();
     http_stub_say(&stub, "/.well-known/jwks.json", set_of(0));
     assert_int_equal(attest_verifier_start_thread(v, NULL), ATTEST_OK);
@@ -220,7 +222,8 @@ a_child_is_told(void **state)
         bool told = attest_verifier_fd(v) == -1 && attest_verifier_timeout_ms(v) == -1 &&
                     attest_verifier_step(v) == ATTEST_E_FORKED &&
                     attest_verifier_start_thread(v, NULL) == ATTEST_E_FORKED &&
-                    attest_verifier_clear(v, stub.origin, NULL) == ATTEST_E_FORKED;
+                    attest_verifier_clear(v, stub.origin, NULL) == ATTEST_E_FORKED &&
+                    attest_verifier_new(policy, v->keys, NULL, &another, NULL) == ATTEST_E_FORKED;
         attest_verifier_free(v);
         child_exit(told);
     }

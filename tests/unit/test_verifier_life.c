@@ -116,7 +116,9 @@ child_is_refused(struct attest_verifier *v, struct attest_policy *policy, struct
         attest_verifier_metrics(v) == NULL &&
         attest_verifier_counters(v, &counters, sizeof(counters)) == ATTEST_E_FORKED &&
         attest_keys_add_jwks(keys, MINT_ISSUER, jwks, strlen(jwks), NULL) == ATTEST_E_FORKED &&
-        attest_verifier_new(policy, keys, replay, &another, NULL) == ATTEST_E_FORKED && !another;
+        attest_verifier_new(policy, keys, replay, &another, NULL) == ATTEST_E_FORKED &&
+        attest_verifier_new_fetching(policy, keys, NULL, NULL, &another, NULL) == ATTEST_E_FORKED &&
+        !another;
     attest_verifier_free(v);
     attest_replay_free(replay);
     return told;
