@@ -65,7 +65,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  * Milliseconds that attest_verifier_check() may wait for the first key set of an issuer: 0 to
  * 60,000. Without this call it never waits, and says 1012 until the set is there. Anyone can show a
  * token that names an issuer whose set is not there yet: at most 64 callers wait at once, and none
- * after a fetch that failed.
+ * after a fetch that failed. A check that waits brings that first set and no other: the thread, or
+ * steps, are needed all the same.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_fetch_set_wait_ms(struct attest_fetch *fetch, int64_t wait_ms, struct attest_error *err);

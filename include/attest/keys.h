@@ -48,6 +48,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  *
  * issuer   the `iss` that these keys speak for, byte for byte
  *
+ * The set has no end of its own: add the next one. (It gets one where a verifier fetches.)
+ *
  * A P-256 key in it verifies nothing unless the policy allows that issuer ES256.
  *
  * ATTEST_E_MALFORMED (not a strict key set; a kid that is there twice; a private key), _LIMIT

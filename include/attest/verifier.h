@@ -47,7 +47,9 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 4) enum attest_rc
 /*
  * The same, and it fetches the keys of the policy's issuers by itself (<attest/fetch.h>; fetch NULL
  * is the defaults, and it is copied). keys NULL is a collection of its own; give one to pin roots
- * in it first. Nothing is fetched yet when this returns: start the thread, or step it.
+ * in it first. A set that is in it, or added to it, serves until one is fetched; when none is to be
+ * had it ends as one would that was fetched then. Nothing is fetched yet when this returns: start
+ * the thread, or step it.
  *
  *     struct attest_verifier *verifier = NULL;
  *     enum attest_rc rc =

@@ -220,6 +220,16 @@ keys_set_usable_until(struct attest_keys *keys, const char *issuer, int64_t boot
     keys_written(keys);
 }
 
+void
+keys_end_brought(struct attest_keys *keys, const char *issuer, int64_t boot_ms)
+{
+    keys_writing(keys);
+    struct issuer_keys *entry = keys_entry(keys, issuer);
+    if (entry && entry->usable_until_ms == INT64_MAX)
+        entry->usable_until_ms = boot_ms;
+    keys_written(keys);
+}
+
 enum attest_rc
 keys_begin(struct attest_keys *keys, const char *issuer, struct attest_error *err)
 {

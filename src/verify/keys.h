@@ -93,6 +93,8 @@ size_t keys_usable(const struct attest_keys *keys, struct slice issuer, int64_t 
  * machine that sleeps does not keep a set fresh.
  */
 void keys_set_usable_until(struct attest_keys *keys, const char *issuer, int64_t boot_ms);
+/* The same for a set that somebody brought, which has no end before this; no other is changed. */
+void keys_end_brought(struct attest_keys *keys, const char *issuer, int64_t boot_ms);
 
 /* One more holder. */
 struct attest_keys *keys_hold(struct attest_keys *keys);

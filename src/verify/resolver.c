@@ -37,6 +37,14 @@ add_sources(struct resolver *r, const struct attest_policy *policy)
     return ATTEST_OK;
 }
 
+void
+source_end_brought(struct source *s)
+{
+    const struct schedule_limits *limits = &s->resolver->options->limits;
+    keys_end_brought(s->resolver->keys, s->issuer,
+                     clock_boot_ms() + limits->ttl_default_ms + limits->stale_max_ms);
+}
+
 /* Each is of an issuer of the policy; http is for loopback, where the policy takes such issuers. */
 static enum attest_rc
 check_urls(const struct attest_policy *policy, const struct attest_fetch *options,
@@ -86,6 +94,8 @@ resolver_new(const struct attest_policy *policy, struct attest_keys *keys,
         resolver_free(r);
         return rc;
     }
+    for (size_t i = 0; i < r->n; i++)
+        source_end_brought(&r->sources[i]);
     *ret = r;
     return ATTEST_OK;
 }

@@ -38,6 +38,7 @@ failed(struct source *s, int64_t retry_after_s, const struct attest_error *why)
     pthread_mutex_lock(&r->lock);
     schedule_failed(&s->schedule, &r->options->limits, clock_boot_ms(), retry_after_s * 1000,
                     chance);
+    source_end_brought(s); /* it may have been brought since */
     source_ended(s, why->rc, why->text);
     pthread_mutex_unlock(&r->lock);
 }

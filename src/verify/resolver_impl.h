@@ -51,6 +51,12 @@ struct resolver {
     struct source sources[KEYS_ISSUERS_MAX];
 };
 
+/*
+ * A set of this issuer that was not fetched serves for as long as one would whose answer says
+ * nothing, and that was fetched now. Under r->lock once others know of r.
+ */
+void source_end_brought(struct source *s);
+
 /* A fetch has ended so, and the schedule knows. Under r->stepping and r->lock. */
 void source_ended(struct source *s, enum attest_rc rc, const char *why);
 

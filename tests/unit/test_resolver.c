@@ -371,6 +371,48 @@ a_set_has_an_end(void **state)
     }
 }
 
+/* A try that fails, whatever the schedule says. */
+static void
+fail_to_fetch(struct attest_verifier *v, char text[160])
+{
+    *text = '\0';
+    v->resolver->sources[0].schedule.retry_ms = 0;
+    step_until_told(v, text);
+    assert_non_null(strstr(text, "503"));
+}
+
+/* Keys that the program brought do not outlive what an outage lets fetched ones serve. */
+static void
+a_set_that_was_brought_has_an_end(void **state)
+{
+    (void)state;
+    char text[160];
+    const int64_t serves_ms = (1800 + 900) * 1000;
+    AUTO(mem) char *jwks = mint_jwks(&key[0]);
+    AUTO(attest_keys) struct attest_keys *keys = NULL;
+    AUTO(attest_fetch) struct attest_fetch *fetch = easily_discouraged();
+    http_stub_say(&stub, NULL, "HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n");
+    assert_int_equal(attest_fetch_set_ttl_s(fetch, 1800, 7200, NULL), ATTEST_OK);
+    assert_int_equal(attest_fetch_set_stale_s(fetch, 900, NULL), ATTEST_OK);
+    assert_int_equal(attest_keys_new(&keys, NULL), ATTEST_OK);
+    assert_int_equal(attest_keys_add_jwks(keys, stub.origin, jwks, strlen(jwks), NULL), ATTEST_OK);
+    int64_t before_ms = clock_boot_ms();
+    AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, keys, fetch);
+    assert_int_equal(attest_verifier_on_event(v, keep_text, text, NULL), ATTEST_OK);
+    int64_t end_ms = keys->list[0].usable_until_ms;
+    assert_in_range(end_ms, before_ms + serves_ms, clock_boot_ms() + serves_ms);
+    fail_to_fetch(v, text);
+    assert_int_equal(keys->list[0].usable_until_ms, end_ms);
+    assert_int_equal(check(v, 0), ATTEST_OK);
+    /* Later ones too, and none comes to life again. */
+    assert_int_equal(attest_keys_add_jwks(keys, stub.origin, jwks, strlen(jwks), NULL), ATTEST_OK);
+    fail_to_fetch(v, text);
+    assert_in_range(keys->list[0].usable_until_ms, end_ms, clock_boot_ms() + serves_ms);
+    keys_set_usable_until(keys, stub.origin, clock_boot_ms());
+    fail_to_fetch(v, text);
+    assert_int_equal(check(v, 0), ATTEST_E_KEY_FETCH);
+}
+
 /* So much time goes by for its schedule and for what it knows to be absent. */
 static void
 time_goes_by(struct attest_verifier *v, int64_t ms)
@@ -457,6 +499,7 @@ main(void)
         TEST(nobody_waits_for_a_server_that_refused),
         TEST(a_set_that_ended_is_asked_for),
         TEST(a_set_has_an_end),
+        TEST(a_set_that_was_brought_has_an_end),
         TEST(a_kid_that_was_not_there_is_remembered),
         TEST(not_everybody_may_wait),
     };
