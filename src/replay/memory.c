@@ -17,6 +17,8 @@
 #define SLOTS_TOUCHED_MAX 64
 #define WHEEL_SLOTS 2048 /* more than REPLAY_KEEP_MAX_S, a power of two */
 #define DIGEST_LEN KEYED_HASH_LEN
+#define SHARES 256
+#define SHARE_PARTS 16 /* of the wheel's turn */
 #define SHARDS_MAX 16
 #define SHARD_ENTRIES_MIN 4096
 #define SCOPE_MAX 1024
@@ -29,6 +31,15 @@ struct bucket {
     int64_t until_s[WAYS]; /* 0 in memory that was never used: long over */
 };
 
+/*
+ * Whoever holds the key that a scope stands for makes its identifiers, as many as there is time
+ * for. So that one cannot take everybody's room they are counted, for what has the same hash of a
+ * scope and ends in the same part of a turn: at times with some that have just ended.
+ */
+struct share {
+    uint32_t ending[SHARE_PARTS];
+};
+
 struct shard {
     pthread_mutex_t lock;
     bool ready;
@@ -36,6 +47,7 @@ struct shard {
     uint32_t n_buckets;
     int64_t over_s; /* what ends before this second has ended; never goes back */
     uint32_t ending[WHEEL_SLOTS];
+    struct share shares[SHARES];
 };
 
 struct memory {
@@ -45,8 +57,16 @@ struct memory {
     struct shard shards[SHARDS_MAX];
     uint8_t key[KEYED_HASH_KEY_LEN];
     size_t entries_max;
+    uint32_t share_max; /* of a shard's entries */
     enum replay_full full;
     uint32_t n_shards;
+};
+
+struct entry {
+    uint8_t digest[DIGEST_LEN];
+    int64_t until_s;
+    bool shares; /* the room of the shard with others, in this one of its shares */
+    uint32_t share;
 };
 
 /* An evenly spread number below n out of four bytes of a digest. */
@@ -56,6 +76,19 @@ spread(const uint8_t *p, uint32_t n)
     uint32_t hash;
     memcpy(&hash, p, sizeof(hash));
     return (uint32_t)((uint64_t)hash * n >> 32);
+}
+
+static uint32_t
+part_of(int64_t until_s)
+{
+    return (uint32_t)((uint64_t)until_s % WHEEL_SLOTS / (WHEEL_SLOTS / SHARE_PARTS));
+}
+
+static void
+end_part(struct shard *shard, uint32_t part)
+{
+    for (size_t i = 0; i < SHARES; i++)
+        shard->shares[i].ending[part] = 0;
 }
 
 /* Moves on to now_s; how many ended. A clock that went back ends nothing. */
@@ -69,6 +102,8 @@ move_on(struct shard *shard, int64_t now_s)
         uint32_t *ending = &shard->ending[(uint64_t)shard->over_s % WHEEL_SLOTS];
         n += *ending;
         *ending = 0;
+        if (part_of(shard->over_s + 1) != part_of(shard->over_s))
+            end_part(shard, part_of(shard->over_s));
     }
     return n;
 }
@@ -100,6 +135,19 @@ look_into(const struct bucket *bucket, const uint8_t digest[DIGEST_LEN], int64_t
         }
     }
     return look;
+}
+
+/* An eighth, once the half of all is taken. */
+static bool
+share_is_used_up(const struct memory *m, const struct shard *shard, const struct entry *entry)
+{
+    uint32_t n = 0;
+    if (!entry->shares ||
+        atomic_load_explicit(&m->count, memory_order_relaxed) < m->entries_max / 2)
+        return false;
+    for (uint32_t part = 0; part < SHARE_PARTS; part++)
+        n += shard->shares[entry->share].ending[part];
+    return n >= m->share_max;
 }
 
 /* One more if that stays within the limit. */
@@ -134,30 +182,34 @@ fetch(const struct bucket *bucket)
         __builtin_prefetch((const char *)bucket + at);
 }
 
+/* ATTEST_E_BUSY: all is taken; ATTEST_E_LIMIT: all that this scope may have. */
 static enum attest_rc
-consume_locked(struct memory *m, struct shard *shard, const uint8_t digest[DIGEST_LEN],
-               int64_t keep_until_s, int64_t now_s)
+consume_locked(struct memory *m, struct shard *shard, const struct entry *entry, int64_t now_s)
 {
-    struct bucket *one = &shard->buckets[spread(digest, shard->n_buckets)];
-    struct bucket *other = &shard->buckets[spread(digest + 4, shard->n_buckets)];
+    struct bucket *one = &shard->buckets[spread(entry->digest, shard->n_buckets)];
+    struct bucket *other = &shard->buckets[spread(entry->digest + 4, shard->n_buckets)];
     fetch(one);
     fetch(other);
     move_on_counted(m, shard, now_s);
-    struct look in_one = look_into(one, digest, shard->over_s);
-    struct look in_other = look_into(other, digest, shard->over_s);
+    struct look in_one = look_into(one, entry->digest, shard->over_s);
+    struct look in_other = look_into(other, entry->digest, shard->over_s);
     if (in_one.seen || in_other.seen)
         return ATTEST_E_REPLAY;
     /* Its second is over already, or would share a count with another one. */
-    if (keep_until_s < shard->over_s || keep_until_s - shard->over_s >= WHEEL_SLOTS)
+    if (entry->until_s < shard->over_s || entry->until_s - shard->over_s >= WHEEL_SLOTS)
         return ATTEST_E_ARGUMENT;
+    if (share_is_used_up(m, shard, entry))
+        return ATTEST_E_LIMIT;
     bool first = in_one.free >= in_other.free;
     if ((in_one.free == 0 && in_other.free == 0) || !count_up(m))
         return ATTEST_E_BUSY;
     struct bucket *bucket = first ? one : other;
     unsigned slot = first ? in_one.slot : in_other.slot;
-    memcpy(bucket->digest[slot], digest, DIGEST_LEN);
-    bucket->until_s[slot] = keep_until_s;
-    shard->ending[(uint64_t)keep_until_s % WHEEL_SLOTS]++;
+    memcpy(bucket->digest[slot], entry->digest, DIGEST_LEN);
+    bucket->until_s[slot] = entry->until_s;
+    shard->ending[(uint64_t)entry->until_s % WHEEL_SLOTS]++;
+    if (entry->shares)
+        shard->shares[entry->share].ending[part_of(entry->until_s)]++;
     return ATTEST_OK;
 }
 
@@ -166,26 +218,43 @@ consume_locked(struct memory *m, struct shard *shard, const uint8_t digest[DIGES
  * two that collide by chance would make the second one a replay, never the other way round.
  */
 static bool
-digest_of(const struct memory *m, struct slice scope, struct slice id, uint8_t out[DIGEST_LEN])
+read_item(const struct memory *m, const struct replay_item *item, struct entry *ret)
 {
-    uint8_t text[4 + SCOPE_MAX + ID_MAX];
+    uint8_t text[4 + SCOPE_MAX + ID_MAX], digest[DIGEST_LEN];
+    const struct slice scope = item->scope, id = item->id;
     if (scope.len > SCOPE_MAX || id.len > ID_MAX)
         return false;
     be32_put(text, (uint32_t)scope.len);
     memcpy(text + 4, scope.p, scope.len);
     memcpy(text + 4 + scope.len, id.p, id.len);
-    keyed_hash(out, text, 4 + scope.len + id.len, m->key);
+    keyed_hash(ret->digest, text, 4 + scope.len + id.len, m->key);
+    ret->until_s = item->keep_until_s;
+    ret->shares = item->by_holder;
+    if (ret->shares) {
+        keyed_hash(digest, text, 4 + scope.len, m->key);
+        ret->share = spread(digest, SHARES);
+    }
     return true;
 }
 
+static bool
+is_full(enum attest_rc rc)
+{
+    return rc == ATTEST_E_BUSY || rc == ATTEST_E_LIMIT;
+}
+
 static enum attest_rc
-say_full(struct memory *m, struct attest_error *err)
+say_full(struct memory *m, enum attest_rc why, struct attest_error *err)
 {
     if (m->full == REPLAY_FULL_ACCEPT) {
         atomic_fetch_add_explicit(&m->unremembered, 1, memory_order_relaxed);
         replay_set_state(&m->store, REPLAY_DEGRADED, "memory full: what is new is not remembered");
         return ATTEST_OK;
     }
+    if (why == ATTEST_E_LIMIT)
+        return error_set(err, ATTEST_E_REPLAY_STORE,
+                         "replay store: this key has used up its share of %zu live entries",
+                         m->entries_max);
     replay_set_state(&m->store, REPLAY_UNHEALTHY, "memory full: what is new is refused");
     return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: full with %zu live entries",
                      m->entries_max);
@@ -206,24 +275,23 @@ memory_consume(struct replay_store *store, const struct replay_item *item, int64
                struct attest_error *err)
 {
     struct memory *m = (struct memory *)store;
-    int64_t keep_until_s = item->keep_until_s;
-    uint8_t digest[DIGEST_LEN];
-    if (now_s < 1 || keep_until_s < now_s || keep_until_s - now_s > REPLAY_KEEP_MAX_S ||
-        !digest_of(m, item->scope, item->id, digest))
+    struct entry entry;
+    if (now_s < 1 || item->keep_until_s < now_s || item->keep_until_s - now_s > REPLAY_KEEP_MAX_S ||
+        !read_item(m, item, &entry))
         return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: entry outside its bounds");
-    struct shard *shard = &m->shards[spread(digest + 8, m->n_shards)];
+    struct shard *shard = &m->shards[spread(entry.digest + 8, m->n_shards)];
     enum attest_rc rc = ATTEST_E_BUSY;
-    for (int look = 0; look < LOOKS && rc == ATTEST_E_BUSY; look++) {
+    for (int look = 0; look < LOOKS && is_full(rc); look++) {
         if (look)
             move_all_on(m, now_s);
         pthread_mutex_lock(&shard->lock);
-        rc = consume_locked(m, shard, digest, keep_until_s, now_s);
+        rc = consume_locked(m, shard, &entry, now_s);
         pthread_mutex_unlock(&shard->lock);
     }
     if (rc == ATTEST_E_REPLAY)
         return error_set(err, rc, "seen before");
-    if (rc == ATTEST_E_BUSY)
-        return say_full(m, err);
+    if (is_full(rc))
+        return say_full(m, rc, err);
     if (rc != ATTEST_OK)
         return error_set(err, ATTEST_E_REPLAY_STORE, "replay store: entry outside its bounds");
     say_room(m);
@@ -297,8 +365,10 @@ replay_memory_new(size_t entries_max, enum replay_full full, struct replay_store
         m->n_shards++;
     if (m->n_shards == 0)
         m->n_shards = 1;
+    size_t shard_entries = entries_max / m->n_shards + 1;
+    m->share_max = (uint32_t)(shard_entries + 7) / 8;
     for (uint32_t i = 0; i < m->n_shards; i++) {
-        if (!shard_init(&m->shards[i], entries_max / m->n_shards + 1))
+        if (!shard_init(&m->shards[i], shard_entries))
             return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
     }
     *ret = STEAL(store);

@@ -27,6 +27,7 @@ struct replay_item {
     struct slice scope, id;
     int64_t since_s;      /* the first second, Unix time, at which anyone could have accepted it */
     int64_t keep_until_s; /* the last one; at most REPLAY_KEEP_MAX_S ahead of now_s */
+    bool by_holder; /* who holds the scope's key makes the identifiers: a memory bounds them */
 };
 
 /* Counted since the store was made. */
@@ -111,7 +112,8 @@ enum replay_full {
 
 /*
  * A store in this process for up to entries_max entries (1 to REPLAY_MEMORY_MAX), some 40 bytes
- * each, held from the start. No call looks at more than 64 entries.
+ * each, held from the start. No call looks at more than 64 entries. Once it is half full, a scope
+ * with by_holder gets no more when it has an eighth: as if the store were full.
  * ATTEST_E_NOMEM, ATTEST_E_ARGUMENT.
  */
 #define REPLAY_MEMORY_MAX ((size_t)1 << 28)

@@ -85,6 +85,7 @@ new_verifier(struct attest_policy *policy, struct attest_keys *keys, bool fetchi
     if (!v)
         return error_set(err, ATTEST_E_NOMEM, "verifier: out of memory");
     v->pid = getpid();
+    v->keep_behind_s = 2 * (replay ? ATTEST_SKEW_MAX_S : policy_skew_s(policy));
     if (replay) {
         v->replay = replay_hold(replay);
     } else {
@@ -220,12 +221,6 @@ now_s(struct attest_verifier *v)
 }
 
 /*
- * Not the own skew: another verifier that shares the store may allow more, and would accept what
- * this one has let the store forget.
- */
-enum { KEEP_BEHIND_S = 2 * ATTEST_SKEW_MAX_S };
-
-/*
  * A store that lost its memory must know what it could have known: from an issuer whose clock was
  * ahead, by another verifier whose clock was.
  */
@@ -242,7 +237,7 @@ consume_token(struct attest_verifier *v, const struct attest_claims *claims, int
 {
     int64_t first_s = claims->nbf > claims->iat ? claims->nbf : claims->iat;
     const struct replay_item item = {slice_cstr(claims->iss), slice_cstr(claims->jti),
-                                     before(v, first_s), claims->exp + KEEP_BEHIND_S};
+                                     before(v, first_s), claims->exp + v->keep_behind_s, false};
     return replay_consume(v->replay->store, &item, now, err);
 }
 
@@ -258,7 +253,7 @@ consume_proof(struct attest_verifier *v, const struct attest_claims *claims,
         return rc;
     const struct replay_item item = {slice_cstr(claims->cnf_thumbprint), slice_cstr(found.jti),
                                      before(v, found.exp - PROOF_LIFETIME_MAX_S),
-                                     found.exp + KEEP_BEHIND_S};
+                                     found.exp + v->keep_behind_s, true};
     return replay_consume(v->replay->store, &item, now, err);
 }
 

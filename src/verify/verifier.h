@@ -19,6 +19,12 @@ struct attest_verifier {
     struct attest_policy *policy;
     struct attest_keys *keys;
     struct attest_replay *replay;
+    /*
+     * How long that remembers a token behind its exp: twice the skew, for what is behind and for a
+     * clock that goes back. Not the own skew where another verifier may share the store, allow
+     * more, and accept what this one has let it forget.
+     */
+    int64_t keep_behind_s;
     struct token_cache *tokens; /* NULL: none are kept */
     struct resolver *resolver;  /* NULL: its keys are brought to it */
     bool threaded;              /* that is what steps it */

@@ -218,6 +218,49 @@ test_full_may_accept(void **state)
     assert_false(replay_changed(s, &seen));
 }
 
+/* Who makes identifiers without end; how many were taken of so many. */
+static size_t
+flood(struct replay_store *s, const char *holder, size_t n, int64_t until, int64_t now)
+{
+    static unsigned made;
+    size_t taken = 0;
+    for (size_t i = 0; i < n; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "%u", made++);
+        const struct replay_item item = {slice_cstr(holder), slice_cstr(id), now, until, true};
+        taken += replay_consume(s, &item, now, NULL) == ATTEST_OK;
+    }
+    return taken;
+}
+
+/* One key takes half of it at most, each other one an eighth, and all that is left is whose it
+ * was. */
+static void
+test_a_key_has_its_share(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {64, 1000, 20000};
+    for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
+        size_t n = sizes[k], eighth = n / 8 + 16;
+        AUTO(replay_store) struct replay_store *s = new_store(n);
+        assert_in_range(flood(s, "a", n, T0 + 690, T0), n / 2, n / 2);
+        assert_in_range(flood(s, "b", n, T0 + 690, T0), 1, eighth);
+        assert_int_equal(replay_state(s), REPLAY_HEALTHY);
+        assert_int_equal(flood(s, "a", 10, T0 + 700, T0 + 10), 0);
+        assert_int_equal(consume(s, "issuer", "x", T0 + 600, T0 + 10), ATTEST_OK);
+        /* When its entries have ended it may again, one part of a turn later at the latest. */
+        assert_int_equal(flood(s, "c", n / 32, T0 + 1600, T0 + 690 + 128), n / 32);
+        assert_in_range(flood(s, "a", n, T0 + 1600, T0 + 690 + 128), n / 2 - n / 32, n / 2);
+        /* As long as there is room, others get theirs; who knows of it all counts what is there. */
+        for (size_t i = 0; replay_state(s) == REPLAY_HEALTHY && i < 2 * n; i++) {
+            char id[16];
+            snprintf(id, sizeof(id), "%zu", i);
+            (void)consume(s, "issuer", id, T0 + 1600, T0 + 690 + 128);
+        }
+        assert_int_equal(replay_memory_count(s), n);
+    }
+}
+
 /*
  * Filled to the last entry its buckets still have room, whatever chance does; and again when the
  * places are taken by what is over.
@@ -294,6 +337,7 @@ main(void)
         cmocka_unit_test(test_full_across_shards),
         cmocka_unit_test(test_full_is_told),
         cmocka_unit_test(test_full_may_accept),
+        cmocka_unit_test(test_a_key_has_its_share),
         cmocka_unit_test(test_fills_to_the_last),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_against_a_plain_table),

@@ -99,6 +99,22 @@ test_what_is_kept(void **state)
     assert_int_equal(stats(v).hits, 0);
 }
 
+/* One agent with its key and all the time it wants: others are let in all the same. */
+static void
+test_one_agent_fills_no_store(void **state)
+{
+    (void)state;
+    AUTO(attest_keys) struct attest_keys *keys = new_keys();
+    AUTO(attest_verifier) struct attest_verifier *v = new_verifier(new_policy(), keys);
+    char *token AUTO(mem) = bound_token(&key, NULL, NULL);
+    char *unbound AUTO(mem) = bound_token(&key, "cnf", NULL);
+    attest_replay_free(v->replay);
+    assert_int_equal(attest_replay_new_memory(64, &v->replay, NULL), ATTEST_OK);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(use(v, token), i < 32 ? ATTEST_OK : ATTEST_E_REPLAY_STORE);
+    assert_int_equal(check(v, unbound, NULL), ATTEST_OK);
+}
+
 static void
 test_time(void **state)
 {
@@ -378,6 +394,7 @@ main(void)
         cmocka_unit_test(test_a_hit_says_the_same),
         cmocka_unit_test(test_proof_on_a_hit),
         cmocka_unit_test(test_what_is_kept),
+        cmocka_unit_test(test_one_agent_fills_no_store),
         cmocka_unit_test(test_time),
         cmocka_unit_test(test_age),
         cmocka_unit_test(test_key_set_replaced),

@@ -141,6 +141,31 @@ the_system_clocks_are_held_to_it(void **state)
     assert_true(v->ahead_ms <= clock_wall_ms() - clock_boot_ms() + 1);
 }
 
+/* A memory of one's own keeps a proof as long as one would accept it, and not for another's skew.
+ */
+static void
+its_own_store_keeps_no_longer(void **state)
+{
+    (void)state;
+    AUTO(attest_verifier) struct attest_verifier *v = new_verifier();
+    struct mint_object payload;
+    char *cnf AUTO(mem) = mint_cnf(&agent_key);
+    mint_payload(&payload);
+    mint_set(&payload, "cnf", cnf);
+    char *token AUTO(mem) = mint_token(&key, NULL, &payload);
+    char *first AUTO(mem) = mint_proof(&agent_key, token, "exp", "1800000030");
+    char *later AUTO(mem) = mint_proof(&agent_key, token, "exp", "1800000100");
+    assert_int_equal(attest_verifier_set_clock(v, test_clock, NULL, NULL), ATTEST_OK);
+    clock_s = MINT_NOW;
+    assert_int_equal(check(v, token, first), ATTEST_OK);
+    clock_s = MINT_NOW + 30 + 29;
+    assert_int_equal(check(v, token, first), ATTEST_E_REPLAY);
+    clock_s = MINT_NOW + 30 + 60;
+    assert_int_equal(check(v, token, later), ATTEST_E_REPLAY); /* the same jti, still there */
+    clock_s = MINT_NOW + 30 + 61;
+    assert_int_equal(check(v, token, later), ATTEST_OK);
+}
+
 /* ---- behind a wait ---- */
 
 static int64_t first_s = MINT_NOW, later_s; /* what the clock says at first, and then */
@@ -275,6 +300,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clock_set_back_goes_on),
+        cmocka_unit_test(its_own_store_keeps_no_longer),
         cmocka_unit_test(the_system_clocks_are_held_to_it),
         cmocka_unit_test(the_time_behind_a_wait_counts),
         cmocka_unit_test(it_counts_for_what_was_looked_at_before),
