@@ -445,6 +445,12 @@ tpm_random(struct tpm2_link *link, uint8_t *out, size_t n, struct attest_error *
     return ATTEST_OK;
 }
 
+void
+tpm2_random_mix(const uint8_t both[2 * SHA256_LEN], uint8_t ret[SHA256_LEN])
+{
+    sha256(ret, both, 2 * SHA256_LEN);
+}
+
 enum attest_rc
 tpm2_random(struct tpm2_link *link, struct secret *ret, size_t n, struct attest_error *err)
 {
@@ -456,7 +462,7 @@ tpm2_random(struct tpm2_link *link, struct secret *ret, size_t n, struct attest_
     if (rc)
         return rc;
     random_bytes(both.p + SHA256_LEN, SHA256_LEN);
-    sha256(digest.p, both.p, both.len);
+    tpm2_random_mix(both.p, digest.p);
     *ret = secret_copy(digest.p, n);
     return ATTEST_OK;
 }

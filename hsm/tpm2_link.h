@@ -114,4 +114,7 @@ enum attest_rc tpm2_error(struct attest_error *err, const char *command, TSS2_RC
 enum attest_rc tpm2_random(struct tpm2_link *link, struct secret *ret, size_t n,
                            struct attest_error *err);
 
+/* How it does: what the TPM gave, and behind it as much from the kernel. */
+void tpm2_random_mix(const uint8_t both[2 * SHA256_LEN], uint8_t ret[SHA256_LEN]);
+
 #endif

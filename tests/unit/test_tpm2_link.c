@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sodium.h>
 
 #include "base/ed25519.h"
 #include "hsm/tpm2_link.h"
@@ -79,6 +80,67 @@ says_what_is_not_there(void **state)
         assert_int_equal(tpm2_link_open(&config, &link, &err), cases[i].rc);
         assert_true(err.text[0]);
     }
+}
+
+static void
+every_bit_of_both_generators_counts(void **state)
+{
+    (void)state;
+    uint8_t both[2 * SHA256_LEN], plain[SHA256_LEN], other[SHA256_LEN];
+    random_bytes(both, sizeof(both));
+    tpm2_random_mix(both, plain);
+    for (size_t i = 0; i < 8 * sizeof(both); i++) {
+        both[i / 8] ^= (uint8_t)(1 << i % 8);
+        tpm2_random_mix(both, other);
+        assert_memory_not_equal(other, plain, sizeof(plain));
+        both[i / 8] ^= (uint8_t)(1 << i % 8);
+    }
+    tpm2_random_mix(both, other);
+    assert_memory_equal(other, plain, sizeof(plain));
+}
+
+/* In place of the kernel's, a generator that always gives the same, and counts what it gives. */
+static size_t given;
+
+static const char *
+constant_name(void)
+{
+    return "constant";
+}
+
+static void
+constant_give(void *const p, const size_t len)
+{
+    memset(p, 0x5a, len);
+    given += len;
+}
+
+static uint32_t
+constant_give_word(void)
+{
+    given += sizeof(uint32_t);
+    return 0x5a5a5a5a;
+}
+
+static void
+random_takes_from_both(void **state)
+{
+    (void)state;
+    struct tpm2_link_config config = {.tcti = tpm.tcti};
+    AUTO(tpm2_link) struct tpm2_link *link = open_link(&config);
+    AUTO(secret) struct secret a = {0}, b = {0};
+    struct randombytes_implementation constant = {
+        .implementation_name = constant_name, .random = constant_give_word, .buf = constant_give};
+    assert_int_equal(randombytes_set_implementation(&constant), 0);
+    enum attest_rc first = tpm2_random(link, &a, 32, NULL),
+                   second = tpm2_random(link, &b, 32, NULL);
+    assert_int_equal(randombytes_set_implementation(&randombytes_sysrandom_implementation), 0);
+    assert_int_equal(first, ATTEST_OK);
+    assert_int_equal(second, ATTEST_OK);
+    assert_int_equal(given, 2 * SHA256_LEN);
+    assert_false(secret_eq(a.p, a.len, b.p, b.len)); /* by what the TPM gave */
+    swtpm_secret(&tpm, "random", a.p, a.len);
+    swtpm_secret(&tpm, "random", b.p, b.len);
 }
 
 static void
@@ -205,6 +267,8 @@ main(void)
         cmocka_unit_test(opens_and_leaves_nothing_behind),
         cmocka_unit_test(refuses_another_primary),
         cmocka_unit_test(says_what_is_not_there),
+        cmocka_unit_test(every_bit_of_both_generators_counts),
+        cmocka_unit_test(random_takes_from_both),
         cmocka_unit_test(random_is_not_the_same_twice),
         cmocka_unit_test(leaves_nothing_behind_an_altered_answer),
         cmocka_unit_test(gives_up_when_the_slots_stay_taken),
