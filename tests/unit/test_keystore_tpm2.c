@@ -202,6 +202,25 @@ keys_live_over_restarts(void **state)
 }
 
 /* A removed key takes the wrapping key with it; a new one does not need another. */
+/* The wrapping key in what the file is now; whoever has it open holds its lock, not a copy's. */
+static struct secret
+wrapping_now(void)
+{
+    AUTO(buf) struct buf bytes;
+    AUTO(secret) struct secret pin = secret_copy(PIN, strlen(PIN));
+    char copy[200];
+    snprintf(copy, sizeof(copy), "%s.copy", path);
+    const struct tpm2_store_config c = {.link = {.tcti = tpm.plain}, .path = copy, .pin = &pin};
+    struct tpm2_store store;
+    read_file(&bytes);
+    assert_int_equal(file_replace(copy, TPM2_FILE_MODE, buf_view(&bytes), NULL), ATTEST_OK);
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    struct secret ret = secret_copy(store.wrapping.p, store.wrapping.len);
+    swtpm_secrets_of(&tpm, &store);
+    tpm2_store_close(&store);
+    return ret;
+}
+
 static void
 destroying_changes_the_wrapping_key(void **state)
 {
@@ -211,6 +230,7 @@ destroying_changes_the_wrapping_key(void **state)
     for (int i = 0; i < 2; i++) {
         AUTO(buf) struct buf before, after;
         AUTO(tpm2_file) struct tpm2_file *a = NULL, *b = NULL;
+        AUTO(secret) struct secret old = wrapping_now(), new = {0};
         read_file(&before);
         if (i == 0)
             generate(ks, "log");
@@ -222,6 +242,8 @@ destroying_changes_the_wrapping_key(void **state)
         assert_int_equal(b->serial, a->serial + 1);
         bool same = !memcmp(&a->sealed, &b->sealed, sizeof(a->sealed));
         assert_int_equal(same, i == 0);
+        new = wrapping_now();
+        assert_int_equal(secret_eq(old.p, old.len, new.p, new.len), i == 0);
     }
     assert_int_equal(sign(ks, &keys[1], "x"), ATTEST_OK);
 }
