@@ -7,7 +7,7 @@ counting=$(grep -l -e '^failed=0' -e '/expect\.sh"' tests/integration/*.sh tests
 [ -n "$counting" ] || { echo "no test scripts in $top_srcdir?"; exit 1; }
 for script in $counting; do
     # What others read into theirs leaves the end to them.
-    grep -q -e "/${script##*/}\"" tests/integration/*.sh tests/interop/*.sh && continue
+    grep -q -e "^\. .*/${script##*/}\"" tests/integration/*.sh tests/interop/*.sh && continue
     [ "$(tail -n 1 "$script")" = 'exit $failed' ] || {
         echo "$script: does not end with: exit \$failed"
         failed=1

@@ -40,6 +40,9 @@ signer_start || exit 1
 signer_keys || complain "keys could not be made"
 run $ctl status --socket "$admin_socket"
 out_has "sealed by a TPM"
+run $ctl key list --socket "$admin_socket" --json
+[ "$(grep -o '"alg": *"EdDSA"' "$dir/out" | grep -c .)" -ge 3 ] && ! grep -q ES256 "$dir/out" ||
+    complain "keys in the TPM, and nobody asked for those"
 run signer_load --count 50 --in-flight 4
 expect 0
 refused "beside another" "another process"

@@ -47,6 +47,19 @@ tools tpm2_flushcontext -T "$TCTI_PLAIN" "$dir/trial"
 [ "$(od -An -v -tx1 "$dir/digest" | tr -d ' \n')" = "$policy" ] ||
     complain "the policy in the object is $policy"
 
+# The key above all of it is the TCG's storage primary, as others make it: x and y of zeros, each
+# behind its length in the order of this machine.
+zeros() { printf '\040\000' && head -c 128 /dev/zero; }
+[ "$(printf '\001\000' | od -An -tu2 | tr -d ' ')" = 1 ] || zeros() { printf '\000\040' && head -c 128 /dev/zero; }
+{ zeros && zeros; } >"$dir/unique"
+tools tpm2_createprimary -T "$TCTI_PLAIN" -C o -g sha256 -G ecc256:null:aes128cfb -u "$dir/unique" -c "$dir/primary.ctx" \
+    -a 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt'
+tools tpm2_flushcontext -T "$TCTI_PLAIN" -t
+tools tpm2_readpublic -T "$TCTI_PLAIN" -c "$dir/primary.ctx" -n "$dir/name"
+tools tpm2_flushcontext -T "$TCTI_PLAIN" -t
+run "$ctl" hsm seal-status --config "$dir/signer.yaml"
+out_has "name  *$(od -An -v -tx1 "$dir/name" | tr -d ' \n')\$"
+
 # ---- the lock ----
 
 failures() { tpm2_getcap -T "$TCTI_PLAIN" properties-variable | sed -n 's/^TPM2_PT_LOCKOUT_COUNTER: 0x//p'; }

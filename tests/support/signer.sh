@@ -14,12 +14,24 @@ signer_token() {
         --so-pin-file "$dir/so" --pin-file "$dir/pin" >/dev/null || exit 1
 }
 
+# signer_sealed: instead of a token, a TPM of swtpm.sh, which is to seal the keys.
+signer_sealed() {
+    swtpm_start
+    pin_file pin 1234abcd
+    mkdir -p "$dir/state"
+    signer_keystore=tpm2:$TCTI
+}
+
 # signer_config LINE…: the configuration, with further lines at its end.
 signer_config() {
     {
-        printf '%s: %s\n' issuer "$issuer" keystore '"pkcs11:token=attestd"' \
-            module "$SOFTHSM_MODULE" state_dir "$dir/state" signer_socket "$signer_socket" \
+        printf '%s: %s\n' issuer "$issuer" state_dir "$dir/state" signer_socket "$signer_socket" \
             admin_socket "$admin_socket" development true
+        if [ -n "${signer_keystore:-}" ]; then
+            printf '%s: %s\n' keystore "\"$signer_keystore\"" pcrs sha256:0,7
+        else
+            printf '%s: %s\n' keystore '"pkcs11:token=attestd"' module "$SOFTHSM_MODULE"
+        fi
         printf 'pin:\n  file: %s\n' "$dir/pin"
         for line in "$@"; do printf '%s\n' "$line"; done
     } >"$dir/signer.yaml"
