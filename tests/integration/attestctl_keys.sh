@@ -92,7 +92,7 @@ wait $rotate1 $rotate2
 cat "$dir/rotate1" "$dir/rotate2" >"$dir/out"
 what="two rotations"
 out_has "^now publishing $standby"
-out_has "^it takes over from $active and signs from .*(in 6[0-9] min), when every cache knows it"
+out_has "^it takes over from $active and signs from .*(in [56][0-9] min), when every cache knows it"
 out_has '^refused: .*planned'
 ctl key list
 out_has "^token  *published  *$standby .*signs in [56]"

@@ -143,7 +143,7 @@ grep -q 'event=stopped' "$dir/attestd.log" || complain 'no word at the end'
 
 # ---- the door ----
 
-attestd_config 'per_address_max: 2' 'request_timeout_ms: 1000'
+attestd_config 'per_address_max: 2' 'request_timeout_ms: 5000'
 attestd_start
 # two that send nothing hold both places until the deadline
 mkfifo "$dir/silence"
@@ -155,7 +155,7 @@ wait_for 20 inside || complain 'the silent ones did not get in'
 full() { ! curl -sf "http://127.0.0.1:$port/healthz"; }
 wait_for 20 full || complain 'a third connection got in'
 wait_for 20 curl -sf "http://127.0.0.1:$port/healthz" || complain 'the silent ones were not sent away'
-late() { [ "$(metric 'attestd_refused_total{reason="request_late"}')" = 2 ]; }
+late() { [ "$(metric 'attestd_refused_total{reason="request_late"}')" -ge 2 ]; }
 wait_for 20 late || complain 'late connections were not counted'
 kill $one $two
 wait $one $two 2>/dev/null

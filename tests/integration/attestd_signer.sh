@@ -40,7 +40,7 @@ pin_file pin 12345678
 signer_config 'workers: 4' 'request_timeout_ms: 60000' 'call_timeout_ms: 60000'
 sed -i 's/pkcs11:token=attestd/pkcs11:token=attestd%20fault/' "$dir/signer.yaml"
 attestd_config "issuer: $issuer" "listen: [\"127.0.0.1:0\", \"unix:$dir/mint.sock\"]" \
-    "mint_users: [\"$(id -u)\"]" "signer_socket: $signer_socket" 'sign_timeout_ms: 2000' 'stop_s: 60'
+    "mint_users: [\"$(id -u)\"]" "signer_socket: $signer_socket" 'sign_timeout_ms: 5000' 'stop_s: 60'
 attestd_start
 ready && complain 'ready without a signer'
 minted 503
@@ -94,7 +94,7 @@ wait_for 30 metric_is attestd_connections 0 || complain 'connections are left be
 
 # ---- late, gone, not recorded ----
 
-tell rules 'C_Sign take 5000 -4'
+tell rules 'C_Sign take 10000 -4'
 before=$(outcome timeout)
 minted 503
 head_has '^retry-after: '
@@ -139,7 +139,7 @@ minted 201
 
 # ---- what was accepted is finished ----
 
-tell rules 'C_Sign take 800'
+tell rules 'C_Sign take 1500'
 pids=
 for i in 1 2 3 4 5 6 7 8; do
     mint -o "$dir/last.$i" -w '%{http_code}' >"$dir/status.$i" & pids="$pids $!"

@@ -26,7 +26,7 @@ certificate first
 certificate second
 use first first
 attestd_config "listen: [\"127.0.0.1:0\", \"unix:$dir/a.sock\"]" \
-    "tls: {certificate: $dir/tls.pem, key: $dir/tls.key}" 'request_timeout_ms: 1500'
+    "tls: {certificate: $dir/tls.pem, key: $dir/tls.key}" 'request_timeout_ms: 5000'
 attestd_start
 base=https://127.0.0.1:$port
 

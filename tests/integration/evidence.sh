@@ -79,25 +79,44 @@ expect 0
 cmp -s "$dir/saved" "$dir/key_set" || complain "another key set was saved"
 
 # ---- one a second ----
-curl -s -o "$dir/a" -w '%{http_code}\n' "$path?nonce=$nonce" >"$dir/a.code" &
-a=$!
-curl -s -o "$dir/b" -w '%{http_code}\n' "$path?nonce=$nonce" >"$dir/b.code"
-wait $a
-grep -q 429 "$dir/a.code" "$dir/b.code" || complain "two at once were answered: $(cat "$dir/a.code" "$dir/b.code")"
-ask 429 "$path?nonce=$nonce"
+# soon STATUS COMMAND…: sooner or later it comes within a second of the one before, also on a busy
+# machine.
+soon() {
+    want=$1
+    shift
+    for _ in $(seq 20); do
+        "$@"
+        [ "$status" != "$want" ] || return 0
+    done
+    complain "$*: never $want"
+}
+get() {
+    what="curl $path" status=$(curl -s --max-time 60 -o "$dir/out" -D "$dir/head" -w '%{http_code}' "$path?nonce=$nonce")
+}
+two_gets() {
+    curl -s -o /dev/null -w '%{http_code}\n' "$path?nonce=$nonce" >"$dir/a.code" &
+    a=$!
+    get
+    wait $a
+    ! grep -q 429 "$dir/a.code" || status=429
+}
+soon 429 two_gets
+soon 429 get
 head_has '^retry-after: 1'
 head_has '^content-type: application/problem+json'
 # The signer keeps to it by itself, whatever attestd does.
 sleep 2
-call() { run "$top_builddir/tests/support/signer_ask" "$signer_socket" call quote "\"nonce\":\"$nonce\""; }
-call
+call() { run "$top_builddir/tests/support/signer_ask" "$signer_socket" call quote "\"nonce\":\"$1\""; }
+call "$nonce"
 expect 0
-call
-expect 8
-run "$top_builddir/tests/support/signer_ask" "$signer_socket" call quote "\"nonce\":\"AAAA\""
-expect 8
+two_calls() {
+    call "$nonce"
+    call "$1"
+}
+soon 8 two_calls "$nonce"
+soon 8 two_calls AAAA
 sleep 2
-run "$top_builddir/tests/support/signer_ask" "$signer_socket" call quote "\"nonce\":\"AAAA\""
+call AAAA
 expect 3
 run "$top_builddir/tests/support/signer_ask" "$signer_socket" call quote ""
 expect 3

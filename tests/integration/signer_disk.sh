@@ -45,7 +45,7 @@ done
 grep -q event=issuance_log_failed "$dir/signer.log" || complain "the failure was not logged"
 
 # It fails under load and comes back: those who go on asking are served.
-signer_load --count 3000 --in-flight 32 --patient --jtis "$dir/jtis" >"$dir/load.out" &
+signer_load --count 30000 --in-flight 32 --patient --jtis "$dir/jtis" >"$dir/load.out" &
 load_pid=$!
 lines_beyond() { [ "$(wc -l <"$dir/jtis")" -gt "$1" ]; }
 until_true lines_beyond 200

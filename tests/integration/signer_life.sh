@@ -50,8 +50,8 @@ expect 1
 out_has planned
 until_true key_state "$second" active || complain "the rotation did not take place"
 key_state "$first" retired || complain "two keys are active"
-until_true key_count token published 1 || complain "no new standby after the rotation"
 grep -q -e "$first" "$dir/keys/jwks.json" || complain "a retired key left the key set at once"
+until_true key_count token published 1 || complain "no new standby after the rotation"
 run signer_load --count 20 --in-flight 4
 expect 0
 

@@ -17,6 +17,8 @@ signer_token
 signer_config
 signer_start || exit 1
 signer_keys || complain "keys could not be made"
+standby() { "$top_builddir/attestctl" key list --socket "$admin_socket" | grep -q '^token  *published'; }
+until_true standby || complain "no key to rotate to"
 
 # The request table: op, what signer.sock says, what signer-admin.sock says.
 while read -r op on_signer on_admin members; do

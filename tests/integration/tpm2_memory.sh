@@ -79,10 +79,9 @@ wait_for 30 curl -sf "http://127.0.0.1:$port/readyz" || complain "not ready agai
 seen "after unsealing them"
 
 # That what looks would find them elsewhere.
-sh -c 'read -r a <"$0"; : "$a"; while sleep 1; do :; done' "$dir/pin" &
+sh -c 'read -r a <"$0"; : "$a"; : >"$1"; while sleep 1; do :; done' "$dir/pin" "$dir/asleep" &
 sleeper=$!
-sleep 0.2
-until_true grep -q . "/proc/$sleeper/cmdline"
+until_true test -e "$dir/asleep"
 grep pin "$dir/now" >"$dir/pin-alone"
 run "$find_secrets" "$dir/pin-alone" pid $sleeper
 expect 1

@@ -168,7 +168,7 @@ fi
 
 # ---- the loop ----
 token=$(ask)
-{ printf '%s\n%s\n' "$token" "$token" && head -c 40000 /dev/zero | tr '\0' a && printf '\nnonsense'; } | timeout 60 "$dir/loop" "$ISSUER" $audience "$dir/root.jwk" >"$dir/out" 2>"$dir/err" ||
+{ printf '%s\n%s\n' "$token" "$token" && head -c 40000 /dev/zero | tr '\0' a && printf '\nnonsense'; } | timeout 600 "$dir/loop" "$ISSUER" $audience "$dir/root.jwk" >"$dir/out" 2>"$dir/err" ||
     fail "the loop: $(cat "$dir/err")"
 printf 'null\n1006\n1008\n1008\n' >"$dir/wanted"
 sed 's/.*"error_code":\([a-z0-9]*\),.*/\1/' "$dir/out" >"$dir/codes"

@@ -71,15 +71,19 @@ port_free(int port)
     return is_free;
 }
 
-/* A free port below the range that the kernel hands out. */
+/* A free port below the range that the kernel hands out, and never the same twice. */
 static inline void
 random_port(char out[8])
 {
+    enum { FIRST = 20000, PORTS = 12000 };
+    static unsigned at;
     uint16_t random;
-    do {
-        random_bytes(&random, sizeof(random));
-        snprintf(out, 8, "%d", 20000 + random % 12000);
-    } while (!port_free(atoi(out)));
+    random_bytes(&random, sizeof(random));
+    at = at ? at : random;
+    do
+        at++;
+    while (!port_free((int)(FIRST + at % PORTS)));
+    snprintf(out, 8, "%u", FIRST + at % PORTS);
 }
 
 /* begin(), for those who log in over TCP. */

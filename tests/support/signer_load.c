@@ -113,6 +113,10 @@ run(struct load *l)
             continue;
         }
         atomic_fetch_sub(&l->in_flight, 1);
+        if (rc == ATTEST_E_IO && !l->patient && atomic_load(&l->received)) { /* no more a signer */
+            atomic_fetch_add(&l->refused, 1);
+            atomic_store(&l->last_rc, (int)rc);
+        }
         pause_ms(5);
     }
     for (int i = 0; i < 4000 && atomic_load(&l->in_flight) && !told_to_stop; i++)

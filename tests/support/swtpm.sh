@@ -29,12 +29,14 @@ swtpm_start() {
 }
 
 swtpm_on() {
-    swtpm socket --tpm2 --server type=tcp,port=$swtpm_port,bindaddr=127.0.0.1 \
+    rm -f "$dir/tpm/pid"
+    swtpm socket --tpm2 --pid "file=$dir/tpm/pid" --server type=tcp,port=$swtpm_port,bindaddr=127.0.0.1 \
         --ctrl type=tcp,port=$((swtpm_port + 1)),bindaddr=127.0.0.1 \
         --tpmstate "dir=$dir/tpm,mode=0600" --flags not-need-init,startup-clear >/dev/null 2>&1 &
     swtpm_pid=$!
     tries=0
-    until tpm2_getcap -T "$TCTI_PLAIN" properties-fixed >/dev/null 2>&1; do
+    # Its file is there once it has the ports: on them another test's may answer.
+    until [ -s "$dir/tpm/pid" ] && tpm2_getcap -T "$TCTI_PLAIN" properties-fixed >/dev/null 2>&1; do
         tries=$((tries + 1))
         if ! kill -0 $swtpm_pid 2>/dev/null || [ $tries -gt 200 ]; then
             swtpm_kill

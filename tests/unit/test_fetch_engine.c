@@ -163,7 +163,7 @@ one_that_hangs_holds_up_nobody(void **state)
     http_stub_say(&hangs, NULL, NULL);
     assert_true(http_stub_start(&answers));
     http_stub_say(&answers, NULL, HEAD BODY);
-    start(engine, &hangs, 1500, &stuck);
+    start(engine, &hangs, 5000, &stuck);
     start(engine, &answers, 60000, &good);
     run(engine, &good);
     assert_int_equal(good.rc, ATTEST_OK);

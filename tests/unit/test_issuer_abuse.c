@@ -32,7 +32,7 @@ enum {
     ADDRESSES = 100,
     FETCHES = 200,
     DESCRIPTORS = 4 * CONNECTIONS,
-    PATIENCE_S = 60,
+    PATIENCE_S = 300,
 };
 
 /* ---- the attacker ---- */
@@ -189,18 +189,21 @@ under_attack(const char *extra, unsigned addresses, unsigned at_least)
     return shed;
 }
 
+/* As many as are to be there at once have time to come, also on a machine that is busy elsewhere. */
+#define PATIENT "request_timeout_ms: 120000\n"
+
 static void
 test_many_addresses(void **state)
 {
     (void)state;
-    assert_int_equal(under_attack("", ADDRESSES, CONNECTIONS), 0);
+    assert_int_equal(under_attack(PATIENT, ADDRESSES, CONNECTIONS), 0);
 }
 
 static void
 test_one_proxy(void **state)
 {
     (void)state;
-    assert_int_equal(under_attack("proxies: [\"127.66.0.1\"]\n", 1, CONNECTIONS), 0);
+    assert_int_equal(under_attack(PATIENT "proxies: [\"127.66.0.1\"]\n", 1, CONNECTIONS), 0);
 }
 
 static void

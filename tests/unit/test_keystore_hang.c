@@ -35,7 +35,7 @@ test_queue(void **state)
     assert_int_equal(sign_async(ks, &key, PATIENCE_MS, &a), ATTEST_OK);
     WAIT_FOR(stats(ks).queued == 0); /* the worker has it */
     assert_int_equal(sign_async(ks, &key, 2 * PATIENCE_MS, &a), ATTEST_OK);
-    assert_int_equal(sign_async(ks, &key, 50, &a), ATTEST_OK);
+    assert_int_equal(sign_async(ks, &key, 2000, &a), ATTEST_OK);
     assert_int_equal(sign_async(ks, &key, PATIENCE_MS, &a), ATTEST_E_BUSY);
     /* The one whose time is over goes, though the worker hangs, and makes room. */
     WAIT_FOR(a.of[ATTEST_E_TIMEOUT] == 1);
@@ -48,7 +48,7 @@ test_queue(void **state)
     assert_int_equal(sign_async(ks, &key, -1, &a), ATTEST_OK);
     WAIT_FOR(a.of[ATTEST_E_TIMEOUT] == 2);
     /* Closing answers what waits. */
-    rules("C_Sign sleep 100");
+    rules("C_Sign sleep 500");
     struct answers late = {0};
     for (int i = 0; i < 3; i++)
         sign_async(ks, &key, PATIENCE_MS, &late);

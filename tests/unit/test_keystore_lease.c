@@ -147,6 +147,18 @@ lease(const char *instance, int64_t since_s)
     return l;
 }
 
+/* A machine that is too busy to agree in time has to be asked again. */
+static enum attest_rc
+lease_set(struct keystore *ks, const struct keystore_lease *expected,
+          const struct keystore_lease *mine, struct attest_error *err)
+{
+    enum attest_rc rc;
+    do
+        rc = keystore_lease_set(ks, expected, mine, err);
+    while (rc == ATTEST_E_BUSY);
+    return rc;
+}
+
 static void
 assert_holder(struct keystore *ks, const struct keystore_lease *want)
 {
@@ -169,17 +181,17 @@ test_set(void **state)
     b.host[0] = '\0';
     struct keystore *ks = open_ks();
     assert_int_equal(keystore_lease_get(ks, &got, NULL), ATTEST_E_NOT_FOUND);
-    assert_int_equal(keystore_lease_set(ks, &a, &b, NULL), ATTEST_E_EXISTS);
-    assert_int_equal(keystore_lease_set(ks, NULL, &a, NULL), ATTEST_OK);
+    assert_int_equal(lease_set(ks, &a, &b, NULL), ATTEST_E_EXISTS);
+    assert_int_equal(lease_set(ks, NULL, &a, NULL), ATTEST_OK);
     assert_holder(ks, &a);
-    assert_int_equal(keystore_lease_set(ks, NULL, &b, &err), ATTEST_E_EXISTS);
+    assert_int_equal(lease_set(ks, NULL, &b, &err), ATTEST_E_EXISTS);
     assert_non_null(strstr(err.text, a.instance));
     assert_non_null(strstr(err.text, "host.example"));
-    assert_int_equal(keystore_lease_set(ks, &b, &c, NULL), ATTEST_E_EXISTS);
+    assert_int_equal(lease_set(ks, &b, &c, NULL), ATTEST_E_EXISTS);
     assert_holder(ks, &a);
-    assert_int_equal(keystore_lease_set(ks, &a, &b, NULL), ATTEST_OK);
+    assert_int_equal(lease_set(ks, &a, &b, NULL), ATTEST_OK);
     assert_holder(ks, &b);
-    assert_int_equal(keystore_lease_set(ks, &b, &c, NULL), ATTEST_OK); /* its clock is behind */
+    assert_int_equal(lease_set(ks, &b, &c, NULL), ATTEST_OK); /* its clock is behind */
     keystore_close(ks);
     ks = open_ks();
     assert_holder(ks, &c);
@@ -195,10 +207,10 @@ test_rules(void **state)
     struct keystore_lease got,
         bad[] = {lease("", 1), lease("a\nb", 1), lease("a", 0), lease("a", -5)};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        assert_int_equal(keystore_lease_set(ks, NULL, &bad[i], NULL), ATTEST_E_ARGUMENT);
+        assert_int_equal(lease_set(ks, NULL, &bad[i], NULL), ATTEST_E_ARGUMENT);
     struct keystore_lease endless = lease("a", 1);
     memset(endless.instance, 'x', sizeof(endless.instance)); /* no NUL */
-    assert_int_equal(keystore_lease_set(ks, NULL, &endless, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(lease_set(ks, NULL, &endless, NULL), ATTEST_E_ARGUMENT);
     assert_int_equal(keystore_lease_get(ks, &got, NULL), ATTEST_E_NOT_FOUND);
     keystore_close(ks);
 }
@@ -234,7 +246,7 @@ test_damaged(void **state)
         if (keystore_lease_get(ks, &got, &err) != ATTEST_E_CORRUPT)
             fail_msg("taken: %s", damaged[i]);
         assert_non_null(strstr(err.text, "damaged"));
-        assert_int_equal(keystore_lease_set(ks, NULL, &mine, NULL), ATTEST_E_CORRUPT);
+        assert_int_equal(lease_set(ks, NULL, &mine, NULL), ATTEST_E_CORRUPT);
         keystore_close(ks);
         assert_int_equal(run_job((struct job){.class = CKO_DATA, .destroy = true}), 1);
     }
@@ -254,8 +266,8 @@ test_leftover(void **state)
     strcpy(old.host, "h");
     struct keystore *ks = open_ks();
     assert_holder(ks, &old);
-    assert_int_equal(keystore_lease_set(ks, NULL, &mine, NULL), ATTEST_E_EXISTS);
-    assert_int_equal(keystore_lease_set(ks, &old, &mine, NULL), ATTEST_OK);
+    assert_int_equal(lease_set(ks, NULL, &mine, NULL), ATTEST_E_EXISTS);
+    assert_int_equal(lease_set(ks, &old, &mine, NULL), ATTEST_OK);
     assert_holder(ks, &mine);
     keystore_close(ks);
     assert_int_equal(count_leases(), 1);
@@ -270,10 +282,7 @@ racer(int ready, int go, const struct keystore_lease *expected, const struct key
     char c = 'r';
     if (write(ready, &c, 1) != 1 || read(go, &c, 1) != 0)
         return 9;
-    enum attest_rc rc;
-    do { /* a machine that is too busy to agree in time has to be asked again */
-        rc = keystore_lease_set(ks, expected, mine, NULL);
-    } while (rc == ATTEST_E_BUSY);
+    enum attest_rc rc = lease_set(ks, expected, mine, NULL);
     keystore_close(ks);
     return rc == ATTEST_OK ? 1 : rc == ATTEST_E_EXISTS ? 0 : 8;
 }

@@ -75,7 +75,7 @@ verify(void *arg)
         if (i >= all->n)
             return NULL;
         if (show(store, i) == ATTEST_E_REPLAY_STORE)
-            usleep(100000); /* or the tokens would be used up by those who are refused */
+            usleep(250000); /* or the tokens would be used up by those who are refused */
         random = random * 1664525 + 1013904223;
         if (i > 0 && random >> 30 == 0)
             show(store, (size_t)((uint64_t)(random << 2) * i >> 32));

@@ -264,12 +264,12 @@ step_on(void *ctx)
 static bool
 is_stuck_with(pthread_mutex_t *lock)
 {
-    for (int i = 0, held = 0; i < 5000; i++) {
+    for (int i = 0, held = 0; i < 20000; i++) {
         bool free = pthread_mutex_trylock(lock) == 0;
         if (free)
             pthread_mutex_unlock(lock);
         held = free ? 0 : held + 1;
-        if (held == 50)
+        if (held == 1000)
             return true;
         usleep(1000);
     }
