@@ -232,8 +232,9 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
 
 /*
  * Checks the whole and closes it. ATTEST_E_CONFIG: no audience, no issuer, two issuers of which one
- * may speak for anyone, or a demand that no token could meet: a claim that would not be accepted or
- * not be looked at, or more trust than any issuer has whose tokens are accepted.
+ * may speak for anyone, or a demand that no token could meet: a required claim that another setting
+ * refuses or ignores, or that takes an issuer who is not trusted, or a trust_min above that of
+ * every issuer whose tokens are accepted.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
     attest_policy_freeze(struct attest_policy *policy, struct attest_error *err);

@@ -502,6 +502,14 @@ check_demands(const struct attest_policy *policy, struct attest_error *err)
     if (policy->no_enterprise && policy->required & 1U << REQUIRE_ENTERPRISE)
         return error_set(err, ATTEST_E_CONFIG,
                          "policy: agent_identity.enterprise is demanded, and refused");
+    if (policy->trust_min == ATTEST_TRUST_PROVIDER && policy->required & 1U << REQUIRE_ENTERPRISE)
+        return error_set(err, ATTEST_E_CONFIG,
+                         "policy: agent_identity.enterprise is demanded, and trust provider, which "
+                         "no such token has");
+    if (policy->n_issuers == 1 && policy->required & 1U << REQUIRE_NESTED)
+        return error_set(err, ATTEST_E_CONFIG,
+                         "policy: a nested attestation of another issuer is demanded, and no other "
+                         "is trusted");
     if (policy->nested_depth == 0 && policy->required & 1U << REQUIRE_NESTED)
         return error_set(err, ATTEST_E_CONFIG,
                          "policy: a nested attestation is demanded, and none is followed");

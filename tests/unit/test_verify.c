@@ -343,7 +343,6 @@ test_required_claims(void **state)
         "agent_integrity.system_prompt_hash",
         "agent_identity.deployment_id",
         "agent_identity.enterprise",
-        "attestation_metadata.nested_attestation",
     };
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         AUTO(attest_policy) struct attest_policy *p = open_policy();
@@ -521,6 +520,7 @@ test_nested_demanded(void **state)
             attest_policy_require_claim(p, "attestation_metadata.nested_attestation", NULL),
             ATTEST_OK);
         assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
+        assert_int_equal(verify_with(p, NULL, NULL), ATTEST_E_CLAIMS);
         mint_payload(&inner);
         mint_set(&inner, "aud", "\"" MINT_ISSUER "\"");
         mint_set(&inner, "jti", "\"11111111-4a5f-4d7e-9c33-0a1b2c3d4e5f\"");

@@ -155,12 +155,24 @@ test_nested_depth(void **state)
 
 #define OTHER "https://other.example"
 
+static struct attest_policy *
+two_issuers(void)
+{
+    static const char *const both[] = {MINT_ISSUER, OTHER};
+    struct attest_policy *p = open_policy();
+    assert_int_equal(attest_policy_add_issuer(p, OTHER, ATTEST_TRUST_PROVIDER, NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+        assert_int_equal(attest_policy_issuer_provider(p, both[i], "anthropic", NULL), 0);
+        assert_int_equal(attest_policy_issuer_trust_domain(p, both[i], "ai.example.com", NULL), 0);
+    }
+    return p;
+}
+
 /* A token of the other issuer is refused, before its key is looked for; its word in one is not. */
 static void
 test_only_issuer(void **state)
 {
     (void)state;
-    static const char *const both[] = {MINT_ISSUER, OTHER};
     struct mint_object payload;
     mint_payload(&payload);
     mint_set(&payload, "iss", "\"" OTHER "\"");
@@ -178,13 +190,7 @@ test_only_issuer(void **state)
     char *outer AUTO(mem) = mint_token(&key, NULL, &payload);
     for (int only = 0; only < 2; only++) {
         bool nested;
-        AUTO(attest_policy) struct attest_policy *p = open_policy();
-        assert_int_equal(attest_policy_add_issuer(p, OTHER, ATTEST_TRUST_PROVIDER, NULL), 0);
-        for (size_t i = 0; i < ARRAY_LEN(both); i++) {
-            assert_int_equal(attest_policy_issuer_provider(p, both[i], "anthropic", NULL), 0);
-            assert_int_equal(attest_policy_issuer_trust_domain(p, both[i], "ai.example.com", NULL),
-                             0);
-        }
+        AUTO(attest_policy) struct attest_policy *p = two_issuers();
         if (only)
             assert_int_equal(attest_policy_only_issuer(p, MINT_ISSUER, NULL), ATTEST_OK);
         assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
@@ -200,17 +206,33 @@ static void
 test_demands_at_odds(void **state)
 {
     (void)state;
-    AUTO(attest_policy) struct attest_policy *p = open_policy();
-    AUTO(attest_policy) struct attest_policy *q = open_policy();
-    assert_int_equal(attest_policy_require_claim(p, "agent_identity.enterprise", NULL), 0);
-    assert_int_equal(attest_policy_set_enterprise(p, false, NULL), 0);
-    assert_int_equal(attest_policy_freeze(p, &err), ATTEST_E_CONFIG);
-    assert_non_null(strstr(err.text, "enterprise"));
-    assert_int_equal(
-        attest_policy_require_claim(q, "attestation_metadata.nested_attestation", NULL), 0);
-    assert_int_equal(attest_policy_set_nested_depth(q, 0, NULL), 0);
-    assert_int_equal(attest_policy_freeze(q, &err), ATTEST_E_CONFIG);
-    assert_non_null(strstr(err.text, "nested"));
+    static const char enterprise[] = "agent_identity.enterprise",
+                      nested[] = "attestation_metadata.nested_attestation";
+    static const struct {
+        const char *claim, *says;
+        bool two_issuers, no_enterprise, of_provider, no_nesting;
+    } cases[] = {
+        {enterprise, NULL, false, false, false, false},
+        {enterprise, "and refused", false, true, false, false},
+        {enterprise, "trust provider, which no such token has", false, false, true, false},
+        {nested, NULL, true, false, false, false},
+        {nested, "none is followed", true, false, false, true},
+        {nested, "no other is trusted", false, false, false, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO(attest_policy)
+        struct attest_policy *p = cases[i].two_issuers ? two_issuers() : open_policy();
+        assert_int_equal(attest_policy_require_claim(p, cases[i].claim, NULL), 0);
+        assert_int_equal(attest_policy_set_enterprise(p, !cases[i].no_enterprise, NULL), 0);
+        if (cases[i].of_provider)
+            assert_int_equal(attest_policy_set_trust_min(p, ATTEST_TRUST_PROVIDER, NULL), 0);
+        if (cases[i].no_nesting)
+            assert_int_equal(attest_policy_set_nested_depth(p, 0, NULL), 0);
+        err = (struct attest_error){0};
+        assert_int_equal(attest_policy_freeze(p, &err),
+                         cases[i].says ? ATTEST_E_CONFIG : ATTEST_OK);
+        assert_non_null(strstr(err.text, cases[i].says ? cases[i].says : ""));
+    }
 }
 
 static int
