@@ -7,8 +7,8 @@
  * NULL; it is written on failure only, and err->rc is then what is returned. Other outputs are left
  * as they were on failure, unless it is said of them otherwise. attest_verifier_check() has no err:
  * the sentence is in its result, and where it gives none, the code says it all. Bytes given as
- * pointer and length may be NULL when there are 0 of them. What is to be freed by free() is said
- * so.
+ * pointer and length may be NULL when there are 0 of them, and only then, unless it is said. What
+ * is to be freed by free() is said so.
  */
 
 /*

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "verify/fetch_options.h"
-#include "base/bytes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +11,11 @@
 enum attest_rc
 attest_fetch_new(struct attest_fetch **ret, struct attest_error *err)
 {
-    *ret = fetch_options_copy(NULL);
-    return *ret ? ATTEST_OK : error_set(err, ATTEST_E_NOMEM, "fetch: out of memory");
+    struct attest_fetch *fetch = fetch_options_copy(NULL);
+    if (!fetch)
+        return error_set(err, ATTEST_E_NOMEM, "fetch: out of memory");
+    *ret = fetch;
+    return ATTEST_OK;
 }
 
 void

@@ -308,12 +308,29 @@ test_bound(void **state)
     assert_int_equal(check(v, token, elsewhere), ATTEST_E_PROOF);
     assert_int_equal(check(v, unbound, elsewhere), ATTEST_E_PROOF);
     assert_int_equal(check(v, token, token), ATTEST_E_PROOF);
-    assert_int_equal(check(v, token, ""), ATTEST_E_PROOF);
-    assert_int_equal(check(v, unbound, NULL), ATTEST_OK);
+    assert_int_equal(check(v, token, ""), ATTEST_E_PROOF_REQUIRED); /* a field that is empty */
+    assert_int_equal(check(v, unbound, ""), ATTEST_OK);
+    assert_int_equal(check(v, "", ""), ATTEST_E_REQUIRED);
     char longer[ATTEST_TOKEN_MAX + 2];
     memset(longer, 'a', sizeof(longer) - 1);
     longer[sizeof(longer) - 1] = '\0';
     assert_int_equal(check(v, longer, proof), ATTEST_E_MALFORMED);
+}
+
+/* What the policy refuses costs no proof, and says nothing of one. */
+static void
+test_policy_before_proof(void **state)
+{
+    (void)state;
+    struct attest_policy *policy = new_policy(ATTEST_MODE_REQUIRED);
+    assert_int_equal(attest_policy_set_safety_min(policy, ATTEST_SAFETY_ENHANCED, NULL), ATTEST_OK);
+    clock_s = MINT_NOW;
+    AUTO(attest_verifier) struct attest_verifier *v = make_verifier(policy, NULL);
+    char *cnf AUTO(mem) = mint_cnf(&agent_key);
+    char *token AUTO(mem) = token_with("cnf", cnf);
+    char *stolen AUTO(mem) = mint_proof(&key, token, NULL, NULL);
+    assert_int_equal(check(v, token, NULL), ATTEST_E_POLICY);
+    assert_int_equal(check(v, token, stolen), ATTEST_E_POLICY);
 }
 
 static void
@@ -564,6 +581,7 @@ main(void)
         cmocka_unit_test(test_refused_is_not_consumed),
         cmocka_unit_test(test_full_store_fails_closed),
         cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_policy_before_proof),
         cmocka_unit_test(test_wrong_proofs),
         cmocka_unit_test(test_fork),
         cmocka_unit_test(test_store_from_before_fork),
