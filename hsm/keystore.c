@@ -197,11 +197,7 @@ keystore_discard(struct keystore *ks, const uint8_t id[KEYSTORE_ID_LEN], struct 
 enum attest_rc
 keystore_lease_get(struct keystore *ks, struct keystore_lease *ret, struct attest_error *err)
 {
-    AUTO(operation) struct operation *o = operation_new();
-    enum attest_rc rc = operation_run(ks, &o, ks->ops->lease_get, err);
-    if (!rc)
-        *ret = o->lease;
-    return rc;
+    return ks->ops->lease_get(ks, ret, err);
 }
 
 enum attest_rc

@@ -41,8 +41,11 @@ enum attest_rc operation_run(struct keystore *ks, struct operation **o, operatio
 struct keystore_ops {
     const char *device; /* what hangs when a call into it does not return */
     void (*close)(struct keystore *ks);
+    /* From any thread; what has to ask the device goes to the control thread for it. */
+    enum attest_rc (*lease_get)(struct keystore *ks, struct keystore_lease *ret,
+                                struct attest_error *err);
     /* On the control thread, from o and into o; its error into o->err. */
-    operation_fn *generate, *list, *destroy, *discard, *lease_get, *lease_set;
+    operation_fn *generate, *list, *destroy, *discard, *lease_set;
     operation_fn *generate_resident; /* NULL: it knows no such keys */
     operation_fn *quote;             /* NULL: there is no TPM to ask */
     /* Fills state and reconnects. */

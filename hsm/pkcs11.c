@@ -270,6 +270,16 @@ lease_get_run(struct keystore *base, struct operation *o)
 }
 
 static enum attest_rc
+pkcs11_lease_get(struct keystore *base, struct keystore_lease *ret, struct attest_error *err)
+{
+    AUTO(operation) struct operation *o = operation_new();
+    enum attest_rc rc = operation_run(base, &o, lease_get_run, err);
+    if (!rc)
+        *ret = o->lease;
+    return rc;
+}
+
+static enum attest_rc
 lease_set_run(struct keystore *base, struct operation *o)
 {
     struct p11_keystore *ks = p11_of(base);
@@ -338,7 +348,7 @@ static const struct keystore_ops pkcs11_ops = {
     .list = list_run,
     .destroy = destroy_run,
     .discard = discard_run,
-    .lease_get = lease_get_run,
+    .lease_get = pkcs11_lease_get,
     .lease_set = lease_set_run,
     .stats = pkcs11_stats,
     .describe = pkcs11_describe,

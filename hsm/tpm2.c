@@ -207,12 +207,11 @@ discard_run(struct keystore *base, struct operation *o)
     return tpm2_store_remove(&tpm2_of(base)->store, o->key.id, NULL, &o->err);
 }
 
+/* The file is nobody else's while it is locked: what we have of it is what it says. */
 static enum attest_rc
-lease_get_run(struct keystore *base, struct operation *o)
+tpm2_lease_get(struct keystore *base, struct keystore_lease *ret, struct attest_error *err)
 {
-    const struct tpm2_file *file = tpm2_of(base)->store.file;
-    o->lease = file->lease;
-    return file->leased ? ATTEST_OK : error_set(&o->err, ATTEST_E_NOT_FOUND, "no lease");
+    return tpm2_store_lease_held(&tpm2_of(base)->store, ret, err);
 }
 
 static enum attest_rc
@@ -271,7 +270,7 @@ static const struct keystore_ops tpm2_ops = {
     .list = list_run,
     .destroy = destroy_run,
     .discard = discard_run,
-    .lease_get = lease_get_run,
+    .lease_get = tpm2_lease_get,
     .lease_set = lease_set_run,
     .quote = quote_run,
     .stats = tpm2_stats,

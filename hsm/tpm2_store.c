@@ -501,6 +501,18 @@ tpm2_store_lease(struct tpm2_store *store, const struct keystore_lease *expected
     return tpm2_draft_replace(store, &d, err);
 }
 
+enum attest_rc
+tpm2_store_lease_held(struct tpm2_store *store, struct keystore_lease *ret,
+                      struct attest_error *err)
+{
+    pthread_rwlock_rdlock(&store->lock);
+    bool leased = store->file->leased;
+    if (leased)
+        *ret = store->file->lease;
+    pthread_rwlock_unlock(&store->lock);
+    return leased ? ATTEST_OK : error_set(err, ATTEST_E_NOT_FOUND, "no lease");
+}
+
 /* ---- quoting ---- */
 
 #define PCRS_FALLBACK 0xffU /* what firmware and boot loader measure */

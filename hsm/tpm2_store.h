@@ -14,7 +14,7 @@
  * refused.
  *
  * One process at a time: PATH.lock is locked from tpm2_store_open() on. One thread at a time, but
- * for tpm2_store_sign(), which any thread may call meanwhile.
+ * for tpm2_store_sign() and tpm2_store_lease_held(), which any thread may call meanwhile.
  */
 
 #define TPM2_FILE_MODE 0600
@@ -101,6 +101,10 @@ enum attest_rc tpm2_store_set_pin(struct tpm2_store *store, const struct secret 
 /* As keystore_lease_set(). */
 enum attest_rc tpm2_store_lease(struct tpm2_store *store, const struct keystore_lease *expected,
                                 const struct keystore_lease *lease, struct attest_error *err);
+
+/* As keystore_lease_get(); any thread may call it, and waits for no TPM. */
+enum attest_rc tpm2_store_lease_held(struct tpm2_store *store, struct keystore_lease *ret,
+                                     struct attest_error *err);
 
 /* As keystore_quote(). */
 enum attest_rc tpm2_store_quote(struct tpm2_store *store, const uint8_t qualifying[SHA256_LEN],

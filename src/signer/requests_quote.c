@@ -59,7 +59,7 @@ check(struct quote_op *q, struct attest_error *err)
     return evidence_check(&e, &expect, &verdict, err);
 }
 
-/* In the ops thread. */
+/* In a thread of its own. */
 static void
 run_quote(struct signer *s, struct op *op)
 {
@@ -135,7 +135,7 @@ start(struct signer *s, struct server_conn *conn, const struct frame_request *r,
     q->op.id = r->id;
     s->ops_pending++;
     s->quotes.running = true;
-    ops_push(s->ops, &q->op);
+    ops_push(s->quoting, &q->op);
     return ATTEST_OK;
 }
 

@@ -367,7 +367,8 @@ start(struct signer *s, const struct signer_options *options, struct attest_erro
     issuance_log_status(s->log, &log);
     if (!log.ok)
         on_log_state(s, false, log.why);
-    if ((rc = issuance_log_start(s->log, err)) || (rc = ops_start(s, &s->ops, err)))
+    if ((rc = issuance_log_start(s->log, err)) || (rc = ops_start(s, &s->ops, err)) ||
+        (rc = ops_start(s, &s->quoting, err)))
         return rc;
     record_start(s);
     return ATTEST_OK;
@@ -378,6 +379,7 @@ end(struct signer *s)
 {
     /* Who may still bring something first, what he brings it to afterwards. */
     ops_stop(s->ops);
+    ops_stop(s->quoting);
     keystore_close(s->keystore);
     issuance_log_close(s->log);
     key_records_close(s->records);

@@ -16,24 +16,25 @@
 #include "signer/signer_config.h"
 
 /*
- * What the parts of the running signer share. Four kinds of threads:
+ * What the parts of the running signer share. Five kinds of threads:
  *
  *   loop      the main thread: server, requests, readiness; owns everything below that says so
  *   workers   the keystore's: call mint_signed()
  *   log       the issuance log's: calls signer_written()
- *   ops       one, for what blocks and is rare: making keys, checkpoints, the database
+ *   ops       for what blocks and is rare: making keys, checkpoints, the database
+ *   quoting   for quotes alone: strangers ask for them, and nothing of ours is to wait behind them
  *
  * Whatever comes back to the loop is put into `back`, and the loop is woken once.
  */
 struct signer;
 
 /*
- * One thing for the ops thread, the first member of what it needs. The thread owns it between
+ * One thing for an ops thread, the first member of what it needs. The thread owns it between
  * ops_push() and the call of done().
  */
 struct op {
     struct op *next;
-    void (*run)(struct signer *s, struct op *op);  /* in the ops thread */
+    void (*run)(struct signer *s, struct op *op);  /* in that thread */
     void (*done)(struct signer *s, struct op *op); /* in the loop; frees the op */
     void (*release)(struct op *op);                /* frees it undone, at the end; NULL: free() */
     uint64_t conn;                                 /* who asked, when somebody did */
@@ -76,7 +77,7 @@ struct signer {
     struct clock_watch clock;               /* under back.lock */
     int64_t repair_not_before_ms;           /* the ops thread's */
 
-    struct ops *ops;
+    struct ops *ops, *quoting;
 
     /* The loop's own. */
     struct key_list keys;

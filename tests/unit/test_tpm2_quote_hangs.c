@@ -40,12 +40,15 @@ operations_end_and_sealed_keys_sign_on(void **state)
     struct key_ref sealed = generate(ks, "token", false), none;
     uint8_t id[KEYSTORE_ID_LEN] = {1};
     struct keystore_stats stats;
+    struct keystore_lease lease = {"a", "b", 1};
+    assert_int_equal(keystore_lease_set(ks, NULL, &lease, NULL), ATTEST_OK);
     kill(tpm.pid, SIGSTOP);
     assert_int_equal(quote(ks), ATTEST_E_KEY_OUT_OF_REACH);
     /* Answered too: neither waits for the first, which has no end. */
     assert_int_equal(quote(ks), ATTEST_E_KEY_OUT_OF_REACH);
     assert_int_equal(keystore_generate(ks, id, "token", "x", &none, NULL),
                      ATTEST_E_KEY_OUT_OF_REACH);
+    assert_int_equal(keystore_lease_get(ks, &lease, NULL), ATTEST_OK);
     assert_int_equal(sign(ks, &sealed, "x"), ATTEST_OK);
     keystore_stats(ks, &stats);
     assert_int_equal(stats.state, KEYSTORE_READY);
