@@ -9,6 +9,7 @@
 
 #include "base/ed25519.h"
 #include "hsm/tpm2_ek.h"
+#include "hsm/tpm2_slots.h"
 
 #define RETRY_FIRST_MS 20
 
@@ -80,30 +81,38 @@ go_on_encrypting(struct tpm2_link *link)
         (void)set_encrypting(link, link->session);
 }
 
+static bool
+rc_is_one_of(TSS2_RC rv, const TPM2_RC *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (tpm2_rc_base(rv) == list[i])
+            return true;
+    }
+    return false;
+}
+
 bool
 tpm2_link_again(struct tpm2_link *link, TSS2_RC rv, unsigned tried)
 {
-    static const TPM2_RC later[] = {
-        TPM2_RC_RETRY,         TPM2_RC_YIELDED,        TPM2_RC_TESTING,        TPM2_RC_NV_RATE,
-        TPM2_RC_OBJECT_MEMORY, TPM2_RC_SESSION_MEMORY, TPM2_RC_OBJECT_HANDLES,
-    };
+    static const TPM2_RC no_room[] = {TPM2_RC_OBJECT_MEMORY, TPM2_RC_SESSION_MEMORY,
+                                      TPM2_RC_OBJECT_HANDLES};
+    static const TPM2_RC later[] = {TPM2_RC_RETRY, TPM2_RC_YIELDED, TPM2_RC_TESTING,
+                                    TPM2_RC_NV_RATE};
     if (rv == TSS2_RC_SUCCESS)
         return false;
     go_on_encrypting(link);
-    uint32_t layer = rv & TSS2_RC_LAYER_MASK;
-    if (layer == TSS2_TCTI_RC_LAYER)
+    if ((rv & TSS2_RC_LAYER_MASK) == TSS2_TCTI_RC_LAYER)
         link->broken = true;
-    if (tried >= TPM2_TRIES)
+    bool full = rc_is_one_of(rv, no_room, ARRAY_LEN(no_room));
+    /* Who was in the way had the time to go: once more without what is left behind. */
+    if (full && tried == TPM2_TRIES)
+        return tpm2_slots_clear(link);
+    if (tried >= TPM2_TRIES || (!full && !rc_is_one_of(rv, later, ARRAY_LEN(later))))
         return false;
-    for (size_t i = 0; i < ARRAY_LEN(later); i++) {
-        if (tpm2_rc_base(rv) != later[i])
-            continue;
-        long ms = (long)RETRY_FIRST_MS << (tried - 1);
-        struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
-        nanosleep(&pause, NULL);
-        return true;
-    }
-    return false;
+    long ms = (long)RETRY_FIRST_MS << (tried - 1);
+    struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&pause, NULL);
+    return true;
 }
 
 enum attest_rc
@@ -151,37 +160,13 @@ tpm2_link_keep(struct tpm2_link *link, ESYS_TR handle)
     abort(); /* a place is missing in the array, which no input can bring about */
 }
 
-/* TPM2_FlushContext without ESAPI: TPM 2.0 Library, part 3, 28.4. No session, nothing to check. */
-static TSS2_RC
-flush_by_ourselves(struct tpm2_link *link, TPM2_HANDLE handle)
-{
-    const uint8_t command[14] = {0x80,
-                                 0x01,
-                                 0,
-                                 0,
-                                 0,
-                                 sizeof(command),
-                                 0,
-                                 0,
-                                 0x01,
-                                 0x65,
-                                 (uint8_t)(handle >> 24),
-                                 (uint8_t)(handle >> 16),
-                                 (uint8_t)(handle >> 8),
-                                 (uint8_t)handle};
-    uint8_t answer[TPM2_MAX_RESPONSE_SIZE];
-    size_t len = sizeof(answer);
-    TSS2_RC rv = Tss2_Tcti_Transmit(link->tcti, sizeof(command), command);
-    return rv ? rv : Tss2_Tcti_Receive(link->tcti, &len, answer, TSS2_TCTI_TIMEOUT_BLOCK);
-}
-
 static void
 flush(struct tpm2_link *link, ESYS_TR handle, TPM2_HANDLE tpm_handle)
 {
     TSS2_RC rv = TPM2_CALL(link, Esys_FlushContext(link->esys, handle));
     if ((rv & TSS2_RC_LAYER_MASK) != TSS2_ESAPI_RC_LAYER || tpm_handle == 0)
         return;
-    (void)TPM2_CALL(link, flush_by_ourselves(link, tpm_handle));
+    (void)TPM2_CALL(link, tpm2_slots_flush(link, tpm_handle));
 }
 
 void

@@ -83,7 +83,8 @@ TSS2_RC tpm2_link_session_to(struct tpm2_link *link, ESYS_TR key, TPM2_SE type, 
 
 /*
  * One command, again when the TPM says that it will do later, at most TPM2_TRIES times within about
- * three seconds: busy with itself, or its few slots taken by someone else (0x902, 0x903).
+ * three seconds: busy with itself, or its few slots taken by someone else (0x902, 0x903). Then once
+ * more, when what nobody has any more could be flushed (tpm2_slots.h).
  */
 #define TPM2_TRIES 8
 #define TPM2_CALL(link, call)                                                                      \

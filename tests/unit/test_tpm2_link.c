@@ -9,7 +9,7 @@
 #include <sodium.h>
 
 #include "base/ed25519.h"
-#include "hsm/tpm2_link.h"
+#include "hsm/tpm2_slots.h"
 #include "tests/support/leftovers.h"
 #include "tests/support/swtpm_esys.h"
 
@@ -177,12 +177,9 @@ leaves_nothing_behind_an_altered_answer(void **state)
     }
 }
 
-/* Someone else holds all slots, and gives them up only when it ends: 0x902 all along. */
-static void
-gives_up_when_the_slots_stay_taken(void **state)
+static TSS2_RC
+load_one(ESYS_CONTEXT *esys)
 {
-    (void)state;
-    struct swtpm_direct d = swtpm_connect(&tpm);
     const TPM2B_SENSITIVE_CREATE sensitive = {0};
     const TPM2B_DATA outside = {0};
     const TPML_PCR_SELECTION pcrs = {0};
@@ -194,22 +191,88 @@ gives_up_when_the_slots_stay_taken(void **state)
                                            TPMA_OBJECT_USERWITHAUTH,
                        .parameters.keyedHashDetail.scheme = {
                            .scheme = TPM2_ALG_HMAC, .details.hmac.hashAlg = TPM2_ALG_SHA256}}};
-    unsigned taken = 0;
-    for (ESYS_TR key; Esys_CreatePrimary(d.esys, ESYS_TR_RH_NULL, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                         ESYS_TR_NONE, &sensitive, &template, &outside, &pcrs, &key,
-                                         NULL, NULL, NULL, NULL) == TSS2_RC_SUCCESS;)
-        taken++;
-    assert_true(taken > 0);
+    ESYS_TR key;
+    return Esys_CreatePrimary(esys, ESYS_TR_RH_NULL, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+                              &sensitive, &template, &outside, &pcrs, &key, NULL, NULL, NULL, NULL);
+}
+
+static TSS2_RC
+begin_one(ESYS_CONTEXT *esys)
+{
+    const TPMT_SYM_DEF none = {.algorithm = TPM2_ALG_NULL};
+    ESYS_TR session;
+    return Esys_StartAuthSession(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                 ESYS_TR_NONE, NULL, TPM2_SE_HMAC, &none, TPM2_ALG_SHA256,
+                                 &session);
+}
+
+/* All that there is room for, which nobody will flush. */
+static unsigned
+fill(ESYS_CONTEXT *esys)
+{
+    unsigned n = 0;
+    while (load_one(esys) == TSS2_RC_SUCCESS)
+        n++;
+    while (begin_one(esys) == TSS2_RC_SUCCESS)
+        n++;
+    return n;
+}
+
+/* Somebody who was killed has left no room, and no resource manager clears up behind him. */
+static void
+flushes_what_the_dead_left_behind(void **state)
+{
+    (void)state;
+    struct swtpm_direct d = swtpm_connect(&tpm);
+    assert_true(fill(d.esys) >= 4);
     swtpm_disconnect(&d);
     struct tpm2_link_config config = {.tcti = tpm.tcti};
-    struct tpm2_link *link = NULL;
-    struct attest_error err = {0};
-    assert_int_equal(tpm2_link_open(&config, &link, &err), ATTEST_E_KEY_OUT_OF_REACH);
-    assert_non_null(strstr(err.text, "out of memory for object contexts"));
-    assert_int_equal(swtpm_loaded(&tpm), taken);
+    tpm2_link_close(open_link(&config));
+    assert_int_equal(swtpm_loaded(&tpm), 0);
+}
+
+/* With one others are at the TPM: it is waited for, and nothing is taken from them. */
+static void
+leaves_others_behind_a_resource_manager_alone(void **state)
+{
+    (void)state;
+    struct tpm2_link_config config = {.tcti = tpm.tcti};
+    AUTO(secret) struct secret random = {0};
+    struct tpm2_link *link = open_link(&config);
+    assert_true(fill(link->esys) >= 2);
+    const struct swtpm_direct d = {link->tcti, link->esys};
+    unsigned full = swtpm_count(&d, 0x80000000U) + swtpm_count(&d, 0x02000000U);
+    link->config.tcti = "device:/dev/tpmrm0";
+    TSS2_RC rv = TPM2_CALL(link, load_one(link->esys));
+    assert_int_equal(tpm2_error(NULL, "", rv), ATTEST_E_KEY_OUT_OF_REACH);
+    assert_int_equal(tpm2_rc_base(rv), TPM2_RC_OBJECT_MEMORY);
+    assert_int_equal(swtpm_count(&d, 0x80000000U) + swtpm_count(&d, 0x02000000U), full);
+    /* And without one: all but what is this link's. */
+    link->config.tcti = tpm.tcti;
+    assert_int_equal(TPM2_CALL(link, load_one(link->esys)), TSS2_RC_SUCCESS);
+    assert_int_equal(swtpm_count(&d, 0x80000000U) + swtpm_count(&d, 0x02000000U), 3);
+    assert_int_equal(tpm2_random(link, &random, 32, NULL), ATTEST_OK);
+    tpm2_link_close(link);
     swtpm_off(&tpm);
     assert_true(swtpm_on(&tpm));
-    assert_int_equal(swtpm_loaded(&tpm), 0);
+}
+
+static void
+knows_where_there_is_no_resource_manager(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tcti;
+        bool bare;
+    } cases[] = {
+        {"device:/dev/tpm0", true},    {"libtss2-tcti-device.so.0:/dev/tpm1", true},
+        {"swtpm:port=2321", true},     {"mssim", true},
+        {"device:/dev/tpmrm0", false}, {"device", false},
+        {"device:/dev/tpm", false},    {"tabrmd:bus_type=session", false},
+        {"cmd:ssh host tpm", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_int_equal(tpm2_slots_bare(cases[i].tcti), cases[i].bare);
 }
 
 /* In a process of its own, which leaves copies of the password where it likes. */
@@ -271,7 +334,9 @@ main(void)
         cmocka_unit_test(random_takes_from_both),
         cmocka_unit_test(random_is_not_the_same_twice),
         cmocka_unit_test(leaves_nothing_behind_an_altered_answer),
-        cmocka_unit_test(gives_up_when_the_slots_stay_taken),
+        cmocka_unit_test(flushes_what_the_dead_left_behind),
+        cmocka_unit_test(leaves_others_behind_a_resource_manager_alone),
+        cmocka_unit_test(knows_where_there_is_no_resource_manager),
         cmocka_unit_test(takes_the_password_of_the_owner),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
