@@ -132,7 +132,7 @@ welcome_again() {
     fail "Redis is back, and nobody is let in: $(cat "$dir/body" "$dir/two.log")"
 }
 shared() {
-    redis-server --port 0 --unixsocket "$dir/redis.sock" --save "" --appendonly no --dir "$dir" \
+    "$redis_server" --port 0 --unixsocket "$dir/redis.sock" --save "" --appendonly no --dir "$dir" \
         --maxmemory-policy noeviction >"$dir/redis.log" 2>&1 &
     redis=$!
     waited=0
@@ -141,7 +141,7 @@ shared() {
         sleep 0.1
     done
     # New, and nobody has forgotten anything: else tokens of before, and of a minute, would be refused.
-    redis-cli -s "$dir/redis.sock" set 'attest:{seen}:epoch' new nx >"$dir/redis.cli" 2>&1
+    "$redis_cli" -s "$dir/redis.sock" set 'attest:{seen}:epoch' new nx >"$dir/redis.cli" 2>&1
     start_server one.log keys_fetched -r "unix://$dir/redis.sock"
     token=$(ask)
     knock 200 "welcome" -H "Authorization: Bearer $token"
@@ -162,7 +162,7 @@ shared() {
     grep -qxF 'attestation_replay_state{state="healthy"} 1' "$dir/metrics" || fail "$(cat "$dir/metrics")"
 }
 if built_with REDIS; then
-    command -v redis-server >/dev/null && command -v redis-cli >/dev/null || { echo "no redis-server: apt-get install redis-server redis-tools"; exit 77; }
+    need_redis
     shared
 fi
 

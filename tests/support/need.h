@@ -41,15 +41,37 @@ need_curl(void)
     need(have_curl(), "libcurl in this build", "libcurl4-openssl-dev");
 }
 
+/*
+ * "redis" or "valkey", after which -server and -cli are named: what $REDIS says, else what is
+ * installed. Not thread-safe until it was called once.
+ */
+static inline const char *
+redis_kind(void)
+{
+    static const char *kind;
+    if (!kind)
+        kind = getenv("REDIS");
+    if (!kind || !*kind)
+        kind = system("command -v redis-server >/dev/null") != 0 &&
+                       system("command -v valkey-server >/dev/null") == 0
+                   ? "valkey"
+                   : "redis";
+    return kind;
+}
+
 /* A build that speaks to Redis, and one to speak to. */
 static inline void
 need_redis(void)
 {
+    static const char *const suffixes[] = {"-server", "-cli"};
 #ifndef WITH_REDIS
     need(false, "hiredis in this build", "libhiredis-dev");
 #endif
-    need_program("redis-server", "redis-server");
-    need_program("redis-cli", "redis-tools");
+    for (size_t i = 0; i < 2; i++) {
+        char name[64];
+        snprintf(name, sizeof(name), "%s%s", redis_kind(), suffixes[i]);
+        need_program(name, "redis-server redis-tools");
+    }
 }
 
 #endif

@@ -20,3 +20,15 @@ need_root() {
     unshare -Ur true 2>/dev/null || { echo "neither root nor a user namespace to be had"; exit 77; }
     exec unshare -Ur sh "$0"
 }
+
+# Sets redis_server and redis_cli: those of $REDIS, redis or valkey, else what is installed.
+need_redis() {
+    built_with REDIS || { echo "no hiredis in this build: apt-get install libhiredis-dev"; exit 77; }
+    if [ -z "${REDIS:-}" ]; then
+        REDIS=redis
+        command -v redis-server >/dev/null || ! command -v valkey-server >/dev/null || REDIS=valkey
+    fi
+    redis_server=$REDIS-server redis_cli=$REDIS-cli
+    command -v "$redis_server" >/dev/null && command -v "$redis_cli" >/dev/null ||
+        { echo "no $redis_server: apt-get install redis-server redis-tools"; exit 77; }
+}

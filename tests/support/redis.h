@@ -14,8 +14,10 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "support/need.h"
 
-/* A real redis-server on a UNIX socket in a directory of its own, gone with the test. */
+/* A real server, of Redis or Valkey, on a UNIX socket in a directory of its own, gone with the
+ * test. */
 struct redis_server_run {
     char dir[48], path[80], url[96];
     pid_t pid; /* 0: not running */
@@ -43,13 +45,14 @@ redis_quiet_child(void)
     dup2(null, STDERR_FILENO);
 }
 
-/* Runs redis-cli with one command, words separated by blanks; true when it exits with 0. */
+/* Runs its -cli with one command, words separated by blanks; true when it exits with 0. */
 static inline bool
 redis_command(const struct redis_server_run *s, const char *format, ...)
 {
-    char text[512], *words[32] = {"redis-cli", "-e", "-s", (char *)(uintptr_t)s->path};
+    char text[512], cli[64], *words[32] = {cli, "-e", "-s", (char *)(uintptr_t)s->path};
     int n = 4;
     va_list ap;
+    snprintf(cli, sizeof(cli), "%s-cli", redis_kind());
     va_start(ap, format);
     vsnprintf(text, sizeof(text), format, ap);
     va_end(ap);
@@ -67,16 +70,17 @@ redis_command(const struct redis_server_run *s, const char *format, ...)
     return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
 }
 
-/* More arguments of redis-server, NULL behind the last. False when it does not come up. */
+/* More arguments of the server, NULL behind the last. False when it does not come up. */
 static inline bool
 redis_start(struct redis_server_run *s, const char *const *more)
 {
-    const char *words[32] = {"redis-server", "--port",      "0", "--unixsocket",
-                             s->path,        "--save",      "",  "--dir",
-                             s->dir,         "--daemonize", "no"};
+    char server[64];
+    const char *words[32] = {server, "--port", "0",    "--unixsocket", s->path, "--save",
+                             "",     "--dir",  s->dir, "--daemonize",  "no"};
     size_t n = 11;
     for (; more && *more && n < ARRAY_LEN(words) - 1; more++)
         words[n++] = *more;
+    snprintf(server, sizeof(server), "%s-server", redis_kind());
     unlink(s->path);
     s->pid = fork();
     if (s->pid == 0) {
