@@ -38,11 +38,19 @@ too_late(struct attest_error *err)
     return error_set(err, ATTEST_E_TIMEOUT, "replay store: no answer from Redis in time");
 }
 
-enum attest_rc
-redis_stream_wait(const struct redis_stream *s, short events, int64_t deadline_ms,
-                  struct attest_error *err)
+struct redis_tried
+redis_stream_try(int64_t deadline_ms)
 {
-    struct pollfd fd = {.fd = s->fd, .events = events};
+    return (struct redis_tried){.is_last = clock_mono_ms() >= deadline_ms};
+}
+
+enum attest_rc
+redis_stream_wait(const struct redis_stream *s, const struct redis_tried *tried,
+                  int64_t deadline_ms, struct attest_error *err)
+{
+    struct pollfd fd = {.fd = s->fd, .events = tried->awaited};
+    if (tried->is_last)
+        return too_late(err);
     for (;;) {
         int64_t left_ms = deadline_ms - clock_mono_ms();
         int n = poll(&fd, 1, left_ms > 0 ? (int)left_ms : 0); /* one look in any case */
@@ -94,10 +102,10 @@ redis_stream_send(struct redis_stream *s, struct slice bytes, int64_t deadline_m
                   struct attest_error *err)
 {
     while (bytes.len > 0) {
-        struct redis_tried tried = {0};
+        struct redis_tried tried = redis_stream_try(deadline_ms);
         enum attest_rc rc = try_send(s, bytes, &tried, err);
         if (rc == ATTEST_OK && tried.n == 0)
-            rc = redis_stream_wait(s, tried.awaited, deadline_ms, err);
+            rc = redis_stream_wait(s, &tried, deadline_ms, err);
         if (rc != ATTEST_OK)
             return rc;
         bytes.p += tried.n;
@@ -108,18 +116,19 @@ redis_stream_send(struct redis_stream *s, struct slice bytes, int64_t deadline_m
 
 /*
  * Tried first, waited for afterwards: TLS may hold bytes that the descriptor no longer shows, and
- * what came while this process slept through its deadline is an answer all the same.
+ * what came while this process slept through its deadline is an answer all the same. Once: records
+ * without data may come for ever.
  */
 enum attest_rc
 redis_stream_receive(struct redis_stream *s, char *p, size_t len, size_t *ret, int64_t deadline_ms,
                      struct attest_error *err)
 {
     for (;;) {
-        struct redis_tried tried = {0};
+        struct redis_tried tried = redis_stream_try(deadline_ms);
         enum attest_rc rc = try_receive(s, p, len, &tried, err);
         *ret = tried.n;
         if (rc == ATTEST_OK && tried.n == 0)
-            rc = redis_stream_wait(s, tried.awaited, deadline_ms, err);
+            rc = redis_stream_wait(s, &tried, deadline_ms, err);
         if (rc != ATTEST_OK || tried.n > 0)
             return rc;
     }
@@ -142,6 +151,7 @@ connect_to(struct redis_stream *s, const char *name, const struct sockaddr *addr
            int64_t deadline_ms, struct attest_error *err)
 {
     static const int on = 1;
+    static const struct redis_tried connecting = {.awaited = POLLOUT};
     int why = 0;
     socklen_t why_len = sizeof(why);
     s->fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -156,7 +166,7 @@ connect_to(struct redis_stream *s, const char *name, const struct sockaddr *addr
             return too_late(err);
         poll(NULL, 0, QUEUE_FULL_MS);
     }
-    enum attest_rc rc = redis_stream_wait(s, POLLOUT, deadline_ms, err);
+    enum attest_rc rc = redis_stream_wait(s, &connecting, deadline_ms, err);
     if (rc != ATTEST_OK)
         return rc;
     if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &why, &why_len) != 0)

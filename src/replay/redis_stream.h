@@ -32,10 +32,6 @@ enum attest_rc redis_stream_receive(struct redis_stream *s, char *p, size_t len,
 /* False when the other side has closed, or said what nobody asked for. */
 bool redis_stream_quiet(const struct redis_stream *s);
 
-/* For redis_tls.c: until one of these events of poll(). */
-enum attest_rc redis_stream_wait(const struct redis_stream *s, short events, int64_t deadline_ms,
-                                 struct attest_error *err);
-
 /* Why a system call failed. */
 enum attest_rc redis_stream_failed(int sys_errno, const char *what, struct attest_error *err);
 
@@ -43,7 +39,13 @@ enum attest_rc redis_stream_failed(int sys_errno, const char *what, struct attes
 struct redis_tried {
     size_t n;
     short awaited;
+    bool is_last; /* it began behind the deadline */
 };
+
+/* For redis_tls.c: one try, and the wait behind one that came to nothing. */
+struct redis_tried redis_stream_try(int64_t deadline_ms);
+enum attest_rc redis_stream_wait(const struct redis_stream *s, const struct redis_tried *tried,
+                                 int64_t deadline_ms, struct attest_error *err);
 
 /* TLS over a connected socket. ATTEST_E_CONFIG: the other side refuses, or is another. */
 enum attest_rc redis_tls_start(struct redis_stream *s, const struct redis_target *target,

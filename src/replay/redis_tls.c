@@ -117,11 +117,11 @@ shake_hands(struct redis_stream *s, int64_t deadline_ms, struct attest_error *er
 {
     for (;;) {
         struct held_pipe held;
-        struct redis_tried tried = {0};
+        struct redis_tried tried = redis_stream_try(deadline_ms);
         begin(&held);
         enum attest_rc rc = outcome(s->tls, SSL_connect(s->tls), &held, &tried, err);
         if (rc == ATTEST_OK && tried.n == 0)
-            rc = redis_stream_wait(s, tried.awaited, deadline_ms, err);
+            rc = redis_stream_wait(s, &tried, deadline_ms, err);
         if (rc != ATTEST_OK || tried.n > 0)
             return rc;
     }

@@ -10,6 +10,8 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <openssl/ssl.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "base/secret.h"
@@ -44,8 +46,10 @@ test_only_whom_the_certificate_names(void **state)
     assert_non_null(strstr(err.text, "mismatch"));
     options.memory_max = 0;
     snprintf(url, sizeof(url), "rediss://localhost:%s", port);
-    options.timeout_ms = 500; /* one that is not spoken to in its own way waits for more */
-    assert_int_equal(replay_redis_new(&options, &s, NULL), ATTEST_E_IO);
+    options.timeout_ms =
+        500; /* not spoken to in its own way, Redis waits for more, Valkey refuses */
+    enum attest_rc rc = replay_redis_new(&options, &s, NULL);
+    assert_int_equal(rc, rc == ATTEST_E_CONFIG ? rc : ATTEST_E_IO);
     options.timeout_ms = 5000;
     snprintf(url, sizeof(url), "rediss://localhost:%s", tls_port);
     options.ca_file = NULL;
@@ -120,6 +124,64 @@ test_a_handshake_has_the_deadline(void **state)
     close(d.fd);
     pthread_join(d.thread, NULL);
     assert_in_range(atomic_load(&d.sent), 1, DRIPS - 1);
+}
+
+/* ---- an answer that never comes ---- */
+
+/* Who says what TLS wants to be read, and no byte of data, as fast as it is read. */
+struct chatty {
+    int fd;
+    SSL_CTX *ctx;
+    atomic_bool stop;
+    pthread_t thread;
+};
+
+static void *
+chat(void *arg)
+{
+    struct chatty *c = arg;
+    int fd = accept(c->fd, NULL, NULL);
+    SSL *ssl = SSL_new(c->ctx);
+    SSL_set_fd(ssl, fd);
+    if (SSL_accept(ssl) == 1) {
+        while (!atomic_load(&c->stop) && SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 &&
+               SSL_do_handshake(ssl) == 1)
+            ;
+    }
+    SSL_free(ssl);
+    close(fd);
+    return NULL;
+}
+
+static void
+test_an_answer_has_the_deadline(void **state)
+{
+    (void)state;
+    char url[64], key[96];
+    struct chatty c = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                       .ctx = SSL_CTX_new(TLS_server_method())};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    snprintf(key, sizeof(key), "%s/cert.key", server.dir);
+    assert_int_equal(SSL_CTX_use_certificate_file(c.ctx, cert, SSL_FILETYPE_PEM), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey_file(c.ctx, key, SSL_FILETYPE_PEM), 1);
+    signal(SIGPIPE, SIG_IGN); /* the server's part here writes without asking */
+    assert_int_equal(bind(c.fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(c.fd, 1), 0);
+    assert_int_equal(getsockname(c.fd, (struct sockaddr *)&at, &len), 0);
+    assert_int_equal(pthread_create(&c.thread, NULL, chat, &c), 0);
+    snprintf(url, sizeof(url), "rediss://localhost:%u", ntohs(at.sin_port));
+    struct replay_store *s = NULL;
+    struct attest_error err;
+    options = (struct replay_redis){
+        .url = url, .ca_file = cert, .timeout_ms = 1500, .connections_max = 1};
+    assert_int_equal(replay_redis_new(&options, &s, &err), ATTEST_E_IO);
+    assert_string_equal(err.text, "replay store: no answer from Redis in time");
+    atomic_store(&c.stop, true);
+    shutdown(c.fd, SHUT_RDWR);
+    close(c.fd);
+    pthread_join(c.thread, NULL);
+    SSL_CTX_free(c.ctx);
 }
 
 /* ---- the password ---- */
@@ -214,6 +276,7 @@ main(void)
         cmocka_unit_test(test_only_whom_the_certificate_names),
         cmocka_unit_test(test_a_refusal_in_tls),
         cmocka_unit_test(test_a_handshake_has_the_deadline),
+        cmocka_unit_test(test_an_answer_has_the_deadline),
         cmocka_unit_test(test_a_password_is_kept_once),
     };
     need_redis();
