@@ -4,20 +4,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/iphost.h"
+
 DEFINE_AUTO(CURLU, CURLU *, curl_url_cleanup);
 DEFINE_AUTO(curl_str, char *, curl_free);
-
-/* The names of this machine to itself; nothing is looked up to find out. */
-static bool
-loopback(const char *host)
-{
-    if (strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
-        return true;
-    unsigned part[4];
-    int end = 0;
-    return sscanf(host, "%3u.%3u.%3u.%3u%n", &part[0], &part[1], &part[2], &part[3], &end) == 4 &&
-           host[end] == '\0' && part[0] == 127;
-}
 
 static enum attest_rc
 url_check(const char *url, bool any_host, bool *https, struct attest_error *err)
@@ -36,7 +26,8 @@ url_check(const char *url, bool any_host, bool *https, struct attest_error *err)
     if (curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_OK)
         return error_set(err, ATTEST_E_ARGUMENT, "a URL with a user in it is refused");
     *https = strcmp(scheme, "https") == 0;
-    if (*https || (strcmp(scheme, "http") == 0 && (any_host || loopback(host))))
+    if (*https ||
+        (strcmp(scheme, "http") == 0 && (any_host || iphost_is_loopback(slice_cstr(host)))))
         return ATTEST_OK;
     return error_set(err, ATTEST_E_ARGUMENT,
                      "%.100s: only https, or http to this machine, is allowed", url);

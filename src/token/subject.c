@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "token/subject.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
-#include <netinet/in.h>
 #include <string.h>
+
+#include "base/iphost.h"
 
 static const char spiffe[] = "spiffe://";
 
@@ -165,36 +165,6 @@ take_host(struct slice *url)
 }
 
 static bool
-parse_address(struct slice host, int family, void *address)
-{
-    char text[INET6_ADDRSTRLEN];
-    if (host.len >= sizeof(text))
-        return false;
-    memcpy(text, host.p, host.len);
-    text[host.len] = '\0';
-    return inet_pton(family, text, address) == 1;
-}
-
-static bool
-parse_ipv6_literal(struct slice host, struct in6_addr *address)
-{
-    return host.len > 2 && host.p[0] == '[' && host.p[host.len - 1] == ']' &&
-           parse_address((struct slice){host.p + 1, host.len - 2}, AF_INET6, address);
-}
-
-static bool
-is_loopback(struct slice host)
-{
-    struct in6_addr v6;
-    uint8_t v4[4];
-    if (parse_ipv6_literal(host, &v6))
-        return IN6_IS_ADDR_LOOPBACK(&v6);
-    if (parse_address(host, AF_INET, v4))
-        return v4[0] == 127;
-    return slice_is(host, "localhost");
-}
-
-static bool
 host_ok(struct slice host)
 {
     struct in6_addr v6;
@@ -203,7 +173,7 @@ host_ok(struct slice host)
             if (is_upper(host.p[i]))
                 return false;
         }
-        return parse_ipv6_literal(host, &v6);
+        return iphost_v6(host, &v6);
     }
     return trust_domain_ok(host) && host.p[0] != '.' && host.p[host.len - 1] != '.' &&
            !memmem(host.p, host.len, "..", 2);
@@ -269,7 +239,7 @@ issuer_check(struct slice issuer, bool http_loopback_allowed, struct attest_erro
         why = "must be https://host[:port][/path], the host in lower case";
     else if (!skip_port(&rest) || !path_ok(rest))
         why = "must be https://host[:port][/path] and nothing more";
-    else if (strcmp(scheme, "http://") == 0 && !is_loopback(host))
+    else if (strcmp(scheme, "http://") == 0 && !iphost_is_loopback(host))
         why = "http is for loopback hosts only; use https";
     else if (strcmp(scheme, "http://") == 0 && !http_loopback_allowed)
         why = "http is not allowed here; use https";

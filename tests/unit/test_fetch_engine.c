@@ -199,9 +199,11 @@ static void
 urls_that_are_not_asked(void **state)
 {
     (void)state;
-    static const char *const urls[] = {"http://example.com/", "ftp://127.0.0.1/",
-                                       "file:///etc/passwd", "https://user@example.com/",
-                                       "nonsense"};
+    static const char *const urls[] = {
+        "http://example.com/", "ftp://127.0.0.1/", "file:///etc/passwd",
+        "https://user@example.com/", "nonsense",
+        /* These are names, to be looked up. */
+        "http://127.999.0.1/", "http://127.-1.0.1/", "http://127.0.0.256/", "http://127.0.0.1.x/"};
     AUTO(fetch_engine) struct fetch_engine *engine = NULL;
     assert_int_equal(fetch_engine_new(&engine, NULL), ATTEST_OK);
     for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
