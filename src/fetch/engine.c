@@ -7,9 +7,7 @@
 #include "base/clock.h"
 #include "fetch/exchange.h"
 
-/* Connections at once, and those kept open for the next fetch. */
-#define CONNECTIONS_MAX 16L
-#define CONNECTIONS_KEPT 4L
+#define CONNECTIONS_KEPT 4L /* open, for the next fetch */
 #define EVENTS_MAX 16
 #define BLIND_MS 50
 #define GRACE_MS 500 /* behind its own time limit an exchange is ended by us */
@@ -79,7 +77,6 @@ fetch_engine_new(struct fetch_engine **ret, struct attest_error *err)
     curl_multi_setopt(engine->multi, CURLMOPT_SOCKETDATA, engine);
     curl_multi_setopt(engine->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     curl_multi_setopt(engine->multi, CURLMOPT_TIMERDATA, engine);
-    curl_multi_setopt(engine->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, CONNECTIONS_MAX);
     curl_multi_setopt(engine->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT);
     *ret = STEAL(engine);
     return ATTEST_OK;

@@ -7,7 +7,8 @@
 /*
  * Exchanges that nobody waits for: what fetch_once() does, several at once and in steps, without a
  * thread of ours. (libcurl looks names up in one of its own, so that a name server that hangs holds
- * up nobody.) Used by one thread at a time; the answers come from fetch_engine_step().
+ * up nobody.) Each has a connection at once: it is for the caller to bound them, and not for those
+ * that hang. Used by one thread at a time; the answers come from fetch_engine_step().
  */
 struct fetch_engine;
 

@@ -174,6 +174,33 @@ one_that_hangs_holds_up_nobody(void **state)
     http_stub_stop(&answers);
 }
 
+/* However many hang, another's turn comes. */
+static void
+forty_that_hang_hold_up_nobody(void **state)
+{
+    (void)state;
+    struct http_stub hangs, answers;
+    struct outcome stuck[40], good;
+    AUTO(fetch_engine) struct fetch_engine *engine = NULL;
+    assert_int_equal(fetch_engine_new(&engine, NULL), ATTEST_OK);
+    assert_true(http_stub_start(&hangs));
+    http_stub_say(&hangs, NULL, NULL);
+    assert_true(http_stub_start(&answers));
+    http_stub_say(&answers, NULL, HEAD BODY);
+    for (size_t i = 0; i < ARRAY_LEN(stuck); i++)
+        start(engine, &hangs, 600000, &stuck[i]);
+    while (http_stub_asked(&hangs) < 16) {
+        struct pollfd fd = {.fd = fetch_engine_fd(engine), .events = POLLIN};
+        poll(&fd, 1, 10);
+        fetch_engine_step(engine);
+    }
+    start(engine, &answers, 30000, &good);
+    run(engine, &good);
+    assert_int_equal(good.rc, ATTEST_OK);
+    http_stub_stop(&hangs);
+    http_stub_stop(&answers);
+}
+
 static void
 what_is_on_its_way_can_be_dropped(void **state)
 {
@@ -223,6 +250,7 @@ main(void)
         cmocka_unit_test(what_is_no_answer),
         cmocka_unit_test(a_refusal_and_a_redirect_are_told),
         cmocka_unit_test(one_that_hangs_holds_up_nobody),
+        cmocka_unit_test(forty_that_hang_hold_up_nobody),
         cmocka_unit_test(what_is_on_its_way_can_be_dropped),
         cmocka_unit_test(urls_that_are_not_asked),
     };
