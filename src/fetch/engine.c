@@ -12,18 +12,22 @@
 #define BLIND_MS 50
 #define GRACE_MS 500 /* behind its own time limit an exchange is ended by us */
 
+/*
+ * All times are of clock_boot_ms(): libcurl's own stand still while the machine sleeps, and what
+ * came before would be taken for fresh after.
+ */
 struct job {
     struct exchange *exchange;
     fetch_done *done;
     void *ctx;
-    int64_t end_ms; /* of the monotonic clock: at the latest */
+    int64_t end_ms; /* at the latest, and an answer that is read later is too old */
     struct job *next;
 };
 
 struct fetch_engine {
     CURLM *multi;
     int epoll_fd;
-    int64_t timer_ms; /* of the monotonic clock; -1: none */
+    int64_t timer_ms; /* -1: none */
     bool blind;       /* a socket could not be watched: look at all of them now and then */
     struct job *jobs;
 };
@@ -55,7 +59,7 @@ on_timer(CURLM *multi, long timeout_ms, void *ctx)
 {
     (void)multi;
     struct fetch_engine *engine = ctx;
-    engine->timer_ms = timeout_ms < 0 ? -1 : clock_mono_ms() + timeout_ms;
+    engine->timer_ms = timeout_ms < 0 ? -1 : clock_boot_ms() + timeout_ms;
     return 0;
 }
 
@@ -121,7 +125,7 @@ fetch_engine_start(struct fetch_engine *engine, const struct fetch_request *requ
         exchange_free(exchange);
         return error_set(err, ATTEST_E_NOMEM, "fetch: out of memory");
     }
-    *job = (struct job){exchange, done, ctx, clock_mono_ms() + request->timeout_ms + GRACE_MS,
+    *job = (struct job){exchange, done, ctx, clock_boot_ms() + request->timeout_ms + GRACE_MS,
                         engine->jobs};
     engine->jobs = job;
     return ATTEST_OK;
@@ -136,7 +140,7 @@ fetch_engine_fd(const struct fetch_engine *engine)
 int
 fetch_engine_timeout_ms(const struct fetch_engine *engine)
 {
-    int64_t at_ms = engine->timer_ms < 0 ? INT64_MAX : engine->timer_ms, now_ms = clock_mono_ms();
+    int64_t at_ms = engine->timer_ms < 0 ? INT64_MAX : engine->timer_ms, now_ms = clock_boot_ms();
     for (const struct job *job = engine->jobs; job; job = job->next)
         at_ms = job->end_ms < at_ms ? job->end_ms : at_ms;
     if (engine->blind && at_ms > now_ms + BLIND_MS)
@@ -167,6 +171,8 @@ finish(struct fetch_engine *engine, CURL *curl, CURLcode code)
     struct job *job = take_job(engine, curl);
     if (!job)
         return;
+    if (code == CURLE_OK && job->end_ms <= clock_boot_ms())
+        code = CURLE_OPERATION_TIMEDOUT;
     enum attest_rc rc = exchange_end(job->exchange, code, &err);
     job->done(job->ctx, rc, rc == ATTEST_OK ? &job->exchange->answer : NULL, &err);
     job_free(engine, job);
@@ -187,7 +193,7 @@ act(struct fetch_engine *engine, curl_socket_t fd, int what)
 static void
 end_overdue(struct fetch_engine *engine)
 {
-    int64_t now_ms = clock_mono_ms();
+    int64_t now_ms = clock_boot_ms();
     struct job *job = engine->jobs;
     while (job) {
         if (job->end_ms > now_ms) {
@@ -210,7 +216,7 @@ fetch_engine_step(struct fetch_engine *engine)
                    (events[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
         act(engine, events[i].data.fd, what);
     }
-    if (engine->timer_ms >= 0 && engine->timer_ms <= clock_mono_ms()) {
+    if (engine->timer_ms >= 0 && engine->timer_ms <= clock_boot_ms()) {
         engine->timer_ms = -1;
         act(engine, CURL_SOCKET_TIMEOUT, 0);
     }

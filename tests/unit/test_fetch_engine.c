@@ -201,6 +201,69 @@ forty_that_hang_hold_up_nobody(void **state)
     http_stub_stop(&answers);
 }
 
+/* ---- a machine that sleeps ---- */
+
+static int64_t slept_ms;
+
+int64_t __real_clock_boot_ms(void);
+int64_t __wrap_clock_boot_ms(void);
+int64_t
+__wrap_clock_boot_ms(void)
+{
+    return __real_clock_boot_ms() + slept_ms;
+}
+
+/* Steps until there is something to read there. */
+static void
+step_until_readable(struct fetch_engine *engine, int there)
+{
+    struct pollfd fd = {.fd = there, .events = POLLIN};
+    for (int i = 0; i < 6000 && poll(&fd, 1, 10) == 0; i++)
+        fetch_engine_step(engine);
+    assert_true(fd.revents & POLLIN);
+}
+
+/* Exchanges one answer, which is there before the machine sleeps and read when it wakes. */
+static struct outcome
+over_a_sleep(int64_t sleep_ms)
+{
+    char request[1024], url[64];
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    struct outcome o = {0};
+    AUTO(fetch_engine) struct fetch_engine *engine = NULL;
+    int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(door, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(door, 1), 0);
+    assert_int_equal(getsockname(door, (struct sockaddr *)&at, &len), 0);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u/", ntohs(at.sin_port));
+    const struct fetch_request ask = {
+        .url = url, .type = "application/json", .answer_max = 48, .timeout_ms = 600000};
+    assert_int_equal(fetch_engine_new(&engine, NULL), ATTEST_OK);
+    assert_int_equal(fetch_engine_start(engine, &ask, note, &o, NULL), ATTEST_OK);
+    step_until_readable(engine, door);
+    int fd = accept(door, NULL, NULL);
+    step_until_readable(engine, fd);
+    assert_true(read(fd, request, sizeof(request)) > 0);
+    assert_int_equal(write(fd, HEAD BODY, strlen(HEAD BODY)), strlen(HEAD BODY));
+    struct pollfd answered = {.fd = fetch_engine_fd(engine), .events = POLLIN};
+    assert_int_equal(poll(&answered, 1, 60000), 1);
+    slept_ms = sleep_ms;
+    run(engine, &o);
+    slept_ms = 0;
+    close(fd);
+    close(door);
+    return o;
+}
+
+static void
+an_answer_from_before_a_sleep_is_too_old(void **state)
+{
+    (void)state;
+    assert_int_equal(over_a_sleep(0).rc, ATTEST_OK);
+    assert_int_equal(over_a_sleep(601000).rc, ATTEST_E_TIMEOUT);
+}
+
 static void
 what_is_on_its_way_can_be_dropped(void **state)
 {
@@ -251,6 +314,7 @@ main(void)
         cmocka_unit_test(a_refusal_and_a_redirect_are_told),
         cmocka_unit_test(one_that_hangs_holds_up_nobody),
         cmocka_unit_test(forty_that_hang_hold_up_nobody),
+        cmocka_unit_test(an_answer_from_before_a_sleep_is_too_old),
         cmocka_unit_test(what_is_on_its_way_can_be_dropped),
         cmocka_unit_test(urls_that_are_not_asked),
     };
