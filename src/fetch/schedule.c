@@ -24,9 +24,8 @@ schedule_circuit_name(enum schedule_circuit circuit)
 }
 
 int64_t
-schedule_due_ms(const struct schedule *s, const struct schedule_limits *limits)
+schedule_due_ms(const struct schedule *s)
 {
-    (void)limits;
     if (s->in_flight)
         return INT64_MAX;
     /* Whatever is wanted waits for the next try that failures allow: nobody's kid is a reason to

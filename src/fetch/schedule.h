@@ -54,7 +54,7 @@ struct schedule {
 
 /* When to start a fetch: now_ms or earlier means at once; INT64_MAX: not before something else
    happens. */
-int64_t schedule_due_ms(const struct schedule *s, const struct schedule_limits *limits);
+int64_t schedule_due_ms(const struct schedule *s);
 
 /* A fetch was started. It ends with exactly one of the two below. */
 void schedule_started(struct schedule *s);

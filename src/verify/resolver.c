@@ -228,7 +228,7 @@ unlock_and_tell(struct resolver *r)
 static int64_t
 due_ms(const struct source *s)
 {
-    return s->news.ended ? INT64_MAX : schedule_due_ms(&s->schedule, &s->resolver->options->limits);
+    return s->news.ended ? INT64_MAX : schedule_due_ms(&s->schedule);
 }
 
 static bool

@@ -29,10 +29,10 @@ the_first_is_due_at_once(void **state)
 {
     (void)state;
     struct schedule s = {0};
-    assert_true(schedule_due_ms(&s, limits) <= 0);
+    assert_true(schedule_due_ms(&s) <= 0);
     assert_true(schedule_usable_until_ms(&s, limits) < 0);
     schedule_started(&s);
-    assert_int_equal(schedule_due_ms(&s, limits), INT64_MAX);
+    assert_int_equal(schedule_due_ms(&s), INT64_MAX);
 }
 
 static void
@@ -59,7 +59,7 @@ the_next_is_fetched_before_the_last_is_over(void **state)
         struct schedule s = {0};
         schedule_started(&s);
         schedule_succeeded(&s, limits, 0, HOUR, chance);
-        assert_in_range(schedule_due_ms(&s, limits), HOUR * 7 / 10, HOUR * 8 / 10);
+        assert_in_range(schedule_due_ms(&s), HOUR * 7 / 10, HOUR * 8 / 10);
     }
 }
 
@@ -74,26 +74,26 @@ failures_wait_longer_each_time_and_then_the_circuit_opens(void **state)
         assert_int_equal(schedule_circuit(&s, limits, now), CIRCUIT_CLOSED);
         schedule_started(&s);
         schedule_failed(&s, limits, now, 0, (uint32_t)(i * 311));
-        int64_t wait = schedule_due_ms(&s, limits) - now;
+        int64_t wait = schedule_due_ms(&s) - now;
         assert_in_range(wait, waits[i] / 2, waits[i] * 3 / 2);
         now += wait;
     }
     schedule_started(&s);
     schedule_failed(&s, limits, now, 0, 1);
     assert_int_equal(schedule_circuit(&s, limits, now), CIRCUIT_OPEN);
-    assert_int_equal(schedule_due_ms(&s, limits), now + 30 * SECOND);
+    assert_int_equal(schedule_due_ms(&s), now + 30 * SECOND);
     now += 30 * SECOND;
     assert_int_equal(schedule_circuit(&s, limits, now), CIRCUIT_HALF_OPEN);
     schedule_started(&s);
     assert_int_equal(schedule_circuit(&s, limits, now), CIRCUIT_HALF_OPEN);
     schedule_failed(&s, limits, now, 0, 1);
     assert_int_equal(schedule_circuit(&s, limits, now), CIRCUIT_OPEN);
-    assert_int_equal(schedule_due_ms(&s, limits), now + 30 * SECOND);
+    assert_int_equal(schedule_due_ms(&s), now + 30 * SECOND);
     now += 30 * SECOND;
     schedule_started(&s);
     schedule_succeeded(&s, limits, now, HOUR, 0);
     assert_int_equal(schedule_circuit(&s, limits, now), CIRCUIT_CLOSED);
-    assert_true(schedule_due_ms(&s, limits) > now + HOUR / 2);
+    assert_true(schedule_due_ms(&s) > now + HOUR / 2);
 }
 
 /* A thousand verifiers that failed or fetched together do not return together. */
@@ -108,8 +108,8 @@ chance_spreads_them(void **state)
         schedule_failed(&failing, limits, 0, 0, chance);
         schedule_started(&fetching);
         schedule_succeeded(&fetching, limits, 0, HOUR, chance);
-        int64_t retry = schedule_due_ms(&failing, limits);
-        int64_t refresh = schedule_due_ms(&fetching, limits);
+        int64_t retry = schedule_due_ms(&failing);
+        int64_t refresh = schedule_due_ms(&fetching);
         retry_ms[0] = retry < retry_ms[0] ? retry : retry_ms[0];
         retry_ms[1] = retry > retry_ms[1] ? retry : retry_ms[1];
         refresh_ms[0] = refresh < refresh_ms[0] ? refresh : refresh_ms[0];
@@ -128,10 +128,10 @@ a_server_may_ask_for_patience_within_bounds(void **state)
     struct schedule s = {0};
     schedule_started(&s);
     schedule_failed(&s, limits, 0, 20 * SECOND, 0);
-    assert_int_equal(schedule_due_ms(&s, limits), 20 * SECOND);
+    assert_int_equal(schedule_due_ms(&s), 20 * SECOND);
     schedule_started(&s);
     schedule_failed(&s, limits, 20 * SECOND, 1000 * HOUR, 0);
-    assert_int_equal(schedule_due_ms(&s, limits), 50 * SECOND);
+    assert_int_equal(schedule_due_ms(&s), 50 * SECOND);
 }
 
 static void
@@ -142,7 +142,7 @@ a_flood_of_unknown_kids_asks_once_in_a_while(void **state)
     unsigned fetches = 0;
     for (int64_t now = 0; now < 10 * MINUTE; now += 10) {
         (void)schedule_unknown_kid(&s, limits, now);
-        if (schedule_due_ms(&s, limits) <= now) {
+        if (schedule_due_ms(&s) <= now) {
             schedule_started(&s);
             fetches++;
             schedule_succeeded(&s, limits, now, HOUR, 0);
@@ -159,7 +159,7 @@ unknown_kids_do_not_press_a_server_that_is_down(void **state)
     unsigned fetches = 0;
     for (int64_t now = 0; now < 10 * MINUTE; now += 10) {
         (void)schedule_unknown_kid(&s, limits, now);
-        if (schedule_due_ms(&s, limits) <= now) {
+        if (schedule_due_ms(&s) <= now) {
             schedule_started(&s);
             fetches++;
             schedule_failed(&s, limits, now, 0, (uint32_t)now);
@@ -179,7 +179,7 @@ who_asks_while_one_is_on_its_way_waits_for_it(void **state)
     assert_true(schedule_unknown_kid(&s, limits, 1));
     schedule_succeeded(&s, limits, 2, HOUR, 0);
     assert_false(schedule_unknown_kid(&s, limits, 3));
-    assert_true(schedule_due_ms(&s, limits) > HOUR / 2);
+    assert_true(schedule_due_ms(&s) > HOUR / 2);
     assert_true(schedule_unknown_kid(&s, limits, 30 * SECOND));
 }
 
@@ -189,10 +189,10 @@ clear_takes_the_set_and_invalidate_does_not(void **state)
     (void)state;
     struct schedule s = with_set(0, HOUR);
     schedule_invalidate(&s);
-    assert_true(schedule_due_ms(&s, limits) <= 0);
+    assert_true(schedule_due_ms(&s) <= 0);
     assert_int_equal(schedule_usable_until_ms(&s, limits), 2 * HOUR);
     schedule_clear(&s);
-    assert_true(schedule_due_ms(&s, limits) <= 0);
+    assert_true(schedule_due_ms(&s) <= 0);
     assert_true(schedule_usable_until_ms(&s, limits) < 0);
 }
 
