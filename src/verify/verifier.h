@@ -27,7 +27,7 @@ struct attest_verifier {
     int64_t keep_behind_s;
     struct token_cache *tokens; /* NULL: none are kept */
     struct resolver *resolver;  /* NULL: its keys are brought to it */
-    bool threaded;              /* that is what steps it */
+    atomic_bool threaded;       /* that is what steps it */
     pthread_t thread;
     _Atomic pid_t runner; /* that thread's, once it runs; 0: none */
     int stop_fd;

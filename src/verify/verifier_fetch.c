@@ -78,31 +78,38 @@ run(void *ctx)
     return NULL;
 }
 
-enum attest_rc
-attest_verifier_start_thread(struct attest_verifier *verifier, struct attest_error *err)
+static enum attest_rc
+start(struct attest_verifier *v, struct attest_error *err)
 {
-    if (verifier->pid != getpid())
-        return error_set(err, ATTEST_E_FORKED, "verifier: made before fork()");
-    if (!verifier->resolver || verifier->threaded)
-        return error_set(err, ATTEST_E_ARGUMENT, "verifier: its keys are not fetched, or %s",
-                         "by a thread already");
-    verifier_use(verifier);
-    verifier->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (verifier->stop_fd < 0)
+    v->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (v->stop_fd < 0)
         return error_errno(err, ATTEST_E_NOMEM, errno, "eventfd");
     /* The signals of the program are its own threads' business. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&verifier->thread, NULL, run, verifier);
+    int failed = pthread_create(&v->thread, NULL, run, v);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed) {
-        close(verifier->stop_fd);
-        verifier->stop_fd = -1;
-        return error_errno(err, ATTEST_E_NOMEM, failed, "pthread_create");
-    }
-    verifier->threaded = true;
-    return ATTEST_OK;
+    if (!failed)
+        return ATTEST_OK;
+    close(v->stop_fd);
+    v->stop_fd = -1;
+    return error_errno(err, ATTEST_E_NOMEM, failed, "pthread_create");
+}
+
+enum attest_rc
+attest_verifier_start_thread(struct attest_verifier *verifier, struct attest_error *err)
+{
+    if (verifier->pid != getpid())
+        return error_set(err, ATTEST_E_FORKED, "verifier: made before fork()");
+    if (!verifier->resolver || atomic_exchange(&verifier->threaded, true))
+        return error_set(err, ATTEST_E_ARGUMENT, "verifier: its keys are not fetched, or %s",
+                         "by a thread already");
+    verifier_use(verifier);
+    enum attest_rc rc = start(verifier, err);
+    if (rc != ATTEST_OK)
+        atomic_store(&verifier->threaded, false);
+    return rc;
 }
 
 bool

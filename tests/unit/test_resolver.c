@@ -111,6 +111,35 @@ a_thread_fetches_once_for_all(void **state)
     assert_int_equal(http_stub_asked(&stub), 1);
 }
 
+static void *
+start_once(void *ctx)
+{
+    pthread_barrier_wait(((void **)ctx)[1]);
+    return (void *)(intptr_t)attest_verifier_start_thread(((void **)ctx)[0], NULL);
+}
+
+/* Two that start it at once get one thread, which ends with the verifier. */
+static void
+one_thread_whoever_starts_it(void **state)
+{
+    (void)state;
+    http_stub_say(&stub, NULL, set_of(0));
+    for (int i = 0; i < 20; i++) {
+        void *rc;
+        pthread_t other;
+        pthread_barrier_t both;
+        AUTO(attest_verifier) struct attest_verifier *v = new_verifier();
+        void *args[] = {v, &both};
+        pthread_barrier_init(&both, NULL, 2);
+        assert_int_equal(pthread_create(&other, NULL, start_once, args), 0);
+        intptr_t mine = (intptr_t)start_once(args);
+        pthread_join(other, &rc);
+        pthread_barrier_destroy(&both);
+        assert_int_equal(mine == ATTEST_OK ? (intptr_t)rc : mine, ATTEST_E_ARGUMENT);
+        assert_int_equal(mine == ATTEST_OK ? mine : (intptr_t)rc, ATTEST_OK);
+    }
+}
+
 static void
 a_new_key_is_found_and_the_old_ones_never_wait(void **state)
 {
@@ -489,6 +518,7 @@ main(void)
         TEST(who_asks_for_it_waits_for_the_first_set),
         TEST(who_is_not_stepped_says_so),
         TEST(a_thread_fetches_once_for_all),
+        TEST(one_thread_whoever_starts_it),
         TEST(a_new_key_is_found_and_the_old_ones_never_wait),
         TEST(a_flood_of_unknown_kids_is_one_fetch),
         TEST(what_is_no_set_takes_the_place_of_none),
