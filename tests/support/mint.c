@@ -55,7 +55,8 @@ mint_signed_keyset(const struct mint_key *root, struct signed_keyset_source sour
     uint8_t signature[ED25519_SIG_LEN];
     buf_init(&payload, SIGNED_KEYSET_TEXT_MAX);
     buf_init(&text, 2 * SIGNED_KEYSET_TEXT_MAX);
-    source.issuer = slice_cstr(MINT_ISSUER);
+    if (!source.issuer.p)
+        source.issuer = slice_cstr(MINT_ISSUER);
     signed_keyset_write(&source, &payload);
     jws_write_signing_input(&text, JWK_ALG_EDDSA, SIGNED_KEYSET_TYP, slice_cstr(root->kid),
                             buf_view(&payload));

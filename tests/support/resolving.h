@@ -153,7 +153,7 @@ step_until(struct attest_verifier *v, int by, enum attest_rc wanted)
     fail_msg("%d came, not %d", rc, wanted);
 }
 
-/* Steps until the server has been asked so often and the answer, if any, is in. */
+/* Steps until the server has been asked so often; the answer may still be on its way. */
 static inline void
 step_until_asked(struct attest_verifier *v, unsigned n)
 {
