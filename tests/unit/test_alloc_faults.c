@@ -198,7 +198,7 @@ signed_key_sets(void **state)
 /* ---- a verifier, from its policy to its verdict ---- */
 
 static struct mint_key issuer, agent;
-static char *jwks, *unbound, *bound, *proof, *forged, *forged_proof;
+static char *jwks, *unbound, *bound, *proof, *another_proof, *forged, *forged_proof;
 
 static int64_t
 mint_clock(void *ctx)
@@ -263,6 +263,7 @@ show(struct attest_verifier *v, const char *token, const char *with)
 struct shown {
     const char *token, *proof;
     enum attest_rc due;
+    const char *first; /* a proof that was shown before, so that the token is known */
 };
 
 /* Made without a fault. A check that fails for want of memory has not used the token up. */
@@ -272,6 +273,8 @@ check(void *ctx)
     const struct shown *s = ctx;
     AUTO(attest_verifier) struct attest_verifier *v = NULL;
     assert_int_equal(make_verifier(&v), ATTEST_OK);
+    if (s->first)
+        assert_int_equal(show(v, s->token, s->first), ATTEST_OK);
     begin();
     enum attest_rc rc = show(v, s->token, s->proof);
     bool was = end();
@@ -285,13 +288,16 @@ checks(void **state)
 {
     (void)state;
     struct shown rows[] = {
-        {unbound, NULL, ATTEST_OK},
-        {bound, proof, ATTEST_OK},
-        {bound, NULL, ATTEST_E_PROOF_REQUIRED},
-        {bound, forged_proof, ATTEST_E_PROOF},
-        {unbound, proof, ATTEST_E_PROOF},
-        {forged, NULL, ATTEST_E_SIGNATURE},
-        {"nonsense", NULL, ATTEST_E_MALFORMED},
+        {unbound, NULL, ATTEST_OK, NULL},
+        {bound, proof, ATTEST_OK, NULL},
+        {bound, NULL, ATTEST_E_PROOF_REQUIRED, NULL},
+        {bound, forged_proof, ATTEST_E_PROOF, NULL},
+        {unbound, proof, ATTEST_E_PROOF, NULL},
+        {forged, NULL, ATTEST_E_SIGNATURE, NULL},
+        {"nonsense", NULL, ATTEST_E_MALFORMED, NULL},
+        {bound, another_proof, ATTEST_OK, proof},
+        {bound, NULL, ATTEST_E_PROOF_REQUIRED, proof},
+        {bound, forged_proof, ATTEST_E_PROOF, proof},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         each_allocation("check", false, check, &rows[i]);
@@ -440,6 +446,7 @@ set_up(void **state)
     mint_set(&payload, "cnf", cnf);
     bound = mint_token(&issuer, NULL, &payload);
     proof = mint_proof(&agent, bound, NULL, NULL);
+    another_proof = mint_proof(&agent, bound, "jti", "\"another\"");
     forged_proof = mint_proof(&issuer, bound, NULL, NULL);
     return 0;
 }
@@ -448,7 +455,7 @@ static int
 tear_down(void **state)
 {
     (void)state;
-    char *texts[] = {jwks, unbound, bound, proof, forged, forged_proof};
+    char *texts[] = {jwks, unbound, bound, proof, another_proof, forged, forged_proof};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     mint_key_done(&issuer);
