@@ -189,7 +189,8 @@ under_attack(const char *extra, unsigned addresses, unsigned at_least)
     return shed;
 }
 
-/* As many as are to be there at once have time to come, also on a machine that is busy elsewhere. */
+/* As many as are to be there at once have time to come, also on a machine that is busy elsewhere.
+ */
 #define PATIENT "request_timeout_ms: 120000\n"
 
 static void
