@@ -61,7 +61,9 @@ service_listen_fd(const char *name)
         int fd = FIRST_FD + (int)i;
         if (handed_out[i] || !slice_is(nth_name(getenv("LISTEN_FDNAMES"), i), name))
             continue;
-        if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        int flags = fcntl(fd, F_GETFL);
+        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+            fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
             return -1;
         handed_out[i] = true;
         return fd;

@@ -131,8 +131,7 @@ listen_inherit(struct listeners *ls, const char *fd_name, bool admin)
     int fd;
     while (ls->n < LISTENERS_MAX && (fd = service_listen_fd(fd_name)) >= 0) {
         struct listener l = {.fd = fd, .admin = admin};
-        int flags = fcntl(fd, F_GETFL);
-        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || !describe(&l)) {
+        if (!describe(&l)) {
             close(fd);
             continue;
         }

@@ -80,6 +80,7 @@ activation(void)
     pass_descriptors();
     CHECK(service_listen_fd("admin") == 4);
     CHECK(fcntl(4, F_GETFD) & FD_CLOEXEC);
+    CHECK(fcntl(4, F_GETFL) & O_NONBLOCK); /* who accepts until nothing is left must not wait */
     CHECK(service_listen_fd("admin") == -1);
     CHECK(service_listen_fd("http") == 3);
     CHECK(service_listen_fd("http") == 5);
