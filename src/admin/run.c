@@ -6,6 +6,7 @@
 #include "admin/command.h"
 #include "base/ed25519.h"
 #include "base/jsondoc.h"
+#include "base/service.h"
 #include "jwks/jwk.h"
 
 #define B64U_ALPHABET "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -297,7 +298,7 @@ run(int argc, char **argv)
         return status;
     struct attest_error err = {0};
     secret_wipe_freed();
-    if (crypto_init(&err))
+    if (service_harden(&err) || crypto_init(&err))
         return report(&line.options, &err, NULL);
     jsondoc_init();
     return c->run(&line.options, line.words + n_used, line.n_words - n_used);

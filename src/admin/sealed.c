@@ -6,7 +6,6 @@
 
 #include "admin/daemons.h"
 #include "admin/pins.h"
-#include "base/service.h"
 #include "hsm/approver_key.h"
 
 #define LOCKED_MIN (64 * 1024)
@@ -16,8 +15,6 @@ sealed_open(const struct options *o, struct sealed *ret)
 {
     struct attest_error err = {0};
     *ret = (struct sealed){0};
-    if (service_harden(&err))
-        return complain(EXIT_FAILED, "%s", err.text);
     if (!secret_lockable(LOCKED_MIN))
         (void)complain(EXIT_DONE, "warning: no locked memory for secrets (ulimit -l): they could "
                                   "get into the swap");
