@@ -18,7 +18,7 @@ enum {
     IN_MAX = FRAME_HEAD_LEN + FRAME_BODY_MAX + READ_LEN,
     KEEP_MAX = 64 * 1024, /* an empty buffer larger than that is given back */
     ACCEPTS_AT_ONCE = 16,
-    ADMIN_SLOTS = 16, /* kept free of attestd, which may be hostile */
+    ADMIN_SLOTS = SERVER_CONNS_MAX / 2,
 };
 
 /* What an event speaks of: a connection's slot, or one of these. */

@@ -9,10 +9,11 @@
  * The loop over both sockets: connections, frames in, frames out. It knows nothing of what is
  * asked; the signer says that in its callbacks. One thread, except server_wake().
  *
- * Bounds: SERVER_CONNS_MAX connections; in a connection one frame of input and SERVER_OUT_MAX bytes
- * of output, beyond which it is closed as one that does not read its answers.
+ * Bounds: SERVER_CONNS_MAX connections, half of them kept free of attestd, which needs one and may
+ * be hostile; in a connection one frame of input and SERVER_OUT_MAX bytes of output, beyond which
+ * it is closed as one that does not read its answers. 70 MiB when all of them are full.
  */
-#define SERVER_CONNS_MAX 256
+#define SERVER_CONNS_MAX 32
 #define SERVER_OUT_MAX (2u << 20)
 
 enum server_socket {

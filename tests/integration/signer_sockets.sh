@@ -128,6 +128,12 @@ out_has closed
 run $ask "$signer_socket" call ping
 expect 0
 
+# attestd needs one connection; what it could fill with answers that it does not read is bounded.
+run $ask "$signer_socket" many 60
+expect 0
+n=$(cat "$dir/out")
+[ "$n" -gt 8 ] && [ "$n" -le 16 ] || complain "$n connections were served"
+
 # Another user: by root's hand only.
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     signer_stop

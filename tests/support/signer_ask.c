@@ -8,6 +8,8 @@
  *                                             answers, "open" when neither within three seconds
  *     signer_ask SOCKET flood N               N pings, none of whose answers is read; prints
  *                                             "closed" or "open"
+ *     signer_ask SOCKET many N                N connections at once; prints how many of them are
+ *                                             answered a ping
  *
  * Exit status 0, or 3 when it could not be done; call: the error's number modulo 200, or 0.
  */
@@ -86,6 +88,33 @@ flood(unsigned long n, int fd)
     return 0;
 }
 
+static bool
+pinged(int fd)
+{
+    AUTO(buf) struct buf frame;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char c;
+    buf_init(&frame, 256);
+    frame_put_request(&frame, 1, "ping", (struct slice){"", 0});
+    return send(fd, frame.p, frame.len, MSG_NOSIGNAL) > 0 && poll(&p, 1, 20000) == 1 &&
+           recv(fd, &c, 1, 0) == 1;
+}
+
+/* They stay open until all have been tried. */
+static int
+many(const char *socket, unsigned long n)
+{
+    unsigned long answered = 0;
+    for (unsigned long i = 0; i < n; i++) {
+        int fd;
+        if (sock_connect_unix(socket, 5000, &fd, NULL))
+            return 3;
+        answered += pinged(fd);
+    }
+    printf("%lu\n", answered);
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -94,6 +123,8 @@ main(int argc, char **argv)
         return 3;
     if (strcmp(argv[2], "call") == 0 && argc > 3)
         return call(argc, argv);
+    if (strcmp(argv[2], "many") == 0 && argc == 4)
+        return many(argv[1], strtoul(argv[3], NULL, 10));
     if (sock_connect_unix(argv[1], 5000, &fd, NULL))
         return 3;
     if (strcmp(argv[2], "raw") == 0)
