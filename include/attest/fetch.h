@@ -10,7 +10,8 @@
 /*
  * How a verifier gets the keys of its issuers by itself: from https://issuer/.well-known/jwks.json,
  * or, when there is no such document, from where the issuer's discovery document says, on the same
- * host. An issuer whose root is pinned is asked for its signed key set instead (jwks.jwt).
+ * host. An issuer whose root is pinned is asked for its signed key set instead (jwks.jwt). The
+ * answer is a 200 of type application/json (application/jwk-set+jwt); no redirect is followed.
  *
  * A set is kept for as long as the answer's Cache-Control says, within bounds, and fetched anew
  * before that is over, off the path of those who verify. When the issuer does not answer, the set
