@@ -163,31 +163,39 @@ remove_beside(const char *path, const char *suffix)
 
 /* The counters of a file that opened, and so are its own. What stays of them is a slot in the TPM.
  */
-static void
+static enum attest_rc
 remove_counters(const struct tpm2_store_config *c, const struct tpm2_file *file)
 {
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
-    if (tpm2_link_open(&c->link, &link, NULL))
-        return;
-    (void)tpm2_counter_remove(link, file->counter, NULL);
+    enum attest_rc rc = tpm2_link_open(&c->link, &link, NULL);
+    if (rc)
+        return rc;
     if (file->policy.approved)
         (void)tpm2_counter_remove(link, file->policy.approver.counter, NULL);
+    return tpm2_counter_remove(link, file->counter, NULL);
 }
 
-/* What was begun beside the file, now or in an earlier try. */
-static void
-give_up(const struct tpm2_store_config *fresh)
+/*
+ * What was begun beside the file, now or in an earlier try. While the TPM is out of reach it stays:
+ * it alone says which counters are to be removed.
+ */
+static enum attest_rc
+give_up(const struct tpm2_store_config *fresh, struct attest_error *err)
 {
     struct tpm2_store store;
     if (access(fresh->path, F_OK) != 0)
-        return;
-    if (tpm2_store_open(&store, fresh, NULL) == ATTEST_OK) {
-        remove_counters(fresh, store.file);
+        return ATTEST_OK;
+    enum attest_rc rc = tpm2_store_open(&store, fresh, err);
+    if (!rc) {
+        rc = remove_counters(fresh, store.file);
         tpm2_store_close(&store);
     }
+    if (rc == ATTEST_E_KEY_OUT_OF_REACH)
+        return error_set(err, rc, "the TPM is out of reach");
     unlink(fresh->path);
     remove_beside(fresh->path, ".lock");
     remove_beside(fresh->path, ".new");
+    return ATTEST_OK;
 }
 
 static enum attest_rc
@@ -195,16 +203,17 @@ make_fresh(const struct tpm2_store_config *fresh, const char *pcrs, const struct
            struct attest_error *err)
 {
     struct tpm2_store store;
-    give_up(fresh);
-    enum attest_rc rc = tpm2_store_create(fresh, pcrs, err);
-    if (rc || (rc = tpm2_store_open(&store, fresh, err))) {
-        give_up(fresh);
+    enum attest_rc rc = give_up(fresh, err);
+    if (rc)
+        return rc;
+    if ((rc = tpm2_store_create(fresh, pcrs, err)) || (rc = tpm2_store_open(&store, fresh, err))) {
+        (void)give_up(fresh, NULL);
         return rc;
     }
     rc = tpm2_store_set_pin(&store, token_pin, err);
     tpm2_store_close(&store);
     if (rc)
-        give_up(fresh);
+        (void)give_up(fresh, NULL);
     return rc;
 }
 
@@ -213,7 +222,7 @@ take_place(const struct tpm2_store_config *fresh, const char *path, struct attes
 {
     if (rename(fresh->path, path) != 0) {
         error_errno(err, ATTEST_E_IO, errno, "%s", path);
-        give_up(fresh);
+        (void)give_up(fresh, NULL);
         return ATTEST_E_IO;
     }
     remove_beside(path, ".new");
@@ -244,7 +253,7 @@ tpm2_sealing_pin_set(const struct keystore_config *config, const struct secret *
     if (!rc)
         rc = take_place(&fresh, c.path, err);
     if (!rc && opened)
-        remove_counters(&c, old.file);
+        (void)remove_counters(&c, old.file);
     if (opened)
         tpm2_store_close(&old);
     return rc;

@@ -7,6 +7,7 @@ dir=$(mktemp -d) || exit 1
 . "$top_srcdir/tests/support/expect.sh"
 . "$top_srcdir/tests/support/softhsm.sh"
 . "$top_srcdir/tests/support/signer.sh"
+. "$top_srcdir/tests/support/rollover.sh"
 . "$top_srcdir/tests/support/swtpm.sh"
 trap 'signer_kill; swtpm_kill; rm -rf "$dir"' EXIT
 ctl="$top_builddir/attestctl"
@@ -37,14 +38,14 @@ tpm_back() {
 kids() { "$ctl" key list --socket "$admin_socket" --json | grep -oE '"kid": *"[^"]*"' | sort -u; }
 
 # before_each NAME COMMAND…: the command with a power cut before its first, second, … message to the
-# TPM, until it ends without having come so far. Sets cuts.
+# TPM, until it ends without having come so far; with step set, before each so many. Sets cuts.
 before_each() {
     name=$1
     shift
     cuts=0
     while [ $cuts -lt 60 ]; do
-        swtpm_cut $((cuts + 1))
-        run timeout 120 "$@"
+        swtpm_cut $((cuts * ${step:-1} + 1))
+        run "$@"
         [ $status -ne 124 ] || complain "$name: it hangs after cut $cuts"
         if [ -e "$dir/bus.log.cut" ]; then
             rm "$dir/bus.log.cut"
@@ -60,10 +61,53 @@ before_each() {
     complain "$name: no end after $cuts cuts"
 }
 
-before_each "key generate" "$ctl" key generate --socket "$admin_socket" --purpose token
+generate() { timeout 120 "$ctl" key generate --socket "$admin_socket" --purpose token; }
+before_each "key generate" generate
 [ $cuts -ge 5 ] || complain "key generate: only $cuts cuts"
 echo "key generate: $cuts cuts"
 swtpm_secrets_of_signer
+
+for _ in 1 2 3 4 5 6 7 8; do
+    run generate
+    expect 0
+done
+
+# The revoked ones go, one after the other; who was told that it did not happen tries again.
+for kid in $(key_kid token created) $(key_kid token published); do
+    run key_ctl revoke --reason test -- "$kid"
+    expect 0
+done
+before=$(key_kid token revoked | grep -c .)
+destroy() {
+    kid=$(key_kid token revoked | head -n 1)
+    timeout 120 "$ctl" key destroy --socket "$admin_socket" --confirm "$kid" -- "$kid"
+}
+before_each "key destroy" destroy
+[ $cuts -ge 5 ] || complain "key destroy: only $cuts cuts"
+echo "key destroy: $cuts cuts, of $before keys $(key_kid token revoked | grep -c .) are left"
+[ "$(key_kid token revoked | grep -c .)" -lt "$before" ] || complain "nothing was destroyed"
+swtpm_secrets_of_signer
+
+# The PIN of a token, in a file of its own: there is one that opens at the end, and counters are not lost.
+{
+    printf '%s: %s\n' issuer "$issuer" keystore '"pkcs11:token=attestd"' module none pcrs sha256:0,7 \
+        state_dir "$dir/state" signer_socket "$dir/p.sock" admin_socket "$dir/p-admin.sock"
+    printf 'pin:\n  tpm2: %s\n  tcti: "%s"\n' "$dir/state/pin.sealed" "$TCTI"
+} >"$dir/pin.yaml"
+pin_file token-pin "$(od -An -v -N12 -tx1 /dev/urandom | tr -d ' ')"
+swtpm_secret token-pin "$dir/token-pin"
+seal_pin() { timeout 120 "$ctl" hsm seal-pin --config "$dir/pin.yaml" --pin-file "$dir/token-pin"; }
+run seal_pin
+expect 0
+counters() { tpm2_getcap -T "$TCTI_PLAIN" handles-nv-index | grep -c .; }
+before=$(counters)
+step=4 before_each "seal-pin" seal_pin
+echo "seal-pin: $cuts cuts, $before counters before and $(counters) now"
+[ $cuts -ge 10 ] || complain "seal-pin: only $cuts cuts"
+# But one that was made and not yet written down, or that of the file before.
+[ "$(counters)" -le $((before + 4)) ] || complain "counters: $before before, now $(counters)"
+run timeout 60 "$ctl" hsm seal-status --config "$dir/pin.yaml"
+expect 0
 
 # A start: it ends with an error, or is there with all keys.
 all=$(kids)
