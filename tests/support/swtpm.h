@@ -159,17 +159,43 @@ swtpm_secret(const struct swtpm *t, const char *name, const void *p, size_t len)
         abort();
 }
 
+/* What the logging TCTI is to do: tests/support/tcti_log.c. */
+static inline void
+swtpm_tell_log(const struct swtpm *t, const char *what, unsigned nth, pid_t pid)
+{
+    char path[192];
+    snprintf(path, sizeof(path), "%s/bus.log.%s", t->dir, what);
+    FILE *out = fopen(path, "w");
+    if (!out)
+        abort();
+    fprintf(out, "%u %d\n", nth, (int)pid);
+    fclose(out);
+}
+
 /* The nth answer from here on that the logging TCTI hands on is not what the TPM gave. */
 static inline void
 swtpm_alter(const struct swtpm *t, unsigned nth)
 {
+    swtpm_tell_log(t, "alter", nth, 0);
+}
+
+/* A power cut before the nth command from here on, by whatever thread. */
+static inline void
+swtpm_cut_at(const struct swtpm *t, unsigned nth)
+{
+    swtpm_tell_log(t, "cut", nth, t->pid);
+}
+
+/* Whether it came to that; it will not any more. */
+static inline bool
+swtpm_was_cut(struct swtpm *t)
+{
     char path[192];
-    snprintf(path, sizeof(path), "%s/bus.log.alter", t->dir);
-    FILE *out = fopen(path, "w");
-    if (!out)
-        abort();
-    fprintf(out, "%u\n", nth);
-    fclose(out);
+    snprintf(path, sizeof(path), "%s/bus.log.cut", t->dir);
+    if (unlink(path) == 0)
+        return false;
+    swtpm_cut(t);
+    return true;
 }
 
 /* Whether none of them did, and all that could carry one was encrypted; false without a record. */

@@ -163,6 +163,30 @@ come_back_when_the_tpm_does(void **state)
     keystore_close(ks);
 }
 
+/* Before each command of a signature in turn, from the connection on. */
+static void
+come_back_from_a_cut_inside_a_signature(void **state)
+{
+    (void)state;
+    struct keystore *ks = open_ks();
+    struct key_ref key = generate(ks, "token", true), sealed = generate(ks, "token", false);
+    unsigned cuts = 0;
+    for (bool cut = true; cut; cuts += cut) {
+        keystore_close(ks);
+        ks = open_ks();
+        swtpm_cut_at(&tpm, cuts + 1);
+        enum attest_rc rc = sign(ks, &key, "x");
+        cut = swtpm_was_cut(&tpm);
+        assert_int_equal(rc, cut ? ATTEST_E_KEY_OUT_OF_REACH : ATTEST_OK);
+        assert_int_equal(sign(ks, &sealed, "x"), ATTEST_OK);
+        if (cut)
+            assert_true(swtpm_on(&tpm));
+        assert_int_equal(sign(ks, &key, "x"), ATTEST_OK);
+    }
+    assert_in_range(cuts, 4, 30);
+    keystore_close(ks);
+}
+
 /* What the TPM is asked for, and gives, is what the documents say: by it alone, for us alone. */
 static void
 bound_to_the_tpm_and_to_us(void **state)
@@ -214,6 +238,7 @@ main(void)
         TEST(leave_nothing_loaded),
         TEST(sign_while_keys_change),
         TEST(come_back_when_the_tpm_does),
+        TEST(come_back_from_a_cut_inside_a_signature),
         TEST(bound_to_the_tpm_and_to_us),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

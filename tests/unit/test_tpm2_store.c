@@ -79,6 +79,22 @@ seal_anew(struct tpm2_store *store)
     return tpm2_store_reseal(store, to_pcrs, &why);
 }
 
+static enum attest_rc
+add_resident(struct tpm2_store *store)
+{
+    uint8_t id[KEYSTORE_ID_LEN];
+    random_bytes(id, sizeof(id));
+    return tpm2_store_add_resident(store, id, "root", "a key", &last, &why);
+}
+
+static enum attest_rc
+set_pin(struct tpm2_store *store)
+{
+    AUTO(secret) struct secret pin = secret_copy("of-another-token", 16);
+    swtpm_secret(&tpm, "pin", pin.p, pin.len);
+    return tpm2_store_set_pin(store, &pin, &why);
+}
+
 static void
 read_file(struct buf *out)
 {
@@ -161,6 +177,10 @@ a_cut_changes_nothing(void **state)
     assert_in_range(every_cut(&store, seal_anew), 6, 20);
     swtpm_secrets_of(&tpm, &store);
     assert_int_equal(store.file->policy.pcrs, 1);
+    assert_in_range(every_cut(&store, add_resident), 3, 20);
+    swtpm_secrets_of(&tpm, &store);
+    assert_in_range(every_cut(&store, set_pin), 2, 20);
+    swtpm_secrets_of(&tpm, &store);
     assert_int_equal(reopen(&store), ATTEST_OK);
     assert_int_equal(tpm2_store_sign(&store, &first, NULL, msg, sig), ATTEST_OK);
     tpm2_store_close(&store);
