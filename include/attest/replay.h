@@ -121,7 +121,7 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  * once in each process. Away is no connection, no answer in time, or the answer that it serves
  * nobody just now (loading, busy with a script, its Cluster down) or takes no more
  * connections. Not where it answers and refuses, for whatever other reason, in TLS too, or all
- * connections are busy, or this process has no descriptor or memory left. Counted
+ * connections are busy, or this process has no descriptor, port or memory left. Counted
  * (ATTEST_REPLAY_FALLBACK), and the state is degraded.
  */
 ATTEST_EXPORT ATTEST_NONNULL(1) void attest_replay_setup_fall_back_to_memory(

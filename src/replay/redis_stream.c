@@ -146,6 +146,21 @@ redis_stream_quiet(const struct redis_stream *s)
 /* Of a UNIX socket whose queue is full: nothing tells when it no longer is. */
 #define QUEUE_FULL_MS 5
 
+/*
+ * No address of ours to connect from: there is none of that kind, or no port of it is free, which
+ * says nothing of Redis. Datagrams have ports of their own.
+ */
+static enum attest_rc
+no_address(const char *name, const struct sockaddr *addr, socklen_t len, struct attest_error *err)
+{
+    int fd = socket(addr->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool lacks_port = fd < 0 || connect(fd, addr, len) == 0;
+    if (fd >= 0)
+        close(fd);
+    return error_errno(err, lacks_port ? ATTEST_E_NOMEM : ATTEST_E_IO, EADDRNOTAVAIL,
+                       "replay store: %s", name);
+}
+
 static enum attest_rc
 connect_to(struct redis_stream *s, const char *name, const struct sockaddr *addr, socklen_t len,
            int64_t deadline_ms, struct attest_error *err)
@@ -160,6 +175,8 @@ connect_to(struct redis_stream *s, const char *name, const struct sockaddr *addr
     if (addr->sa_family != AF_UNIX)
         (void)setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     while (connect(s->fd, addr, len) != 0 && errno != EINPROGRESS) {
+        if (errno == EADDRNOTAVAIL)
+            return no_address(name, addr, len, err);
         if (errno != EAGAIN || addr->sa_family != AF_UNIX)
             return redis_stream_failed(errno, name, err);
         if (clock_mono_ms() + QUEUE_FULL_MS >= deadline_ms)

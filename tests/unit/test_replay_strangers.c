@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,8 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -152,6 +155,56 @@ without_a_descriptor_nothing_is_said_of_redis(void **state)
     redis_done(&server);
 }
 
+/* ---- a network of its own, with one port to connect from ---- */
+
+static bool
+enter_network(void)
+{
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0)
+        return false;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool is_up = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+    close(fd);
+    FILE *f = is_up ? fopen("/proc/sys/net/ipv4/ip_local_port_range", "w") : NULL;
+    bool set = f && fputs("20000 20000", f) >= 0;
+    return f && fclose(f) == 0 && set;
+}
+
+enum { CANNOT = 77 };
+
+static int
+ask_twice(void)
+{
+    struct redis_server_run server;
+    const char *const more[] = {"--port", "20002", "--bind", "127.0.0.1", NULL};
+    if (!enter_network())
+        return CANNOT;
+    begin(&server, more, true);
+    options.url = "redis://127.0.0.1:20002";
+    options.memory_max = 16;
+    struct replay_store *s = new_store(), *none = NULL;
+    enum attest_rc rc = replay_redis_new(&options, &none, NULL); /* away it would be made */
+    bool good = rc == ATTEST_E_NOMEM && !none && consume(s, "1") == ATTEST_OK;
+    replay_free(s);
+    redis_done(&server);
+    return good ? 0 : 1;
+}
+
+static void
+without_a_port_nothing_is_said_of_redis(void **state)
+{
+    (void)state;
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(ask_twice());
+    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    if (WEXITSTATUS(status) == CANNOT)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int
 main(void)
 {
@@ -160,6 +213,7 @@ main(void)
         cmocka_unit_test(who_never_stops_is_no_redis),
         cmocka_unit_test(a_path_that_no_socket_can_have),
         cmocka_unit_test(without_a_descriptor_nothing_is_said_of_redis),
+        cmocka_unit_test(without_a_port_nothing_is_said_of_redis),
     };
     need_redis();
     if (crypto_init(NULL) != ATTEST_OK)
