@@ -47,7 +47,7 @@ extern "C" {
  * Remembers up to entries_max tokens in this process (0: ATTEST_REPLAY_DEFAULT), each until it can
  * no longer be accepted. When it is full it refuses (1014) rather than forget: size it for the
  * tokens without cnf of their lifetime and ten minutes, and the proofs of twelve minutes. Once it
- * is half full, one agent's key gets no more than an eighth. ATTEST_E_NOMEM, ATTEST_E_ARGUMENT
+ * is half full, one agent's key gets no more than an eighth. ATTEST_E_NOMEM, ATTEST_E_CONFIG
  * (more than 2^28).
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(2) enum attest_rc
@@ -57,8 +57,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(2) enum attest_rc
 /*
  * Remembers in Redis or Valkey, shared by all servers that name the same one, by a URL as
  * attest_replay_setup_set_redis() takes it, rediss:// included. An answer that does not come
- * within timeout_ms (0: 1,000) is 1014; looking up a host's name may take longer. ATTEST_E_ARGUMENT
- * (not such a URL, more than 60,000), and the errors of attest_replay_new().
+ * within timeout_ms (0: 1,000) is 1014; looking up a host's name may take longer. ATTEST_E_CONFIG
+ * (also for no such URL, and for more than 60,000) and the other errors of attest_replay_new().
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 3) enum attest_rc
     attest_replay_new_redis(const char *url, unsigned timeout_ms, struct attest_replay **ret,
@@ -134,7 +134,7 @@ ATTEST_EXPORT ATTEST_NONNULL(1) void attest_replay_setup_fall_back_to_memory(
  * noeviction), a replica, not the node of a Cluster that keeps these keys, a clock more than two
  * minutes from ours, what is no Redis or shows another's certificate, or any other refusal; also
  * two passwords, or none for a user, a password file that cannot be used, certificates without
- * rediss://, and a password file, certificates or a fall-back without a Redis;
+ * rediss://, and any setting of a Redis without one;
  * ATTEST_E_UNSUPPORTED: built without hiredis; ATTEST_E_NOMEM.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc

@@ -154,7 +154,7 @@ ask(const char *url, const char *socket, const struct buf *body, bool as_json)
     enum attest_rc rc = fetch_init(&err);
     if (rc == ATTEST_OK)
         rc = fetch_once(&request, &answer, &err);
-    if (rc == ATTEST_E_ARGUMENT)
+    if (rc == ATTEST_E_CONFIG)
         return cli_complain(EXIT_USAGE, cmd_token.name, "%s", err.text);
     if (rc != ATTEST_OK)
         return cli_complain(EXIT_FAILED, cmd_token.name, "%s; %s", err.text,

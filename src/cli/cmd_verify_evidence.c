@@ -128,7 +128,7 @@ fetch_evidence(const char *issuer, struct expected *expected, struct buf *text)
     enum attest_rc rc = fetch_init(&err);
     if (!rc)
         rc = fetch_once(&request, &answer, &err);
-    if (rc == ATTEST_E_ARGUMENT)
+    if (rc == ATTEST_E_CONFIG)
         return cli_complain(EXIT_USAGE, cmd_verify_evidence.name, "%s", err.text);
     if (rc)
         return failed(&err, rc == ATTEST_E_UNSUPPORTED

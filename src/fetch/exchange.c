@@ -21,15 +21,14 @@ url_check(const char *url, bool any_host, bool *https, struct attest_error *err)
     if (curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK ||
         curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
         curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK)
-        return error_set(err, ATTEST_E_ARGUMENT, "%.100s is not a URL; write https://host/path",
-                         url);
+        return error_set(err, ATTEST_E_CONFIG, "%.100s is not a URL; write https://host/path", url);
     if (curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_OK)
-        return error_set(err, ATTEST_E_ARGUMENT, "a URL with a user in it is refused");
+        return error_set(err, ATTEST_E_CONFIG, "a URL with a user in it is refused");
     *https = strcmp(scheme, "https") == 0;
     if (*https ||
         (strcmp(scheme, "http") == 0 && (any_host || iphost_is_loopback(slice_cstr(host)))))
         return ATTEST_OK;
-    return error_set(err, ATTEST_E_ARGUMENT,
+    return error_set(err, ATTEST_E_CONFIG,
                      "%.100s: only https, or http to this machine, is allowed", url);
 }
 

@@ -18,7 +18,7 @@ struct exchange {
     size_t answer_max;
 };
 
-/* Nothing of the request is needed any more. ATTEST_E_ARGUMENT, _NOMEM. */
+/* Nothing of the request is needed any more. ATTEST_E_CONFIG (its URL), _NOMEM. */
 enum attest_rc exchange_new(const struct fetch_request *request, struct exchange **ret,
                             struct attest_error *err);
 

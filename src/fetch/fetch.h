@@ -35,14 +35,14 @@ struct fetch_answer {
 
 /*
  * Fills *ret, whatever the status says; free it with fetch_answer_done() after ATTEST_OK.
- * ATTEST_E_ARGUMENT (a URL that is not allowed), ATTEST_E_IO (no answer), ATTEST_E_TIMEOUT,
+ * ATTEST_E_CONFIG (a URL that is not allowed), ATTEST_E_IO (no answer), ATTEST_E_TIMEOUT,
  * ATTEST_E_LIMIT (too long), ATTEST_E_MALFORMED (2xx of another type).
  */
 enum attest_rc fetch_once(const struct fetch_request *request, struct fetch_answer *ret,
                           struct attest_error *err);
 void fetch_answer_done(struct fetch_answer *answer);
 
-/* Whether this URL may be asked: https, or http on a loopback host. ATTEST_OK or _ARGUMENT. */
+/* Whether this URL may be asked: https, or http on a loopback host. ATTEST_OK or _CONFIG. */
 enum attest_rc fetch_url_check(const char *url, struct attest_error *err);
 
 static inline void

@@ -350,8 +350,7 @@ replay_memory_new(size_t entries_max, enum replay_full full, struct replay_store
                   struct attest_error *err)
 {
     if (entries_max == 0 || entries_max > REPLAY_MEMORY_MAX)
-        return error_set(err, ATTEST_E_ARGUMENT, "replay store: 1 to %zu entries",
-                         REPLAY_MEMORY_MAX);
+        return error_set(err, ATTEST_E_CONFIG, "replay store: 1 to %zu entries", REPLAY_MEMORY_MAX);
     AUTO(replay_store) struct replay_store *store = NULL;
     struct memory *m = calloc(1, sizeof(*m));
     if (!m)

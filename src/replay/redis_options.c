@@ -9,15 +9,15 @@ redis_options_check(const struct replay_redis *options, struct redis_url *url,
     if (rc != ATTEST_OK)
         return rc;
     if (url->user && !url->password && !options->password_file)
-        return error_set(err, ATTEST_E_ARGUMENT, "replay store: a user without a password");
+        return error_set(err, ATTEST_E_CONFIG, "replay store: a user without a password");
     if (url->password && options->password_file)
-        return error_set(err, ATTEST_E_ARGUMENT, "replay store: two passwords");
+        return error_set(err, ATTEST_E_CONFIG, "replay store: two passwords");
     if (options->ca_file && !url->tls)
-        return error_set(err, ATTEST_E_ARGUMENT, "replay store: certificates, and no rediss://");
+        return error_set(err, ATTEST_E_CONFIG, "replay store: certificates, and no rediss://");
     if (options->timeout_ms < 1 || options->timeout_ms > REPLAY_TIMEOUT_MAX_MS)
-        return error_set(err, ATTEST_E_ARGUMENT, "replay store: 1 to %d ms", REPLAY_TIMEOUT_MAX_MS);
+        return error_set(err, ATTEST_E_CONFIG, "replay store: 1 to %d ms", REPLAY_TIMEOUT_MAX_MS);
     if (options->connections_max < 1 || options->connections_max > REPLAY_CONNECTIONS_MAX)
-        return error_set(err, ATTEST_E_ARGUMENT, "replay store: 1 to %d connections",
+        return error_set(err, ATTEST_E_CONFIG, "replay store: 1 to %d connections",
                          REPLAY_CONNECTIONS_MAX);
     return ATTEST_OK;
 }

@@ -15,7 +15,7 @@ struct redis_target {
 };
 
 /*
- * In redis_options.c, also without hiredis. ATTEST_E_ARGUMENT, with a sentence that holds nothing
+ * In redis_options.c, also without hiredis. ATTEST_E_CONFIG, with a sentence that holds nothing
  * of the URL, which is to be ended also then.
  */
 enum attest_rc redis_options_check(const struct replay_redis *options, struct redis_url *url,

@@ -95,7 +95,7 @@ redis_url_read(const char *url, struct redis_url *ret, struct attest_error *err)
         good = cut_up((char *)ret->room.p, ret);
     }
     if (!good)
-        return error_set(err, ATTEST_E_ARGUMENT,
+        return error_set(err, ATTEST_E_CONFIG,
                          "replay store: redis[s]://[[user]:password@]host[:port][/database] or "
                          "unix:///path is wanted, and nothing in it is percent-encoded");
     return ATTEST_OK;

@@ -17,7 +17,7 @@ struct redis_url {
 };
 
 /*
- * ATTEST_E_ARGUMENT (it is no such URL; '%' escapes are not understood and refused), with a
+ * ATTEST_E_CONFIG (it is no such URL; '%' escapes are not understood and refused), with a
  * sentence that holds nothing of it, ATTEST_E_NOMEM. To be ended also then. Needs crypto_init().
  */
 enum attest_rc redis_url_read(const char *url, struct redis_url *ret, struct attest_error *err);

@@ -114,7 +114,7 @@ enum replay_full {
  * A store in this process for up to entries_max entries (1 to REPLAY_MEMORY_MAX), some 40 bytes
  * each, held from the start. No call looks at more than 64 entries. Once it is half full, a scope
  * with by_holder gets no more when it has an eighth: as if the store were full.
- * ATTEST_E_NOMEM, ATTEST_E_ARGUMENT.
+ * ATTEST_E_NOMEM, ATTEST_E_CONFIG.
  */
 #define REPLAY_MEMORY_MAX ((size_t)1 << 28)
 enum attest_rc replay_memory_new(size_t entries_max, enum replay_full full,
@@ -146,9 +146,9 @@ struct replay_redis {
 #define REPLAY_CONNECTIONS_MAX 256
 
 /*
- * It connects at once and again after a failure. options are copied. ATTEST_E_ARGUMENT (wrong
- * options), ATTEST_E_IO (no connection; with a memory beside it that is none), ATTEST_E_DENIED
- * (password, ACL), ATTEST_E_CONFIG (a Redis that would forget, a replica, another Cluster node,
+ * It connects at once and again after a failure. options are copied. ATTEST_E_IO (no connection;
+ * with a memory beside it that is none), ATTEST_E_DENIED (password, ACL), ATTEST_E_CONFIG (wrong
+ * options; a Redis that would forget, a replica, another Cluster node,
  * one that refuses otherwise), ATTEST_E_UNSUPPORTED (built without hiredis), ATTEST_E_NOMEM.
  */
 enum attest_rc replay_redis_new(const struct replay_redis *options, struct replay_store **ret,

@@ -158,7 +158,7 @@ attest_fetch_set_url(struct attest_fetch *fetch, const char *issuer, const char 
     if (rc == ATTEST_OK)
         rc = fetch_url_check(url, err);
     if (rc != ATTEST_OK)
-        return rc == ATTEST_E_ARGUMENT ? ATTEST_E_CONFIG : rc;
+        return rc;
     if (fetch_options_url(fetch, issuer))
         return error_set(err, ATTEST_E_CONFIG, "fetch: %.100s has a URL already", issuer);
     if (fetch->n_urls == FETCH_URLS_MAX)

@@ -12,7 +12,7 @@ struct attest_replay_setup {
     enum replay_full full;
     struct secret url; /* a string, for it may hold a password */
     char *password_file, *ca_file;
-    unsigned timeout_ms, connections_max;
+    unsigned timeout_ms, connections_max; /* 0: not said */
     bool fall_back;
 };
 
@@ -26,8 +26,6 @@ attest_replay_setup_new(struct attest_replay_setup **ret, struct attest_error *e
     if (!setup)
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");
     setup->entries_max = ATTEST_REPLAY_DEFAULT;
-    setup->timeout_ms = REPLAY_TIMEOUT_DEFAULT_MS;
-    setup->connections_max = REPLAY_CONNECTIONS_DEFAULT;
     *ret = setup;
     return ATTEST_OK;
 }
@@ -81,10 +79,9 @@ attest_replay_setup_set_redis(struct attest_replay_setup *setup, const char *url
                               struct attest_error *err)
 {
     AUTO(redis_url) struct redis_url parts = {0};
-    struct attest_error why = {0};
-    enum attest_rc rc = redis_url_read(url, &parts, &why);
+    enum attest_rc rc = redis_url_read(url, &parts, err);
     if (rc != ATTEST_OK)
-        return error_set(err, rc == ATTEST_E_ARGUMENT ? ATTEST_E_CONFIG : rc, "%s", why.text);
+        return rc;
     struct secret copy = secret_try_copy(url, strlen(url) + 1);
     if (!copy.p)
         return error_set(err, ATTEST_E_NOMEM, "replay store: no guarded memory");
@@ -134,24 +131,21 @@ attest_replay_new(const struct attest_replay_setup *setup, struct attest_replay 
 {
     struct replay_store *store = NULL;
     /* Who says how a Redis is to be used means one: not each process by itself, in silence. */
-    if (!setup->url.p && (setup->password_file || setup->ca_file || setup->fall_back))
+    if (!setup->url.p && (setup->password_file || setup->ca_file || setup->timeout_ms ||
+                          setup->connections_max || setup->fall_back))
         return error_set(err, ATTEST_E_CONFIG, "replay store: no Redis is named");
     const struct replay_redis redis = {
         .url = (const char *)setup->url.p,
         .password_file = setup->password_file,
         .ca_file = setup->ca_file,
-        .timeout_ms = setup->timeout_ms,
-        .connections_max = setup->connections_max,
+        .timeout_ms = setup->timeout_ms ? setup->timeout_ms : REPLAY_TIMEOUT_DEFAULT_MS,
+        .connections_max =
+            setup->connections_max ? setup->connections_max : REPLAY_CONNECTIONS_DEFAULT,
         .memory_max = setup->fall_back ? setup->entries_max : 0,
         .full = setup->full,
     };
     enum attest_rc rc = setup->url.p
                             ? replay_redis_new(&redis, &store, err)
                             : replay_memory_new(setup->entries_max, setup->full, &store, err);
-    if (rc == ATTEST_E_ARGUMENT) { /* each value is right by itself: two passwords, or none */
-        rc = ATTEST_E_CONFIG;
-        if (err)
-            err->rc = rc;
-    }
     return rc == ATTEST_OK ? replay_wrap(store, ret, err) : rc;
 }

@@ -300,7 +300,7 @@ urls_that_are_not_asked(void **state)
         struct outcome o = {0};
         const struct fetch_request request = {
             .url = urls[i], .type = "application/json", .answer_max = 48, .timeout_ms = 1000};
-        assert_int_equal(fetch_engine_start(engine, &request, note, &o, NULL), ATTEST_E_ARGUMENT);
+        assert_int_equal(fetch_engine_start(engine, &request, note, &o, NULL), ATTEST_E_CONFIG);
     }
 }
 

@@ -30,7 +30,7 @@ test_urls(void **state)
         "rediss:",  "rediss://",       "redisss://h",      "rediss:///0",
     };
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-        if (redis_url_read(wrong[i], &u, NULL) != ATTEST_E_ARGUMENT)
+        if (redis_url_read(wrong[i], &u, NULL) != ATTEST_E_CONFIG)
             fail_msg("taken: %s", wrong[i]);
         redis_url_auto(&u);
     }

@@ -123,6 +123,8 @@ test_what_does_not_fit(void **state)
     AUTO(attest_replay_setup) struct attest_replay_setup *password = new_setup();
     AUTO(attest_replay_setup) struct attest_replay_setup *ca = new_setup();
     AUTO(attest_replay_setup) struct attest_replay_setup *fall_back = new_setup();
+    AUTO(attest_replay_setup) struct attest_replay_setup *timeout = new_setup();
+    AUTO(attest_replay_setup) struct attest_replay_setup *connections = new_setup();
     assert_int_equal(attest_replay_setup_set_password_file(password, "/none", NULL), ATTEST_OK);
     assert_int_equal(attest_replay_setup_set_ca_file(ca, "/none", NULL), ATTEST_OK);
     attest_replay_setup_fall_back_to_memory(fall_back);
@@ -130,6 +132,10 @@ test_what_does_not_fit(void **state)
     assert_int_equal(attest_replay_new(ca, &replay, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_replay_new(fall_back, &replay, &err), ATTEST_E_CONFIG);
     assert_int_equal(err.rc, ATTEST_E_CONFIG);
+    assert_int_equal(attest_replay_setup_set_timeout_ms(timeout, 500, NULL), ATTEST_OK);
+    assert_int_equal(attest_replay_setup_set_connections_max(connections, 4, NULL), ATTEST_OK);
+    assert_int_equal(attest_replay_new(timeout, &replay, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_replay_new(connections, &replay, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_replay_setup_set_redis(ca, "redis://127.0.0.1:1", NULL), ATTEST_OK);
     attest_replay_setup_fall_back_to_memory(ca);
     assert_int_equal(attest_replay_new(ca, &replay, NULL), ATTEST_E_CONFIG);

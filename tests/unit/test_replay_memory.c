@@ -113,9 +113,9 @@ test_bounds(void **state)
 {
     (void)state;
     struct replay_store *none = NULL;
-    assert_int_equal(replay_memory_new(0, REPLAY_FULL_REFUSE, &none, NULL), ATTEST_E_ARGUMENT);
+    assert_int_equal(replay_memory_new(0, REPLAY_FULL_REFUSE, &none, NULL), ATTEST_E_CONFIG);
     assert_int_equal(replay_memory_new(REPLAY_MEMORY_MAX + 1, REPLAY_FULL_REFUSE, &none, NULL),
-                     ATTEST_E_ARGUMENT);
+                     ATTEST_E_CONFIG);
     assert_null(none);
     AUTO(replay_store) struct replay_store *s = new_store(10);
     char scope[1026];

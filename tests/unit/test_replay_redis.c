@@ -398,7 +398,7 @@ test_arguments(void **state)
         {.url = "redis://h", .timeout_ms = 1, .connections_max = REPLAY_CONNECTIONS_MAX + 1},
     };
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-        if (replay_redis_new(&wrong[i], &s, NULL) != ATTEST_E_ARGUMENT)
+        if (replay_redis_new(&wrong[i], &s, NULL) != ATTEST_E_CONFIG)
             fail_msg("case %zu", i);
     }
     assert_null(s);

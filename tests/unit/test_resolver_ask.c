@@ -240,6 +240,7 @@ options_have_bounds(void **state)
 {
     (void)state;
     struct attest_fetch *f = NULL;
+    struct attest_error err = {0};
     assert_int_equal(attest_fetch_new(&f, NULL), ATTEST_OK);
     assert_int_equal(attest_fetch_set_ttl_s(f, 60, 300, NULL), ATTEST_OK);
     assert_int_equal(attest_fetch_set_ttl_s(f, 301, 300, NULL), ATTEST_E_CONFIG);
@@ -250,8 +251,9 @@ options_have_bounds(void **state)
     assert_int_equal(attest_fetch_set_cooldown_s(f, 0, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_fetch_set_timeout_ms(f, 99, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_fetch_set_wait_ms(f, 60001, NULL), ATTEST_E_CONFIG);
-    assert_int_equal(attest_fetch_set_url(f, MINT_ISSUER, "http://example.com/", NULL),
+    assert_int_equal(attest_fetch_set_url(f, MINT_ISSUER, "http://example.com/", &err),
                      ATTEST_E_CONFIG);
+    assert_int_equal(err.rc, ATTEST_E_CONFIG);
     assert_int_equal(attest_fetch_set_url(f, "nobody", "https://example.com/", NULL),
                      ATTEST_E_CONFIG);
     assert_int_equal(attest_fetch_set_url(f, MINT_ISSUER, "https://example.com/", NULL), ATTEST_OK);

@@ -312,9 +312,9 @@ test_no_redis_there(void **state)
     enum attest_rc rc = attest_replay_new_redis("redis://127.0.0.1:1", 0, &replay, NULL);
     assert_true(rc == ATTEST_E_IO || rc == ATTEST_E_UNSUPPORTED);
     rc = attest_replay_new_redis("http://127.0.0.1:1", 500, &replay, NULL);
-    assert_true(rc == ATTEST_E_ARGUMENT || rc == ATTEST_E_UNSUPPORTED);
+    assert_true(rc == ATTEST_E_CONFIG || rc == ATTEST_E_UNSUPPORTED);
     assert_int_equal(attest_replay_new_memory(((size_t)1 << 28) + 1, &replay, NULL),
-                     ATTEST_E_ARGUMENT);
+                     ATTEST_E_CONFIG);
     assert_null(replay);
     assert_int_equal(attest_replay_new_memory(0, &replay, NULL), ATTEST_OK);
     attest_replay_free(replay);
