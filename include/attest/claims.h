@@ -12,8 +12,10 @@
  * What a verified token says. There is no way to get one from a token that did not verify.
  *
  * Strings are UTF-8 with NUL at the end, belong to the claims and live as long; a claim that is not
- * there is NULL. Immutable, so safe from any thread. Claims that the format does not know are not
- * here: nobody checked them.
+ * there is NULL. What is in them is the agent's choice: no control characters of ASCII, but any
+ * others, so they are not fit for a log or a terminal as they are; attest_event_text() is.
+ * Immutable, so safe from any thread. Claims that the format does not know are not here: nobody
+ * checked them.
  */
 struct attest_claims;
 
@@ -34,7 +36,7 @@ ATTEST_NONNULL(1) const char *attest_claims_subject(const struct attest_claims *
 ATTEST_EXPORT ATTEST_NONNULL(1) const char *attest_claims_id(const struct attest_claims *claims);
 ATTEST_EXPORT ATTEST_NONNULL(1) const char *attest_claims_kid(const struct attest_claims *claims);
 
-/* aud: at least one; NULL behind the last. */
+/* aud: at least one; NULL after the last. */
 ATTEST_EXPORT ATTEST_NONNULL(1) size_t
     attest_claims_audience_count(const struct attest_claims *claims);
 ATTEST_EXPORT ATTEST_NONNULL(1) const
@@ -80,7 +82,7 @@ ATTEST_EXPORT
 ATTEST_NONNULL(1) const char *attest_claims_attestation_type(const struct attest_claims *claims);
 ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_safety
     attest_claims_safety(const struct attest_claims *claims);
-/* capabilities_declared: NULL behind the last. */
+/* capabilities_declared: NULL after the last. */
 ATTEST_EXPORT ATTEST_NONNULL(1) size_t
     attest_claims_capability_count(const struct attest_claims *claims);
 ATTEST_EXPORT ATTEST_NONNULL(1) const
@@ -102,7 +104,7 @@ ATTEST_NONNULL(1) bool attest_claims_nested_verified(const struct attest_claims 
 ATTEST_EXPORT
 ATTEST_NONNULL(1) const unsigned char *attest_claims_key(const struct attest_claims *claims);
 
-/* Min of the issuer's greatest trust and what attestation_type stands for. */
+/* The lower of the trust that the policy gives the issuer and the token's attestation_type. */
 ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_trust
     attest_claims_trust(const struct attest_claims *claims);
 

@@ -22,8 +22,9 @@ enum attest_event_kind {
     ATTEST_EVENT_VERIFIED = 1,
     ATTEST_EVENT_REFUSED = 2,
     ATTEST_EVENT_REPLAY = 3,
-    /* Behind one of those two: mode preferred let the caller through; result says why it is a
-       warning. */
+    /* Follows REFUSED or REPLAY in mode preferred: the caller was let through although not
+       verified. The result says why it was not. In mode optional it is not told, and counted all
+       the same (allowed_unverified). */
     ATTEST_EVENT_ALLOWED_UNVERIFIED = 4,
     ATTEST_EVENT_KEYS_FETCHED = 5,
     ATTEST_EVENT_KEYS_FETCH_FAILED = 6,
@@ -39,18 +40,13 @@ enum attest_event_kind {
 struct attest_event;
 
 /*
- * Told in the thread in which it happens: a check's own, or the one that steps the verifier. No
- * lock is held; the verifier may be used, but not freed; a check in here is told in turn, from
- * within. The caller's check or step waits until it returns, which it must. Several threads may be
- * in it at once.
- *
- * What is known of one issuer (_KEYS_FETCHED, _KEYS_FETCH_FAILED, _CIRCUIT) is told in the order in
- * which it happened, each thing once and when the call before has returned; so are the changes of
- * the replay memory (_REPLAY_STORE). The last state that was told is the one that is. While one
- * thread is in here with one of these, what others find out is left to it and told from that thread
- * when this returns. Nobody waits for that, but an issuer of which something is left to be told is
- * not asked again before. Changes of the replay memory that come faster than they can be told are
- * told as one, the last.
+ * Called without a lock, in the thread of the check or step in which it happens, which waits until
+ * it returns. It may use the verifier, and not free it; a check made in here is told from within.
+ * Several threads may be in it at once. But news of one issuer (_KEYS_FETCHED, _KEYS_FETCH_FAILED,
+ * _CIRCUIT), and of the replay store (_REPLAY_STORE), come one at a time and in order, so that the
+ * last state told is the current one; of a replay store that changes faster than it can be told,
+ * the last change alone. While it runs with news of an issuer, that one is not asked again: return
+ * soon.
  */
 typedef void attest_event_fn(void *ctx, const struct attest_event *event);
 

@@ -12,8 +12,10 @@
  * or, when there is no such document, from where the issuer's discovery document says, on the same
  * host. An issuer whose root is pinned is asked for its signed key set instead (jwks.jwt). The
  * answer is a 200 of type application/json (application/jwk-set+jwt); no redirect is followed.
+ * Proxies are those of the environment (https_proxy, no_proxy), which libattest heeds in nothing
+ * else.
  *
- * A set is kept for as long as the answer's Cache-Control says, within bounds, and fetched anew
+ * A set is kept for as long as the answer's Cache-Control says, 10 s at least, and fetched anew
  * before that is over, off the path of those who verify. When the issuer does not answer, the set
  * serves on for a while (stale), is then used no more (1012), and the issuer is tried again with
  * pauses that grow. A key that is not in the set has the set fetched once in a while, whoever shows
@@ -24,7 +26,7 @@
  */
 struct attest_fetch;
 
-/* Nothing is fetched from a URL, or into a verifier, beyond these. */
+/* The greatest values that the two setters below take. */
 #define ATTEST_FETCH_TTL_MAX_S 86400
 #define ATTEST_FETCH_STALE_MAX_S 604800
 

@@ -23,7 +23,7 @@
  *  - attest_keys_add_jwks(): whoever serves the key set is believed. Fetch it over TLS, from the
  *    issuer, and you trust that server and whoever can stand in for it.
  *  - attest_keys_pin_root() and attest_keys_add_signed(): the issuer's root key, which its HSM
- *    holds, is believed, and may be fetched past anybody. Revocations come along.
+ *    holds, is believed. The signed sets may then come over any channel. Revocations come along.
  */
 struct attest_keys;
 
@@ -53,8 +53,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  * A P-256 key in it verifies nothing unless the policy allows that issuer ES256.
  *
  * ATTEST_E_MALFORMED (not a strict key set; a kid that is there twice; a private key), _LIMIT
- * (longer than ATTEST_JWKS_MAX), _NOT_FOUND (no such signature key in it), _DENIED (the issuer's
- * root is pinned), _CONFIG (not an issuer URL), _FORKED, _NOMEM. Thread-safe.
+ * (longer than ATTEST_JWKS_MAX, or a 65th issuer), _NOT_FOUND (no such signature key in it),
+ * _DENIED (the issuer's root is pinned), _CONFIG (not an issuer URL), _FORKED, _NOMEM. Thread-safe.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
     attest_keys_add_jwks(struct attest_keys *keys, const char *issuer, const char *jwks,
@@ -108,7 +108,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
  * A set lives an hour at most. Fetch the next one when the HTTP answer's Cache-Control lets you, at
  * the latest when half of the time to attest_keys_expires_at_s() is over, and go on trying. When it
  * has expired, the issuer's keys may not be used (1012) until the next one is there. A key that it
- * lists as revoked is refused (1011) at once. It may hold no usable key at all: then everything is.
+ * lists as revoked is refused (1011) at once. It may hold no usable key; then every token is
+ * refused.
  *
  * now_s    seconds since the Unix epoch, UTC; compared with a skew of 30 s
  *

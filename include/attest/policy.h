@@ -139,8 +139,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3) enum attest_rc
                              struct attest_error *err);
 
 /*
- * In this issuer's subjects the segment stands for this model version or workload. Each call adds
- * one (at most 64); a name that is there already is ATTEST_E_CONFIG.
+ * Maps a model version or workload to the last segment of `sub` that this issuer uses for it. Each
+ * call adds one (at most 64); a name that is there already is ATTEST_E_CONFIG.
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2, 3, 4) enum attest_rc
     attest_policy_issuer_subject_name(struct attest_policy *policy, const char *issuer,

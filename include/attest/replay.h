@@ -148,8 +148,8 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
 ATTEST_EXPORT void attest_replay_free(struct attest_replay *replay);
 
 /*
- * What the last call found: without calls it stays as it is, and must not decide whether a server
- * gets any. Never waits.
+ * What the last call found. Without calls it does not change, so do not use it as a health check.
+ * Never waits.
  */
 ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_replay_state
     attest_replay_state(const struct attest_replay *replay);

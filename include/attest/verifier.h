@@ -20,7 +20,8 @@ struct attest_verifier;
 /* The verdict on one token, immutable. */
 struct attest_result;
 
-/* Bound tokens whose claims are kept, without another number; some 2 KiB each, 10 at most. */
+/* Bound tokens whose claims are kept, without another number; typically 2 KiB each, at most 10 KiB.
+ */
 #define ATTEST_TOKEN_CACHE_DEFAULT 4096
 
 #ifdef __cplusplus
@@ -68,11 +69,11 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 5) enum attest_rc
 
 /*
  * Another clock than the system's, for tests of what a server does as time goes by: now_s returns
- * seconds since the Unix epoch, from any thread. What it says is held to as any clock is: it does
- * not go back by more than the skew. But it may stand still, which the system's may not: when that
- * is set back, the verifier goes on from the latest that it said with the time since the machine
- * started. ATTEST_E_ARGUMENT, and nothing changes, once the verifier has made a check or a step or
- * started its thread; ATTEST_E_FORKED.
+ * seconds since the Unix epoch, from any thread. As with the system's clock, the verifier's time
+ * then goes back by no more than the skew. Unlike with that, its time stands still while now_s
+ * does. Signed key sets that are fetched are judged by the system's clock all the same: a test of
+ * next month brings its sets by attest_keys_add_signed(). ATTEST_E_ARGUMENT, and nothing changes,
+ * once the verifier has made a check or a step or started its thread; ATTEST_E_FORKED.
  */
 typedef int64_t attest_clock_fn(void *ctx);
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1, 2) enum attest_rc
@@ -163,7 +164,7 @@ ATTEST_EXPORT
 ATTEST_NONNULL(1) const char *attest_result_subject(const struct attest_result *result);
 ATTEST_EXPORT ATTEST_NONNULL(1) const
     struct attest_claims *attest_result_claims(const struct attest_result *result);
-/* The names of the claims that were verified ("iss", "agent_identity"…), NULL behind the last. */
+/* The names of the claims that were verified ("iss", "agent_identity"…), NULL after the last. */
 ATTEST_EXPORT ATTEST_NONNULL(1) const
     char *attest_result_verified_claim(const struct attest_result *result, size_t i);
 /*

@@ -24,11 +24,11 @@ extern "C" {
  * ret      set only on ATTEST_OK; free with attest_claims_free()
  *
  * Checks in this order and says the first that fails: size, structure and header
- * (ATTEST_E_MALFORMED 1008), issuer (_ISSUER 1004), key (_KEY_REVOKED 1011, _KEY_FETCH 1012,
- * _KEY_UNKNOWN 1010), signature (_SIGNATURE 1003), time (_EXPIRED 1001, _NOT_YET_VALID 1002),
- * audience (_AUDIENCE 1005), claims
- * (_CLAIMS 1007), policy (_POLICY 1013). ATTEST_E_ARGUMENT when policy is not frozen,
- * ATTEST_E_NOMEM.
+ * (ATTEST_E_MALFORMED 1008), issuer (_ISSUER 1004), an alg that this issuer is not allowed (1008),
+ * key (_KEY_REVOKED 1011, _KEY_FETCH 1012, _KEY_UNKNOWN 1010), an alg that is not the key's (1008),
+ * signature (_SIGNATURE 1003), time (_EXPIRED 1001, _NOT_YET_VALID 1002), audience (_AUDIENCE
+ * 1005), claims, a nested token among them (_CLAIMS 1007; 1012 when keys of its issuer are not to
+ * be had), policy (_POLICY 1013). ATTEST_E_ARGUMENT when policy is not frozen, ATTEST_E_NOMEM.
  *
  * Needs some 50 KiB of stack, and as much again for each level of nesting that the policy follows;
  * so does attest_verifier_check(), also when it waits for a first key set.
