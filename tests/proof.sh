@@ -23,7 +23,7 @@ bits      -                           unit/test_bitflips             every bit f
 rotations ROLLOVER_LOAD_ROTATIONS=500 integration/rollover_load.sh   keys change under load: no valid token is refused
 crashes   ROLLOVER_CRASH_ROUNDS=100   integration/rollover_crash.sh  the signer is killed while keys change: each start finds its way back
 schedules SIM_POLICIES=100000         unit/test_rollover_sim         ten years of rotations each: no valid token is refused
-tpm       TPM2_MANY=100000            unit/test_tpm2_store           commands without a resource manager: nothing is left over
+tpm       TPM2_MANY=10000             unit/test_tpm2_store           operations of all kinds without a resource manager: nothing is left over
 cuts      TPM2_EVERY_CUT=1            unit/test_tpm2_accept          a power cut before each command that adds or removes an approver: the keys open
 END
 
