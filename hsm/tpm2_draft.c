@@ -142,34 +142,38 @@ tpm2_draft_count(struct tpm2_link *link, const struct tpm2_file *file,
     return rc;
 }
 
+/*
+ * The pending one takes its place. PATH.new is written each time: once the TPM has counted, it and
+ * what is in this memory are all that is left of the keys, and nobody knows where it went
+ * meanwhile.
+ */
 static enum attest_rc
-finish(struct tpm2_store *store, struct attest_error *err)
+complete(struct tpm2_store *store, struct tpm2_link *link, bool counted, struct attest_error *err)
 {
-    enum attest_rc rc = tpm2_draft_publish(store, err);
-    if (rc)
+    AUTO(mem) char *path = NULL;
+    enum attest_rc rc = tpm2_draft_path(store, &path, err);
+    if (rc || (rc = write_as(path, store->pending, err)) ||
+        (!counted && (rc = tpm2_draft_count(link, store->file, &store->authority, err))) ||
+        (rc = tpm2_draft_publish(store, err)))
         return rc;
     tpm2_draft_take(store, store->pending);
     free(STEAL(store->pending));
     return file_sync_dir_of(store->config.path, err);
 }
 
+/* Pending before it is written: what could not be synced may be there after the next crash. */
 enum attest_rc
 tpm2_draft_commit(struct tpm2_store *store, struct tpm2_link *link, struct tpm2_draft *d,
                   struct attest_error *err)
 {
-    AUTO(mem) char *path = NULL;
-    AUTO(mem) struct tpm2_draft *pending = calloc(1, sizeof(*pending));
+    struct tpm2_draft *pending = calloc(1, sizeof(*pending));
     if (!pending)
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
-    enum attest_rc rc = tpm2_draft_path(store, &path, err);
     d->file->serial = store->file->serial + 1;
-    if (rc || (rc = write_as(path, d, err)))
-        return rc;
     *pending = *d;
     *d = (struct tpm2_draft){0};
-    store->pending = STEAL(pending);
-    rc = tpm2_draft_count(link, store->file, &store->authority, err);
-    return rc ? rc : finish(store, err);
+    store->pending = pending;
+    return complete(store, link, false, err);
 }
 
 enum attest_rc
@@ -184,10 +188,7 @@ tpm2_draft_settle(struct tpm2_store *store, struct tpm2_link *link, struct attes
     if (shown != store->file->serial && shown != store->pending->file->serial)
         return error_set(err, ATTEST_E_DENIED, "someone else raised the TPM's counter");
     /* Not given up where it can be: another draft of the same serial must never be. */
-    if (shown == store->file->serial &&
-        (rc = tpm2_draft_count(link, store->file, &store->authority, err)))
-        return rc;
-    return finish(store, err);
+    return complete(store, link, shown == store->pending->file->serial, err);
 }
 
 enum attest_rc

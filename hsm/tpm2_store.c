@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "hsm/tpm2_ak.h"
@@ -101,7 +102,12 @@ write_new(const struct tpm2_store_config *config, struct tpm2_draft *d, struct a
     AUTO(buf) struct buf bytes;
     buf_init(&bytes, TPM2_FILE_MAX);
     enum attest_rc rc = tpm2_box_close(d->file, &d->secrets, &bytes, err);
-    return rc ? rc : file_create(config->path, TPM2_FILE_MODE, buf_view(&bytes), err);
+    if (rc)
+        return rc;
+    rc = file_create(config->path, TPM2_FILE_MODE, buf_view(&bytes), err);
+    if (rc && rc != ATTEST_E_EXISTS)
+        unlink(config->path); /* there, but not synced: its counter goes now, and so does it */
+    return rc;
 }
 
 static void

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
@@ -24,6 +26,18 @@ count_command(void *ctx, bool command_starts)
     (void)ctx;
     if (command_starts && ++commands == die_at)
         swtpm_cut(&tpm);
+}
+
+static bool directories_fail; /* to be synced */
+
+int
+fsync(int fd)
+{
+    struct stat st;
+    if (!directories_fail || fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode))
+        return (int)syscall(SYS_fsync, fd);
+    errno = EIO;
+    return -1;
 }
 
 static struct tpm2_store_config
@@ -393,6 +407,43 @@ a_change_that_was_begun_is_completed(void **state)
     tpm2_store_close(&store);
 }
 
+/* What was written beside the file is gone, before or after the TPM has counted: it is in memory.
+ */
+static void
+a_draft_that_vanished_is_written_again(void **state)
+{
+    (void)state;
+    struct tpm2_store store;
+    const struct tpm2_store_config c = config();
+    char next_path[200], aside[200];
+    snprintf(next_path, sizeof(next_path), "%s.new", path);
+    snprintf(aside, sizeof(aside), "%s.aside", path);
+    assert_int_equal(create(NULL), ATTEST_OK);
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    for (unsigned n = 1; access(next_path, F_OK) != 0; n++) {
+        commands = 0;
+        die_at = n;
+        assert_int_equal(add(&store), ATTEST_E_KEY_OUT_OF_REACH);
+        die_at = 0;
+        assert_true(swtpm_on(&tpm));
+    }
+    assert_int_equal(unlink(next_path), 0);
+    assert_int_equal(add(&store), ATTEST_OK);
+    assert_int_equal(store.file->n_keys, 2);
+
+    assert_int_equal(rename(path, aside), 0);
+    assert_int_equal(mkdir(path, 0700), 0); /* nothing can be renamed over it */
+    assert_int_equal(add(&store), ATTEST_E_IO);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rename(aside, path), 0);
+    assert_int_equal(unlink(next_path), 0);
+    assert_int_equal(add(&store), ATTEST_OK);
+    assert_int_equal(store.file->n_keys, 4);
+    assert_int_equal(reopen(&store), ATTEST_OK);
+    assert_int_equal(store.file->n_keys, 4);
+    tpm2_store_close(&store);
+}
+
 /* The counter went up and the file could not follow: the next change finds that out. */
 static void
 an_unsettled_change_is_settled(void **state)
@@ -431,6 +482,30 @@ an_unsettled_change_is_settled(void **state)
     tpm2_store_close(&store);
 }
 
+/* A failing disk: the file is there, and whether it will be after a crash nobody says. */
+static void
+what_is_not_synced_is_not_lost(void **state)
+{
+    (void)state;
+    struct tpm2_store store;
+    const struct tpm2_store_config c = config();
+    const struct keystore_lease lease = {"an instance", "a host", 1763700000};
+    directories_fail = true;
+    assert_int_equal(create(NULL), ATTEST_E_IO);
+    directories_fail = false;
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(tpm2_store_create(&c, "sha256:7", NULL), ATTEST_OK);
+    assert_int_equal(tpm2_store_open(&store, &c, NULL), ATTEST_OK);
+    directories_fail = true;
+    assert_int_equal(add(&store), ATTEST_E_IO);
+    directories_fail = false;
+    assert_int_equal(tpm2_store_lease(&store, NULL, &lease, NULL), ATTEST_OK);
+    assert_int_equal(reopen(&store), ATTEST_OK);
+    assert_int_equal(store.file->n_keys, 1);
+    assert_true(store.file->leased); /* and not taken back by the change before it */
+    tpm2_store_close(&store);
+}
+
 /* Its owner can take the counter away, and make another: that one is not ours. */
 static void
 another_counter_is_refused(void **state)
@@ -464,11 +539,13 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cut_changes_nothing),
         cmocka_unit_test(a_change_that_was_begun_is_completed),
+        cmocka_unit_test(a_draft_that_vanished_is_written_again),
         cmocka_unit_test(memory_keeps_one_copy),
         cmocka_unit_test(nothing_is_left_over_many_times),
         cmocka_unit_test(an_older_file_is_refused),
         cmocka_unit_test(a_crash_and_then_an_update),
         cmocka_unit_test(an_unsettled_change_is_settled),
+        cmocka_unit_test(what_is_not_synced_is_not_lost),
         cmocka_unit_test(another_counter_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
