@@ -140,7 +140,7 @@ shared() {
         waited=$((waited + 1))
         sleep 0.1
     done
-    # New, and nobody has forgotten anything: else tokens of before, and of a minute, would be refused.
+    # New, and nobody has forgotten anything: else tokens of before, and of minutes, would be refused.
     "$redis_cli" -s "$dir/redis.sock" set 'attest:{seen}:epoch' new nx >"$dir/redis.cli" 2>&1
     start_server one.log keys_fetched -r "unix://$dir/redis.sock"
     token=$(ask)
