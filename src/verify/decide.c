@@ -140,21 +140,22 @@ policy_view(const struct claims *claims, bool whole, struct claims_view *ret)
                  bit(REQUIRE_ENTERPRISE, claims->enterprise);
 }
 
+const char *const required_claim_names[REQUIRED_CLAIMS] = {
+    [REQUIRE_CNF] = "cnf",
+    [REQUIRE_INTEGRITY] = "agent_integrity",
+    [REQUIRE_CONFIG_HASH] = "agent_integrity.config_hash",
+    [REQUIRE_PROMPT_HASH] = "agent_integrity.system_prompt_hash",
+    [REQUIRE_DEPLOYMENT_ID] = "agent_identity.deployment_id",
+    [REQUIRE_ENTERPRISE] = "agent_identity.enterprise",
+    [REQUIRE_NESTED] = "attestation_metadata.nested_attestation",
+};
+
 const char *
 policy_missing_claim(const struct attest_policy *policy, const struct claims_view *view)
 {
-    static const char *const names[] = {
-        [REQUIRE_CNF] = "cnf",
-        [REQUIRE_INTEGRITY] = "agent_integrity",
-        [REQUIRE_CONFIG_HASH] = "agent_integrity.config_hash",
-        [REQUIRE_PROMPT_HASH] = "agent_integrity.system_prompt_hash",
-        [REQUIRE_DEPLOYMENT_ID] = "agent_identity.deployment_id",
-        [REQUIRE_ENTERPRISE] = "agent_identity.enterprise",
-        [REQUIRE_NESTED] = "attestation_metadata.nested_attestation",
-    };
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+    for (size_t i = 0; i < REQUIRED_CLAIMS; i++) {
         if (policy->required & ~view->there & 1U << i)
-            return names[i];
+            return required_claim_names[i];
     }
     return NULL;
 }

@@ -8,34 +8,24 @@
 
 #define NAME_MAX_LEN 2048
 
-/* Names that attest_policy_require_claim() takes; NULL bits are in every token anyway. */
-static const struct {
-    const char *name;
-    int bit;
-} claim_names[] = {
-    {"cnf", REQUIRE_CNF},
-    {"agent_integrity", REQUIRE_INTEGRITY},
-    {"agent_integrity.config_hash", REQUIRE_CONFIG_HASH},
-    {"agent_integrity.system_prompt_hash", REQUIRE_PROMPT_HASH},
-    {"agent_identity.deployment_id", REQUIRE_DEPLOYMENT_ID},
-    {"agent_identity.enterprise", REQUIRE_ENTERPRISE},
-    {"attestation_metadata.nested_attestation", REQUIRE_NESTED},
-    {"iss", -1},
-    {"sub", -1},
-    {"aud", -1},
-    {"iat", -1},
-    {"nbf", -1},
-    {"exp", -1},
-    {"jti", -1},
-    {"agent_identity", -1},
-    {"agent_identity.model_family", -1},
-    {"agent_identity.model_version", -1},
-    {"agent_identity.provider", -1},
-    {"attestation_metadata", -1},
-    {"attestation_metadata.attestation_version", -1},
-    {"attestation_metadata.attestation_type", -1},
-    {"attestation_metadata.safety_level", -1},
-    {"attestation_metadata.capabilities_declared", -1},
+/* What attest_policy_require_claim() takes besides: these are in every token anyway. */
+static const char *const always_there[] = {
+    "iss",
+    "sub",
+    "aud",
+    "iat",
+    "nbf",
+    "exp",
+    "jti",
+    "agent_identity",
+    "agent_identity.model_family",
+    "agent_identity.model_version",
+    "agent_identity.provider",
+    "attestation_metadata",
+    "attestation_metadata.attestation_version",
+    "attestation_metadata.attestation_type",
+    "attestation_metadata.safety_level",
+    "attestation_metadata.capabilities_declared",
 };
 
 bool
@@ -360,12 +350,15 @@ attest_policy_require_claim(struct attest_policy *policy, const char *claim,
     enum attest_rc rc = still_open(policy, err);
     if (rc != ATTEST_OK)
         return rc;
-    for (size_t i = 0; i < ARRAY_LEN(claim_names); i++) {
-        if (strcmp(claim, claim_names[i].name) != 0)
-            continue;
-        if (claim_names[i].bit >= 0)
-            policy->required |= 1U << claim_names[i].bit;
-        return ATTEST_OK;
+    for (size_t i = 0; i < REQUIRED_CLAIMS; i++) {
+        if (strcmp(claim, required_claim_names[i]) == 0) {
+            policy->required |= 1U << i;
+            return ATTEST_OK;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(always_there); i++) {
+        if (strcmp(claim, always_there[i]) == 0)
+            return ATTEST_OK;
     }
     return error_set(err, ATTEST_E_CONFIG, "policy: no token has a claim '%.100s'", claim);
 }

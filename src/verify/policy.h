@@ -21,7 +21,7 @@ struct issuer_policy {
     struct subject_names names;
 };
 
-/* What policy_required_present() looks for, as bits. */
+/* What a policy may demand beyond the format, as bits. */
 enum required_claim {
     REQUIRE_CNF,
     REQUIRE_INTEGRITY,
@@ -30,6 +30,7 @@ enum required_claim {
     REQUIRE_DEPLOYMENT_ID,
     REQUIRE_ENTERPRISE,
     REQUIRE_NESTED,
+    REQUIRED_CLAIMS /* how many */
 };
 
 /* Once frozen, read by all threads. */

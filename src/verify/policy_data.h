@@ -27,7 +27,8 @@ struct attest_policy {
     const struct issuer_policy *only; /* of those; NULL: all */
 };
 
-/* In decide.c. */
+/* In decide.c: what attest_policy_require_claim() calls each, and a refusal. */
+extern const char *const required_claim_names[REQUIRED_CLAIMS];
 bool name_list_has(const struct name_list *list, struct slice name);
 
 #endif
