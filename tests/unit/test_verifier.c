@@ -477,7 +477,7 @@ test_building(void **state)
     assert_int_equal(attest_keys_add_jwks(keys, MINT_ISSUER, jwks, strlen(jwks), NULL), ATTEST_OK);
     struct attest_replay *replay = NULL;
     assert_int_equal(attest_replay_new_memory(((size_t)1 << 28) + 1, &replay, NULL),
-                     ATTEST_E_ARGUMENT);
+                     ATTEST_E_CONFIG);
     assert_null(replay);
 }
 
