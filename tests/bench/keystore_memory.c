@@ -119,11 +119,13 @@ discard(struct keystore *ks, struct operation *o)
 }
 
 static enum attest_rc
-lease_get(struct keystore *ks, struct operation *o)
+lease_get(struct keystore *ks, struct keystore_lease *ret, struct attest_error *err)
 {
     struct memory_keystore *m = memory_of(ks);
-    o->lease = m->lease;
-    return m->leased ? ATTEST_OK : error_set(&o->err, ATTEST_E_NOT_FOUND, "no lease");
+    if (!m->leased)
+        return error_set(err, ATTEST_E_NOT_FOUND, "no lease");
+    *ret = m->lease;
+    return ATTEST_OK;
 }
 
 static enum attest_rc
