@@ -31,7 +31,7 @@ enum attest_event_kind {
     /* Whether an issuer that does not answer is asked: state is "closed" (yes), "open" (not for a
        while) or "half-open" (one try decides). */
     ATTEST_EVENT_CIRCUIT = 7,
-    /* The replay memory is "healthy", "degraded" or "unhealthy" now (<attest/replay.h>), as a check
+    /* The replay store is "healthy", "degraded" or "unhealthy" now (<attest/replay.h>), as a check
        of this verifier found; also told when it is not healthy from the first. */
     ATTEST_EVENT_REPLAY_STORE = 8
 };
@@ -68,7 +68,7 @@ ATTEST_NONNULL(1) enum attest_event_kind attest_event_kind(const struct attest_e
    "circuit", "replay_store"; "unknown" for any other number. Static. */
 ATTEST_EXPORT const char *attest_event_name(enum attest_event_kind kind);
 /* ATTEST_OK, or why not: a code of protocol for a check, any code for a fetch;
-   ATTEST_E_REPLAY_STORE for a replay memory that is unhealthy. */
+   ATTEST_E_REPLAY_STORE for a replay store that is unhealthy. */
 ATTEST_EXPORT ATTEST_NONNULL(1) enum attest_rc attest_event_code(const struct attest_event *event);
 /* The same as a sentence, or why the state changed; "" for none. Printable ASCII without secrets:
  * it may be logged. */
@@ -115,7 +115,7 @@ struct attest_counters {
     uint64_t key_fetch_errors;
     uint64_t key_fetch_us;
     uint64_t circuit_opens;
-    /* Of the replay memory, which other verifiers may share. */
+    /* Of the replay store, which other verifiers may share. */
     uint64_t replay_unavailable;  /* it gave no answer: 1014 */
     uint64_t replay_fallback;     /* this process's memory answered in its place */
     uint64_t replay_unremembered; /* let through by a full memory */

@@ -105,7 +105,7 @@ write_replay_state(const struct attest_verifier *v, struct buf *out)
 {
     static const char name[] = "attestation_replay_state";
     enum replay_state is = replay_state(v->replay->store);
-    metric_head(out, name, "gauge", "1 for the state of the replay memory.");
+    metric_head(out, name, "gauge", "1 for the state of the replay store.");
     for (int state = REPLAY_HEALTHY; state <= REPLAY_UNHEALTHY; state++)
         buf_printf(out, "%s{state=\"%s\"} %d\n", name, replay_state_name((enum replay_state)state),
                    (int)is == state);

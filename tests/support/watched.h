@@ -51,7 +51,7 @@ new_verifier(const char *issuer, const struct attest_fetch *fetch)
     return v;
 }
 
-/* Another one of the same replay memory. */
+/* Another one of the same replay store. */
 static inline struct attest_verifier *
 sharing(const struct attest_verifier *v)
 {

@@ -149,7 +149,7 @@ a_circuit_that_closes_is_told_behind_its_opening(void **state)
     listener_done(&l);
 }
 
-/* ---- the replay memory ---- */
+/* ---- the replay store ---- */
 
 static void *
 check_once(void *ctx)
