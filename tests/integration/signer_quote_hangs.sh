@@ -62,4 +62,5 @@ signer_stop
 [ "$status" = 0 ] || complain "the signer did not stop well: $status"
 left=$(tpm2_getcap -T "$TCTI" handles-transient; tpm2_getcap -T "$TCTI" handles-loaded-session)
 [ -z "$left" ] || complain "left in the TPM: $left"
+swtpm_secrets_of "$dir/state/sealed.keys" "$dir/pin"
 exit $failed
