@@ -47,8 +47,8 @@ extern "C" {
  * Remembers up to entries_max tokens in this process (0: ATTEST_REPLAY_DEFAULT), each until it can
  * no longer be accepted. When it is full it refuses (1014) rather than forget: size it for the
  * tokens without cnf of their lifetime and ten minutes, and the proofs of twelve minutes. Once it
- * is half full, one agent's key gets no more than an eighth. ATTEST_E_NOMEM, ATTEST_E_CONFIG
- * (more than 2^28).
+ * is half full, one agent's key gets no more than an eighth: for a few busy agents take twice that.
+ * ATTEST_E_NOMEM, ATTEST_E_CONFIG (more than 2^28).
  */
 ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(2) enum attest_rc
     attest_replay_new_memory(size_t entries_max, struct attest_replay **ret,

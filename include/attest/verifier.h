@@ -137,8 +137,9 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
  *
  * token      token_len bytes; NULL, or none of them, when the caller shows no token
  * proof      proof_len bytes: proof that the caller holds the key of a bound token; NULL, or none
- * of them, for no proof ret        always written: the verdict, or NULL when none could be reached;
- * free with attest_result_free()
+ *            of them, for no proof
+ * ret        always written: the verdict, or NULL when none could be reached; free with
+ *            attest_result_free()
  *
  * Returns ATTEST_OK exactly when the caller is to be let through, which under the modes preferred
  * and optional does not mean verified: ask attest_result_verified() or _trust() before granting

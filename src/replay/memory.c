@@ -137,12 +137,12 @@ look_into(const struct bucket *bucket, const uint8_t digest[DIGEST_LEN], int64_t
     return look;
 }
 
-/* An eighth, once the half of all is taken. */
+/* An eighth, once the half of all is taken; a store that forgets when it is full has no need. */
 static bool
 share_is_used_up(const struct memory *m, const struct shard *shard, const struct entry *entry)
 {
     uint32_t n = 0;
-    if (!entry->shares ||
+    if (!entry->shares || m->full == REPLAY_FULL_ACCEPT ||
         atomic_load_explicit(&m->count, memory_order_relaxed) < m->entries_max / 2)
         return false;
     for (uint32_t part = 0; part < SHARE_PARTS; part++)

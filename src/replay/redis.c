@@ -302,7 +302,10 @@ and_memory(struct redis *r, enum attest_rc rc, const struct replay_item *item, i
 {
     if (!r->memory || (rc != ATTEST_OK && !is_away(rc)))
         return rc;
-    enum attest_rc remembered = replay_consume(r->memory, item, now_s, err);
+    /* What Redis took is remembered as long as there is any room: a share is for who decides. */
+    struct replay_item beside = *item;
+    beside.by_holder = item->by_holder && rc != ATTEST_OK;
+    enum attest_rc remembered = replay_consume(r->memory, &beside, now_s, err);
     if (rc == ATTEST_OK && remembered == ATTEST_E_REPLAY_STORE) {
         atomic_fetch_add_explicit(&r->unremembered, 1, memory_order_relaxed);
         return ATTEST_OK; /* Redis remembers it */

@@ -119,7 +119,7 @@ static inline void
 redis_done(struct redis_server_run *s)
 {
     static const char *const files[] = {"redis.sock", "dump.rdb", "nodes.conf",
-                                        "password",   "cert.pem", "key.pem"};
+                                        "password",   "cert.pem", "cert.key"};
     redis_stop(s);
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         char path[96];

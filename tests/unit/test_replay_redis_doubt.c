@@ -129,7 +129,7 @@ test_asked_too_late(void **state)
     struct replay_store *s = new_store();
     int64_t now = clock_wall_s();
     const struct replay_item item = {slice_cstr("issuer"), slice_cstr("short"), now, now + 1};
-    assert_true(redis_command(&server, "CLIENT PAUSE 3500 ALL"));
+    assert_true(redis_command(&server, "CLIENT PAUSE 10000 ALL"));
     assert_int_equal(replay_consume(s, &item, now, NULL), ATTEST_E_REPLAY_STORE);
     assert_int_equal(consume(s, "long"), ATTEST_OK);
     assert_int_equal(stats_of(s).fallback, 0);

@@ -182,6 +182,7 @@ test_an_answer_has_the_deadline(void **state)
     close(c.fd);
     pthread_join(c.thread, NULL);
     SSL_CTX_free(c.ctx);
+    signal(SIGPIPE, SIG_DFL);
 }
 
 /* ---- the password ---- */

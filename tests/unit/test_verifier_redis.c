@@ -320,7 +320,7 @@ fail_over(struct pair *pair)
 static void
 go_behind(int64_t lost_s)
 {
-    atomic_store(&ahead_s, REPLAY_CLOCKS_APART_MAX_S - 1);
+    atomic_store(&ahead_s, REPLAY_CLOCKS_APART_MAX_S - 10);
     while (own_clock(NULL) + SKEW_S <= lost_s + MARGIN_S)
         usleep(50000);
 }
