@@ -102,12 +102,7 @@ write_new(const struct tpm2_store_config *config, struct tpm2_draft *d, struct a
     AUTO(buf) struct buf bytes;
     buf_init(&bytes, TPM2_FILE_MAX);
     enum attest_rc rc = tpm2_box_close(d->file, &d->secrets, &bytes, err);
-    if (rc)
-        return rc;
-    rc = file_create(config->path, TPM2_FILE_MODE, buf_view(&bytes), err);
-    if (rc && rc != ATTEST_E_EXISTS)
-        unlink(config->path); /* there, but not synced: its counter goes now, and so does it */
-    return rc;
+    return rc ? rc : file_create(config->path, TPM2_FILE_MODE, buf_view(&bytes), err);
 }
 
 static void

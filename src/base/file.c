@@ -183,7 +183,11 @@ file_create(const char *path, mode_t mode, struct slice content, struct attest_e
         unlink(temp);
         return rc;
     }
-    return file_sync_dir_of(path, err);
+    if ((rc = file_sync_dir_of(path, err))) {
+        unlink(path);
+        (void)file_sync_dir_of(path, NULL);
+    }
+    return rc;
 }
 
 static enum attest_rc

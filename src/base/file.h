@@ -22,7 +22,9 @@ enum attest_rc file_read_regular(const char *path, size_t len_max, struct buf *o
 enum attest_rc file_replace(const char *path, mode_t mode, struct slice content,
                             struct attest_error *err);
 
-/* Creates a new file with these bytes, ATTEST_E_EXISTS when there is one; durable like the above.
+/*
+ * Creates a new file with these bytes, ATTEST_E_EXISTS when there is one; durable like the above.
+ * What it could not make durable is not left behind.
  */
 enum attest_rc file_create(const char *path, mode_t mode, struct slice content,
                            struct attest_error *err);

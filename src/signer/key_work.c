@@ -158,6 +158,23 @@ is_full(const struct key_list *list, enum key_purpose purpose)
     return n >= PURPOSE_KEYS_MAX;
 }
 
+/*
+ * A token that is away for days, and asked for a key each minute, leaves one intent each time: all
+ * have to be cleared before the next key can be made.
+ */
+static enum attest_rc
+few_half_made(struct signer *s, struct attest_error *err)
+{
+    enum { HALF_MADE_MAX = 16 };
+    AUTO(mem) struct key_intent *intents = NULL;
+    size_t n = 0;
+    enum attest_rc rc = key_records_intents(s->records, &intents, &n, err);
+    if (rc || n < HALF_MADE_MAX)
+        return rc;
+    return error_set(err, ATTEST_E_KEY_OUT_OF_REACH,
+                     "%zu keys are half made, and the token does not let go of them", n);
+}
+
 enum attest_rc
 key_work_generate(struct key_work *w, const char *action, enum key_purpose purpose,
                   const char *label, struct attest_error *err)
@@ -173,12 +190,14 @@ key_work_generate(struct key_work *w, const char *action, enum key_purpose purpo
                              .alg = resident                                     ? JWK_ALG_ES256
                                     : s->config->token_alg == SIGNER_ALG_ED25519 ? JWK_ALG_ED25519
                                                                                  : JWK_ALG_EDDSA};
+    enum attest_rc rc = few_half_made(s, err);
+    if (rc)
+        return rc;
     random_bytes(intent.id, sizeof(intent.id));
     memcpy(intent.caller, w->caller, sizeof(intent.caller));
     snprintf(key.label, sizeof(key.label), "%s", label);
     struct key_change wish = {.intended = &intent};
-    enum attest_rc rc = key_records_apply(s->records, &wish, err);
-    if (rc)
+    if ((rc = key_records_apply(s->records, &wish, err)))
         return rc;
     fault_point("generate", "intent");
     rc = (resident ? keystore_generate_resident : keystore_generate)(

@@ -85,6 +85,22 @@ note_key(struct signer *s, const struct quote_op *q)
     log_event(LOG_LEVEL_INFO, "attestation_key", "name=%s", name);
 }
 
+/* A key may have been revoked, or the token lost to another signer, while the TPM quoted. */
+static enum attest_rc
+check_still(struct signer *s, struct quote_op *q, struct attest_error *err)
+{
+    AUTO(buf) struct buf now;
+    int64_t now_s;
+    buf_init(&now, EVIDENCE_KEY_SET_MAX);
+    key_life_clock(s, &now_s);
+    if (lease_known(s, err))
+        return ATTEST_E_KEY_OUT_OF_REACH;
+    if (key_list_write_jwks(&s->keys, now_s, &now) ||
+        !slice_eq(buf_view(&now), buf_view(&q->key_set)))
+        return error_set(err, ATTEST_E_BUSY, "the key set changed meanwhile; ask again");
+    return ATTEST_OK;
+}
+
 static void
 quote_done(struct signer *s, struct op *op)
 {
@@ -97,6 +113,7 @@ quote_done(struct signer *s, struct op *op)
                   LOG_QUOTED(slice_cstr(op->err.text)));
     else
         note_key(s, q);
+    op->rc = op->rc ? op->rc : check_still(s, q, &op->err);
     struct answer a;
     if (answer_begin_op(s, op, &a)) {
         const struct evidence e = evidence_of(q);
