@@ -168,10 +168,9 @@ tpm2_key_forget_auth(struct tpm2_link *link, ESYS_TR key)
     const TPM2B_DATA nothing = {0};
     const TPMT_SIG_SCHEME scheme = {.scheme = TPM2_ALG_NULL};
     const TPML_PCR_SELECTION none = {0};
-    if (tpm2_key_give_auth(link, key, zeros) == TSS2_RC_SUCCESS &&
-        Esys_Quote_Async(link->esys, key, link->session, link->session, ESYS_TR_NONE, &nothing,
-                         &scheme, &none) == TSS2_RC_SUCCESS)
-        (void)Esys_Quote_Finish(link->esys, NULL, NULL); /* not refused: not to stay under way */
+    if (tpm2_key_give_auth(link, key, zeros) == TSS2_RC_SUCCESS)
+        (void)Esys_Quote_Async(link->esys, key, link->session, link->session, ESYS_TR_NONE,
+                               &nothing, &scheme, &none);
 }
 
 TSS2_RC
