@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 
@@ -161,6 +162,13 @@ complete(struct tpm2_store *store, struct tpm2_link *link, bool counted, struct 
     return file_sync_dir_of(store->config.path, err);
 }
 
+static bool
+is_written(const struct tpm2_store *store)
+{
+    AUTO(mem) char *path = NULL;
+    return tpm2_draft_path(store, &path, NULL) || access(path, F_OK) == 0 || errno != ENOENT;
+}
+
 /* Pending before it is written: what could not be synced may be there after the next crash. */
 enum attest_rc
 tpm2_draft_commit(struct tpm2_store *store, struct tpm2_link *link, struct tpm2_draft *d,
@@ -173,7 +181,12 @@ tpm2_draft_commit(struct tpm2_store *store, struct tpm2_link *link, struct tpm2_
     *pending = *d;
     *d = (struct tpm2_draft){0};
     store->pending = pending;
-    return complete(store, link, false, err);
+    enum attest_rc rc = complete(store, link, false, err);
+    if (rc && store->pending && !is_written(store)) { /* nor can it come back: not pending */
+        *d = *pending;
+        free(STEAL(store->pending));
+    }
+    return rc;
 }
 
 enum attest_rc

@@ -12,8 +12,7 @@
  * or, when there is no such document, from where the issuer's discovery document says, on the same
  * host. An issuer whose root is pinned is asked for its signed key set instead (jwks.jwt). The
  * answer is a 200 of type application/json (application/jwk-set+jwt); no redirect is followed.
- * Proxies are those of the environment (https_proxy, no_proxy), which libattest heeds in nothing
- * else.
+ * Proxies are those of the environment (https_proxy, all_proxy, no_proxy).
  *
  * A set is kept for as long as the answer's Cache-Control says, 10 s at least, and fetched anew
  * before that is over, off the path of those who verify. When the issuer does not answer, the set

@@ -75,7 +75,7 @@ static const struct refusal {
 } refusals[] = {
     {ATTEST_E_INTERNAL, 500, NULL, "the signer failed; its log says why"},
     {ATTEST_E_UNSUPPORTED, 404, NULL, "no evidence: the keys are not sealed by a TPM"},
-    {ATTEST_E_BUSY, 429, "1", "evidence is given once a second"},
+    {ATTEST_E_BUSY, 429, "1", "evidence is given once a second; ask again"},
     {ATTEST_E_IO, 503, "1", "the signer is away"},
     {ATTEST_E_TIMEOUT, 503, "5", "the TPM did not answer in time"},
     {ATTEST_E_KEY_OUT_OF_REACH, 503, "5", "the TPM is out of reach"},

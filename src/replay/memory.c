@@ -137,12 +137,12 @@ look_into(const struct bucket *bucket, const uint8_t digest[DIGEST_LEN], int64_t
     return look;
 }
 
-/* An eighth, once the half of all is taken; a store that forgets when it is full has no need. */
+/* An eighth, once the half of all is taken. */
 static bool
 share_is_used_up(const struct memory *m, const struct shard *shard, const struct entry *entry)
 {
     uint32_t n = 0;
-    if (!entry->shares || m->full == REPLAY_FULL_ACCEPT ||
+    if (!entry->shares ||
         atomic_load_explicit(&m->count, memory_order_relaxed) < m->entries_max / 2)
         return false;
     for (uint32_t part = 0; part < SHARE_PARTS; part++)
@@ -248,7 +248,9 @@ say_full(struct memory *m, enum attest_rc why, struct attest_error *err)
 {
     if (m->full == REPLAY_FULL_ACCEPT) {
         atomic_fetch_add_explicit(&m->unremembered, 1, memory_order_relaxed);
-        replay_set_state(&m->store, REPLAY_DEGRADED, "memory full: what is new is not remembered");
+        if (why != ATTEST_E_LIMIT) /* else it is one key's, and there is room for the others */
+            replay_set_state(&m->store, REPLAY_DEGRADED,
+                             "memory full: what is new is not remembered");
         return ATTEST_OK;
     }
     if (why == ATTEST_E_LIMIT)

@@ -154,7 +154,7 @@ static enum attest_rc
 no_address(const char *name, const struct sockaddr *addr, socklen_t len, struct attest_error *err)
 {
     int fd = socket(addr->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool lacks_port = fd < 0 || connect(fd, addr, len) == 0;
+    bool lacks_port = fd < 0 || connect(fd, addr, len) == 0 || errno != EADDRNOTAVAIL;
     if (fd >= 0)
         close(fd);
     return error_errno(err, lacks_port ? ATTEST_E_NOMEM : ATTEST_E_IO, EADDRNOTAVAIL,

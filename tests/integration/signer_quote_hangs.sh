@@ -54,7 +54,7 @@ token
 
 # ---- it goes on ----
 kill -CONT "$swtpm_pid"
-wait $asked
+wait $asked && complain "evidence of a key set with a key that is revoked"
 again() { sleep 0.2 && quote >"$dir/quote"; }
 until_true again || complain "no quote any more"
 "$ctl" key generate --socket "$admin_socket" --purpose token >/dev/null || complain "no key is made any more"

@@ -22,9 +22,11 @@ fi
 # No state beside what a program holds, no word to anybody, no end of the program's but abort(). A sanitizer, or counting lines, brings its own.
 archive=$top_builddir/.libs/libattest.a
 [ -f "$archive" ] && ! grep -qE '^(HARDEN_LDFLAGS|CFLAGS) = .*-(fsanitize|-coverage|fprofile)' "$top_builddir/Makefile" || exit 0
-nm -f sysv "$archive" 2>/dev/null | awk -F'|' '{ gsub(/ /, ""); }
+nm -f sysv "$archive" >"$work/nm" 2>/dev/null
+grep -q '^attest_verify *|' "$work/nm" || { echo "symbols: nm reads nothing from $archive"; exit 1; }
+awk -F'|' '{ gsub(/ /, ""); }
     $7 ~ /^\.t?(data|bss)(\.|$)/ && $7 !~ /^\.data\.rel\.ro/ || $7 ~ /COM/ { print "may be changed: " $1 }
     $7 ~ /UND/ && $1 ~ /^(__)?v?f?d?printf(_chk)?$|^f?put(s|c|char)$|^fwrite$|^perror$|^(__)?v?syslog(_chk)?$|^std(out|err)$|^_?_?[eE]xit$|^quick_exit$/ {
         print "is called: " $1
-    }' >"$work/found"
+    }' "$work/nm" >"$work/found"
 [ ! -s "$work/found" ] || { echo "symbols: in libattest"; cat "$work/found"; exit 1; }

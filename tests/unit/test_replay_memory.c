@@ -233,6 +233,24 @@ flood(struct replay_store *s, const char *holder, size_t n, int64_t until, int64
     return taken;
 }
 
+/* Nor make it forget the others' when it lets pass what it cannot remember. */
+static void
+test_a_share_where_full_accepts(void **state)
+{
+    (void)state;
+    _Atomic uint64_t seen = 0;
+    AUTO(replay_store) struct replay_store *s = NULL;
+    assert_int_equal(replay_memory_new(64, REPLAY_FULL_ACCEPT, &s, NULL), ATTEST_OK);
+    assert_false(replay_changed(s, &seen));
+    assert_int_equal(flood(s, "a", 100, T0 + 690, T0), 100);
+    assert_int_equal(replay_memory_count(s), 32);
+    assert_int_equal(consume(s, "issuer", "x", T0 + 600, T0), ATTEST_OK);
+    assert_int_equal(consume(s, "issuer", "x", T0 + 600, T0), ATTEST_E_REPLAY);
+    assert_int_equal(flood(s, "a", 1, T0 + 690, T0), 1);
+    assert_false(replay_changed(s, &seen));
+    assert_int_equal(replay_state(s), REPLAY_HEALTHY);
+}
+
 /* One key takes half of it at most, each other one an eighth, and all that is left is whose it
  * was. */
 static void
@@ -341,6 +359,7 @@ main(void)
         cmocka_unit_test(test_full_across_shards),
         cmocka_unit_test(test_full_is_told),
         cmocka_unit_test(test_full_may_accept),
+        cmocka_unit_test(test_a_share_where_full_accepts),
         cmocka_unit_test(test_a_key_has_its_share),
         cmocka_unit_test(test_fills_to_the_last),
         cmocka_unit_test(test_bounds),

@@ -458,6 +458,34 @@ test_full_memory_beside(void **state)
     redis_done(&server);
 }
 
+/* One agent's proofs are remembered beside Redis as long as there is room: who decides has shares.
+ */
+static void
+test_no_shares_beside(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, true);
+    options.memory_max = 64;
+    struct replay_store *s = new_store();
+    int64_t now = clock_wall_s();
+    for (int redis_is_there = 1; redis_is_there >= 0; redis_is_there--) {
+        for (int i = 0; i < 64; i++) {
+            char id[8];
+            snprintf(id, sizeof(id), "%d", i);
+            const struct replay_item item = {slice_cstr("key"), slice_cstr(id), now, now + 600,
+                                             true};
+            assert_int_equal(replay_consume(s, &item, now, NULL),
+                             redis_is_there ? ATTEST_OK : ATTEST_E_REPLAY);
+        }
+        assert_int_equal(stats_of(s).unremembered, 0);
+        if (redis_is_there)
+            redis_stop(&server);
+    }
+    replay_free(s);
+    redis_done(&server);
+}
+
 /* What was accepted without Redis is told for a while, also when Redis is back at once. */
 static void
 test_alone_is_told(void **state)
@@ -499,6 +527,7 @@ main(void)
         cmocka_unit_test(test_no_room_is_away),
         cmocka_unit_test(test_no_password_is_not_away),
         cmocka_unit_test(test_full_memory_beside),
+        cmocka_unit_test(test_no_shares_beside),
         cmocka_unit_test(test_alone_is_told),
     };
     need_redis();
