@@ -72,11 +72,14 @@ clear_from(struct tpm2_link *link, TPM2_HANDLE first)
     return any;
 }
 
+/* tss2's own constant shifts a bit into the sign of an int. */
+#define TRANSIENT_FIRST ((TPM2_HANDLE)TPM2_HT_TRANSIENT << TPM2_HR_SHIFT)
+
 bool
 tpm2_slots_clear(struct tpm2_link *link)
 {
     if (!tpm2_slots_bare(link->config.tcti))
         return false;
-    bool objects = clear_from(link, TPM2_TRANSIENT_FIRST);
+    bool objects = clear_from(link, TRANSIENT_FIRST);
     return clear_from(link, TPM2_LOADED_SESSION_FIRST) || objects;
 }

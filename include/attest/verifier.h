@@ -135,11 +135,10 @@ ATTEST_EXPORT ATTEST_MUST_USE ATTEST_NONNULL(1) enum attest_rc
 /*
  * Judges the token that a caller shows and consumes it.
  *
- * token      token_len bytes; NULL, or none of them, when the caller shows no token
- * proof      proof_len bytes: proof that the caller holds the key of a bound token; NULL, or none
- *            of them, for no proof
- * ret        always written: the verdict, or NULL when none could be reached; free with
- *            attest_result_free()
+ * token      token_len bytes; NULL when the caller shows none. What is there and empty is bad
+ * (1008) proof      proof_len bytes: proof that the caller holds the key of a bound token; NULL for
+ * none. What is there and empty is bad (1016) ret        always written: the verdict, or NULL when
+ * none could be reached; free with attest_result_free()
  *
  * Returns ATTEST_OK exactly when the caller is to be let through, which under the modes preferred
  * and optional does not mean verified: ask attest_result_verified() or _trust() before granting

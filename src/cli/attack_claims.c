@@ -95,7 +95,7 @@ downgrade_attack(struct attack_run *run)
     struct scene s;
     if (scene_open(&s, run, NULL)) {
         attack_tried(run, "no token", ATTEST_E_REQUIRED, scene_check(&s, NULL, NULL));
-        attack_tried(run, "an empty token", ATTEST_E_REQUIRED, scene_check(&s, "", NULL));
+        attack_tried(run, "an empty token", ATTEST_E_MALFORMED, scene_check(&s, "", NULL));
         AUTO(mem) char *cnf = scene_cnf(&s.agent);
         scene_try_altered(&s, "the binding taken out of a bound token", ATTEST_E_PROOF_REQUIRED,
                           &s.provider, "cnf", cnf, "", NULL);

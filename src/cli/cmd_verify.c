@@ -211,8 +211,8 @@ check(struct attest_verifier *verifier, struct verify_keys *vk, struct slice tok
     bool again = vk->fetched && !vk->complained;
     for (int i = 0;; i++) {
         attest_result_free(*ret);
-        rc = attest_verifier_check(verifier, token.p, token.len, proof, proof ? strlen(proof) : 0,
-                                   ret);
+        rc = attest_verifier_check(verifier, token.len ? token.p : NULL, token.len, proof,
+                                   proof ? strlen(proof) : 0, ret);
         if (!again || i == WAITS_MAX || !*ret ||
             attest_result_error_code(*ret) != ATTEST_E_KEY_FETCH)
             return rc;

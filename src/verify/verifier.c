@@ -363,13 +363,6 @@ decide(struct attest_verifier *v, struct slice token, struct slice proof,
     return rc;
 }
 
-/* A header field that is there and empty is one that is not there. */
-static struct slice
-shown(const char *p, size_t len)
-{
-    return (struct slice){len ? p : NULL, p ? len : 0};
-}
-
 enum attest_rc
 attest_verifier_check_traced(struct attest_verifier *verifier, const char *token, size_t token_len,
                              const char *proof, size_t proof_len, const char *traceparent,
@@ -382,7 +375,8 @@ attest_verifier_check_traced(struct attest_verifier *verifier, const char *token
         return ATTEST_E_FORKED;
     verifier_use(verifier);
     seeing_begin(&verifier->seeing, traceparent, &sight);
-    enum attest_rc rc = decide(verifier, shown(token, token_len), shown(proof, proof_len), &result);
+    enum attest_rc rc = decide(verifier, (struct slice){token, token_len},
+                               (struct slice){proof, proof_len}, &result);
     bool warn = rc != ATTEST_OK && policy_mode(verifier->policy) == ATTEST_MODE_PREFERRED;
     seeing_end(&verifier->seeing, &sight, rc, result, warn);
     *ret = result;

@@ -308,9 +308,11 @@ test_bound(void **state)
     assert_int_equal(check(v, token, elsewhere), ATTEST_E_PROOF);
     assert_int_equal(check(v, unbound, elsewhere), ATTEST_E_PROOF);
     assert_int_equal(check(v, token, token), ATTEST_E_PROOF);
-    assert_int_equal(check(v, token, ""), ATTEST_E_PROOF_REQUIRED); /* a field that is empty */
-    assert_int_equal(check(v, unbound, ""), ATTEST_OK);
-    assert_int_equal(check(v, "", ""), ATTEST_E_REQUIRED);
+    /* A field that is there and empty is bad, not absent. */
+    assert_int_equal(check(v, token, ""), ATTEST_E_PROOF);
+    assert_int_equal(check(v, unbound, ""), ATTEST_E_PROOF);
+    assert_int_equal(check(v, "", NULL), ATTEST_E_MALFORMED);
+    assert_int_equal(check(v, unbound, NULL), ATTEST_OK);
     char longer[ATTEST_TOKEN_MAX + 2];
     memset(longer, 'a', sizeof(longer) - 1);
     longer[sizeof(longer) - 1] = '\0';
