@@ -52,7 +52,7 @@ jsondoc_read(const char *text, size_t len, size_t len_max, size_t depth_max,
         return NULL;
     }
     json_error_t why = {0};
-    json_t *doc = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+    json_t *doc = json_loadb(len ? text : "", len, JSON_REJECT_DUPLICATES, &why);
     /* Out of memory, jansson mostly says nothing, and sometimes blames the text. */
     if (!doc && (!*why.text || json_error_code(&why) == json_error_out_of_memory))
         error_set(err, ATTEST_E_NOMEM, "JSON: out of memory");

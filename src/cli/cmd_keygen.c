@@ -139,8 +139,8 @@ write_pair(struct pair *pair, struct attest_error *err)
     if (rc != ATTEST_OK)
         return rc;
     rc = file_create(pair->public_path, 0644, buf_view(&public), err);
-    if (rc != ATTEST_OK) /* half a pair is in the way of the next try */
-        unlink(pair->private_path);
+    if (rc != ATTEST_OK)
+        unlink(pair->private_path); /* half a pair is in the way of the next try */
     return rc;
 }
 

@@ -40,7 +40,9 @@ test_keys(void **state)
                      ATTEST_E_CONFIG);
     assert_int_equal(attest_keys_add_jwks(k, MINT_ISSUER, jwks, strlen(jwks) - 1, NULL),
                      ATTEST_E_MALFORMED);
-    assert_int_equal(attest_keys_add_jwks(k, MINT_ISSUER, NULL, 0, NULL), ATTEST_E_MALFORMED);
+    assert_int_equal(attest_keys_add_jwks(k, MINT_ISSUER, NULL, 0, &err), ATTEST_E_MALFORMED);
+    assert_non_null(
+        strstr(err.text, "line 1")); /* of nothing, which is where something is missed */
     assert_int_equal(attest_keys_add_jwks(k, MINT_ISSUER, "{\"keys\":[]}", 11, NULL),
                      ATTEST_E_NOT_FOUND);
     assert_int_equal(attest_keys_add_jwks(k, MINT_ISSUER, jwks, strlen(jwks), NULL), ATTEST_OK);
