@@ -8,8 +8,8 @@
  * Each token that was received is a line "jti sha256 kid" in FILE, written before the next is asked
  * for. --patient goes on asking after refusals and lost connections until N tokens are there;
  * otherwise the first refusal ends it. With --ping it asks for nothing but an answer: what the way
- * alone costs. SIGTERM ends it. Prints one line of JSON. Exit status: 0 all
- * N, 1 fewer, 3 could not be done.
+ * alone costs. SIGTERM ends it, and so do two minutes without any answer. Prints one line of JSON.
+ * Exit status: 0 all N, 1 fewer, 3 could not be done.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -22,6 +22,8 @@
 #include "base/ed25519.h"
 #include "wire/client.h"
 
+#define SILENCE_MAX_MS 120000
+
 struct load {
     struct wire_client *client;
     struct buf request;
@@ -32,6 +34,7 @@ struct load {
     atomic_ulong asked, received, refused;
     atomic_uint in_flight;
     atomic_int last_rc;
+    _Atomic int64_t heard_ms; /* when an answer last came */
 };
 
 static volatile sig_atomic_t told_to_stop;
@@ -67,6 +70,7 @@ static void
 answered(void *ctx, const struct frame_answer *a)
 {
     struct load *l = ctx;
+    atomic_store(&l->heard_ms, clock_mono_ms());
     if (a->rc == ATTEST_OK && l->ping) {
         atomic_fetch_add(&l->received, 1);
     } else if (a->rc == ATTEST_OK) {
@@ -88,7 +92,8 @@ pause_ms(long ms)
 static bool
 wanted(struct load *l)
 {
-    if (told_to_stop || atomic_load(&l->received) >= l->count)
+    if (told_to_stop || atomic_load(&l->received) >= l->count ||
+        clock_mono_ms() - atomic_load(&l->heard_ms) > SILENCE_MAX_MS)
         return false;
     return l->patient || (atomic_load(&l->refused) == 0 && atomic_load(&l->asked) < l->count);
 }
@@ -165,6 +170,7 @@ main(int argc, char **argv)
     if (argc - optind != 2 || crypto_init(NULL))
         return 2;
     make_request(&l, argv[optind + 1]);
+    atomic_store(&l.heard_ms, clock_mono_ms());
     signal(SIGTERM, on_signal);
     struct wire_client_config config = {.socket_path = argv[optind],
                                         .in_flight_max = l.in_flight_max};
