@@ -10,6 +10,7 @@
 #include "base/ed25519.h"
 #include "hsm/tpm2_ek.h"
 #include "hsm/tpm2_slots.h"
+#include "hsm/tpm2_tabrmd.h"
 
 #define RETRY_FIRST_MS 20
 
@@ -402,6 +403,8 @@ tpm2_link_close(struct tpm2_link *link)
     }
     Esys_Finalize(&link->esys);
     Tss2_TctiLdr_Finalize(&link->tcti);
+    if (link->config.tcti && tpm2_tabrmd_is(link->config.tcti))
+        tpm2_tabrmd_tidy();
     if (link->config.gate)
         tpm2_gate_leave(link->config.gate);
     free(link);

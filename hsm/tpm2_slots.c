@@ -4,11 +4,15 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "hsm/tpm2_tabrmd.h"
+
 bool
 tpm2_slots_bare(const char *tcti)
 {
     static const char device[] = "/dev/tpm";
     const char *at = strstr(tcti, device); /* /dev/tpmrm0 is the kernel's resource manager */
+    if (tpm2_tabrmd_is(tcti))
+        return false;
     return strstr(tcti, "swtpm") || strstr(tcti, "mssim") ||
            (at && isdigit((unsigned char)at[strlen(device)]));
 }

@@ -269,7 +269,7 @@ knows_where_there_is_no_resource_manager(void **state)
         {"swtpm:port=2321", true},     {"mssim", true},
         {"device:/dev/tpmrm0", false}, {"device", false},
         {"device:/dev/tpm", false},    {"tabrmd:bus_type=session", false},
-        {"cmd:ssh host tpm", false},
+        {"cmd:ssh host tpm", false},   {"tabrmd:bus_name=com.example.swtpm", false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_int_equal(tpm2_slots_bare(cases[i].tcti), cases[i].bare);
