@@ -3,8 +3,9 @@
  * The verify path without memory: each allocation in turn fails, alone and with all behind it. No
  * crash, no leak, nothing accepted that would not be, and with memory again the same verifier
  * accepts what it should. Where an allocation of ours failed that is also what is said; OpenSSL and
- * jansson may blame the signature or the text for one of theirs. Other calls than for memory, and
- * what is done with libattest before a token comes, are test_nth_failure.c's.
+ * jansson may blame the signature or the text for one of theirs. Fetched keys are
+ * test_alloc_fetch.c's; other calls than for memory, and what is done before a token comes,
+ * test_nth_failure.c's.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,77 +15,12 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <poll.h>
 
-#include "base/clock.h"
-#include "support/alloc_fault.h"
-#include "support/http_stub.h"
 #include "support/mint.h"
-#include "support/need.h"
 #include "support/vector.h"
 #include "support/vector_case.h"
+#include "support/without_memory.h"
 #include "verify/verifier.h"
-
-#define RECOVERIES 50         /* one in so many is waited for: it takes half a second */
-#define ALLOCATIONS_MAX 20000 /* a path that asks for more has a loop in it */
-
-static struct {
-    size_t n;
-    bool on;
-} fault;
-static size_t n_faults;
-
-/* To be put around what is to do without memory. */
-static void
-begin(void)
-{
-    alloc_fault_arm(fault.n, fault.on);
-}
-
-static bool
-end(void)
-{
-    bool was = alloc_fault_disarm();
-    n_faults += was;
-    return was;
-}
-
-/* Whether this may come where `due` would have come with memory. */
-static void
-may_come(enum attest_rc rc, enum attest_rc due, bool was)
-{
-    bool excused = was && (rc == ATTEST_E_NOMEM || alloc_fault_was_library());
-    if (rc != due && (rc == ATTEST_OK || !excused))
-        fail_msg("%d came, not %d, when allocation %zu failed", (int)rc, (int)due, fault.n);
-}
-
-/*
- * A scenario returns whether its fault was reached; it asserts for itself what came of it and gives
- * back all that it took; library_leaks: but for what libcurl or OpenSSL loses when it has no
- * memory. Without a fault it is run twice first: what libraries keep for ever, they have then.
- */
-typedef bool scenario_fn(void *ctx);
-
-static void
-each_allocation(const char *name, bool library_leaks, scenario_fn *run, void *ctx)
-{
-    fault.n = 0;
-    run(ctx);
-    run(ctx);
-    for (int on = 0; on < 2; on++) {
-        bool was_reached = true;
-        fault.on = on;
-        for (fault.n = 1; was_reached; fault.n++) {
-            assert_true(fault.n < ALLOCATIONS_MAX);
-            long before = alloc_fault_live();
-            was_reached = run(ctx);
-            bool excused = library_leaks && alloc_fault_was_library();
-            if (alloc_fault_counts() && !excused && alloc_fault_live() != before)
-                fail_msg("%s: %ld allocations left behind after number %zu failed%s", name,
-                         alloc_fault_live() - before, fault.n, on ? ", and all behind it" : "");
-        }
-    }
-}
 
 /* ---- attest_verify(), every kind of token ---- */
 
@@ -208,28 +144,6 @@ mint_clock(void *ctx)
 }
 
 static enum attest_rc
-make_policy(const char *name, struct attest_policy **ret)
-{
-    AUTO(attest_policy) struct attest_policy *p = NULL;
-    enum attest_rc rc = attest_policy_new(&p, NULL);
-    if (rc == ATTEST_OK)
-        rc = attest_policy_allow_loopback_http(p, NULL);
-    if (rc == ATTEST_OK)
-        rc = attest_policy_add_audience(p, MINT_AUDIENCE, NULL);
-    if (rc == ATTEST_OK)
-        rc = attest_policy_add_issuer(p, name, ATTEST_TRUST_PROVIDER, NULL);
-    if (rc == ATTEST_OK)
-        rc = attest_policy_issuer_provider(p, name, "anthropic", NULL);
-    if (rc == ATTEST_OK)
-        rc = attest_policy_add_model_family(p, "claude-4", NULL);
-    if (rc == ATTEST_OK)
-        rc = attest_policy_freeze(p, NULL);
-    if (rc == ATTEST_OK)
-        *ret = STEAL(p);
-    return rc;
-}
-
-static enum attest_rc
 make_verifier(struct attest_verifier **ret)
 {
     AUTO(attest_policy) struct attest_policy *policy = NULL;
@@ -246,17 +160,6 @@ make_verifier(struct attest_verifier **ret)
         rc = attest_verifier_new(policy, keys, replay, ret, NULL);
     if (rc == ATTEST_OK)
         rc = attest_verifier_set_clock(*ret, mint_clock, NULL, NULL);
-    return rc;
-}
-
-static enum attest_rc
-show(struct attest_verifier *v, const char *token, const char *with)
-{
-    AUTO(attest_result) struct attest_result *result = NULL;
-    enum attest_rc rc =
-        attest_verifier_check(v, token, strlen(token), with, with ? strlen(with) : 0, &result);
-    if (result)
-        free(attest_result_to_json(result));
     return rc;
 }
 
@@ -327,106 +230,6 @@ whole_verifiers(void **state)
     each_allocation("verifier", false, set_up_and_check, NULL);
 }
 
-/* ---- and one that fetches ---- */
-
-static struct http_stub stub;
-
-struct fetched {
-    const char *token, *forged;
-};
-
-#define WAIT_MS 100       /* for a fetch that may never end */
-#define WAIT_LONG_MS 5000 /* for one that does */
-#define STEPS_MAX 1000    /* of up to 20 ms */
-
-static enum attest_rc
-make_fetching(struct attest_verifier **ret)
-{
-    AUTO(attest_policy) struct attest_policy *policy = NULL;
-    AUTO(attest_replay) struct attest_replay *replay = NULL;
-    struct attest_fetch *fetch = NULL;
-    enum attest_rc rc = make_policy(stub.origin, &policy);
-    if (rc == ATTEST_OK)
-        rc = attest_replay_new_memory(16, &replay, NULL);
-    if (rc == ATTEST_OK)
-        rc = attest_fetch_new(&fetch, NULL);
-    if (rc == ATTEST_OK)
-        rc = attest_fetch_set_wait_ms(fetch, fault.n ? WAIT_MS : WAIT_LONG_MS, NULL);
-    if (rc == ATTEST_OK)
-        rc = attest_fetch_set_timeout_ms(fetch, 1000, NULL);
-    if (rc == ATTEST_OK)
-        rc = attest_verifier_new_fetching(policy, NULL, replay, fetch, ret, NULL);
-    attest_fetch_free(fetch);
-    if (rc == ATTEST_OK)
-        rc = attest_verifier_set_clock(*ret, mint_clock, NULL, NULL);
-    return rc;
-}
-
-/* With memory again it fetches again, by itself. */
-static void
-recovers(struct attest_verifier *v, const char *token)
-{
-    enum attest_rc rc = ATTEST_E_KEY_FETCH;
-    for (int i = 0; i < STEPS_MAX && (rc = show(v, token, NULL)) == ATTEST_E_KEY_FETCH; i++) {
-        struct pollfd fd = {.fd = attest_verifier_fd(v), .events = POLLIN};
-        int ms = attest_verifier_timeout_ms(v);
-        poll(&fd, 1, ms < 0 || ms > 20 ? 20 : ms);
-        assert_int_equal(attest_verifier_step(v), ATTEST_OK);
-    }
-    if (rc != ATTEST_OK)
-        fail_msg("%d comes for ever, since allocation %zu failed", (int)rc, fault.n);
-}
-
-static bool
-fetch_and_check(void *ctx)
-{
-    const struct fetched *f = ctx;
-    AUTO(attest_verifier) struct attest_verifier *v = NULL;
-    alloc_fault_arm_ours(fault.n, fault.on); /* libcurl 7.88 without memory may divide by nought */
-    enum attest_rc rc = make_fetching(&v);
-    int64_t start_ms = clock_mono_ms();
-    enum attest_rc bad = rc == ATTEST_OK ? show(v, f->forged, NULL) : rc;
-    enum attest_rc good = rc == ATTEST_OK ? show(v, f->token, NULL) : rc;
-    bool was = end(), hung = clock_mono_ms() - start_ms >= WAIT_MS;
-    assert_int_equal(v != NULL, rc == ATTEST_OK);
-    assert_int_not_equal(bad, ATTEST_OK);
-    /* A fetch that failed for want of memory has failed like any other; or was slow. */
-    if (good != ATTEST_E_KEY_FETCH)
-        may_come(good, ATTEST_OK, was);
-    else
-        assert_true(was || hung);
-    if (v && good != ATTEST_OK && (hung || fault.n % RECOVERIES == 0))
-        recovers(v, f->token);
-    return was;
-}
-
-static void
-fetching_verifiers(void **state)
-{
-    (void)state;
-    char iss[64], answer[2048];
-    struct mint_object payload;
-    if (!http_stub_start(&stub))
-        fail_msg("no server");
-    snprintf(iss, sizeof(iss), "\"%s\"", stub.origin);
-    snprintf(answer, sizeof(answer),
-             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-             "Connection: close\r\n\r\n%s",
-             strlen(jwks), jwks);
-    http_stub_say(&stub, "/.well-known/jwks.json", answer);
-    mint_payload(&payload);
-    mint_set(&payload, "iss", iss);
-    AUTO(mem)
-    char *header = strdup("{\"alg\":\"EdDSA\",\"typ\":\"JWT\",\"kid\":\"                           "
-                          "                \"}");
-    memcpy(strchr(header, ' '), issuer.kid, strlen(issuer.kid));
-    AUTO(mem) char *good = mint_token(&issuer, NULL, &payload);
-    AUTO(mem) char *bad = mint_token(&agent, header, &payload);
-    struct fetched f = {good, bad};
-    each_allocation("fetch", false, fetch_and_check, &f);
-    http_stub_stop(&stub);
-}
-
 static int
 set_up(void **state)
 {
@@ -472,8 +275,6 @@ main(void)
         cmocka_unit_test(signed_key_sets),
         cmocka_unit_test(checks),
         cmocka_unit_test(whole_verifiers),
-        cmocka_unit_test(fetching_verifiers),
     };
-    need_curl();
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -14,8 +14,16 @@
 #include "verify/claims.h"
 #include "verify/keys.h"
 #include "verify/policy.h"
+#include "verify/verifier.h"
 
 static struct mint_key key, agent_key, other_key;
+
+static int64_t
+test_clock(void *ctx)
+{
+    (void)ctx;
+    return MINT_NOW;
+}
 
 static struct attest_policy *
 frozen_policy(void)
@@ -98,11 +106,134 @@ test_nested_workload(void **state)
     assert_int_equal(verify_nested_workload(cases[0].identity, "w", &other_key), ATTEST_E_CLAIMS);
 }
 
+/* ---- what it is not ---- */
+
+#define OTHER "https://other.example.com"
+
+/* One of OTHER's about the same model, meant for who issues the outer ones. */
+static char *
+inner_token(const char *safety)
+{
+    struct mint_object payload;
+    char metadata[256];
+    snprintf(metadata, sizeof(metadata),
+             "{\"attestation_version\":\"0.1.0\",\"attestation_type\":\"provider\","
+             "\"safety_level\":\"%s\",\"capabilities_declared\":[]}",
+             safety);
+    mint_payload(&payload);
+    mint_set(&payload, "iss", "\"" OTHER "\"");
+    mint_set(&payload, "aud", "\"" MINT_ISSUER "\"");
+    mint_set(&payload, "attestation_metadata", metadata);
+    return mint_token(&other_key, NULL, &payload);
+}
+
+/* Each of another jti. */
+static char *
+around(const char *inner)
+{
+    static unsigned serial;
+    struct mint_object payload;
+    char metadata[4096], jti[64];
+    snprintf(jti, sizeof(jti), "\"00000000-0000-4000-8000-%012x\"", ++serial);
+    snprintf(metadata, sizeof(metadata),
+             "{\"attestation_version\":\"0.1.0\",\"attestation_type\":\"provider\","
+             "\"safety_level\":\"standard\",\"capabilities_declared\":[],"
+             "\"nested_attestation\":\"%s\"}",
+             inner);
+    mint_payload(&payload);
+    mint_set(&payload, "jti", jti);
+    mint_set(&payload, "attestation_metadata", metadata);
+    return mint_token(&key, NULL, &payload);
+}
+
+/* The outer and the inner issuer are trusted so far; the server is both's audience. */
+static struct attest_verifier *
+verifier_that_trusts(enum attest_trust outer, enum attest_trust inner)
+{
+    static const char *const issuers[] = {MINT_ISSUER, OTHER};
+    const enum attest_trust trust[] = {outer, inner};
+    struct attest_verifier *v = NULL;
+    AUTO(attest_policy) struct attest_policy *p = NULL;
+    AUTO(attest_keys) struct attest_keys *keys = NULL;
+    assert_int_equal(attest_policy_new(&p, NULL), ATTEST_OK);
+    assert_int_equal(attest_keys_new(&keys, NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_add_audience(p, MINT_AUDIENCE, NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_add_audience(p, MINT_ISSUER, NULL), ATTEST_OK);
+    for (size_t i = 0; i < ARRAY_LEN(issuers); i++) {
+        char *jwks AUTO(mem) = mint_jwks(i ? &other_key : &key);
+        assert_int_equal(attest_policy_add_issuer(p, issuers[i], trust[i], NULL), ATTEST_OK);
+        assert_int_equal(attest_policy_issuer_trust_domain(p, issuers[i], "ai.example.com", NULL),
+                         ATTEST_OK);
+        assert_int_equal(attest_policy_issuer_provider(p, issuers[i], "anthropic", NULL),
+                         ATTEST_OK);
+        assert_int_equal(attest_keys_add_jwks(keys, issuers[i], jwks, strlen(jwks), NULL),
+                         ATTEST_OK);
+    }
+    assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
+    assert_int_equal(attest_verifier_new(p, keys, NULL, &v, NULL), ATTEST_OK);
+    assert_int_equal(attest_verifier_set_clock(v, test_clock, NULL, NULL), ATTEST_OK);
+    return v;
+}
+
+static enum attest_rc
+show(struct attest_verifier *v, const char *token)
+{
+    AUTO(attest_result) struct attest_result *result = NULL;
+    return attest_verifier_check(v, token, strlen(token), NULL, 0, &result);
+}
+
+static enum attest_rc
+show_around(struct attest_verifier *v, const char *inner)
+{
+    char *token AUTO(mem) = around(inner);
+    enum attest_rc rc = show(v, token);
+    assert_int_equal(show(v, token), rc == ATTEST_OK ? ATTEST_E_REPLAY : rc);
+    return rc;
+}
+
+/* It may be in any number of tokens: none of them uses it up, nor does it use up them. */
+static void
+test_nested_is_not_consumed(void **state)
+{
+    (void)state;
+    AUTO(attest_verifier)
+    struct attest_verifier *v = verifier_that_trusts(ATTEST_TRUST_PROVIDER, ATTEST_TRUST_PROVIDER);
+    char *inner AUTO(mem) = inner_token("standard");
+    assert_int_equal(show_around(v, inner), ATTEST_OK);
+    assert_int_equal(show_around(v, inner), ATTEST_OK);
+    assert_int_equal(show(v, inner), ATTEST_OK);
+    assert_int_equal(show(v, inner), ATTEST_E_REPLAY);
+    assert_int_equal(show_around(v, inner), ATTEST_OK);
+}
+
+/* Neither trust nor safety are the better for it, or the worse: they are the outer token's. */
+static void
+test_nested_lends_nothing(void **state)
+{
+    (void)state;
+    static const enum attest_trust trust[] = {ATTEST_TRUST_ENTERPRISE, ATTEST_TRUST_PROVIDER};
+    char *inner AUTO(mem) = inner_token("enhanced");
+    for (size_t i = 0; i < ARRAY_LEN(trust); i++) {
+        AUTO(attest_result) struct attest_result *result = NULL;
+        AUTO(attest_verifier)
+        struct attest_verifier *v = verifier_that_trusts(trust[i], trust[1 - i]);
+        char *token AUTO(mem) = around(inner);
+        assert_int_equal(attest_verifier_check(v, token, strlen(token), NULL, 0, &result),
+                         ATTEST_OK);
+        const struct attest_claims *claims = attest_result_claims(result);
+        assert_true(attest_claims_nested_verified(claims));
+        assert_int_equal(attest_claims_trust(claims), trust[i]);
+        assert_int_equal(attest_claims_safety(claims), ATTEST_SAFETY_STANDARD);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nested_workload),
+        cmocka_unit_test(test_nested_is_not_consumed),
+        cmocka_unit_test(test_nested_lends_nothing),
     };
     if (crypto_init(NULL))
         return 1;
