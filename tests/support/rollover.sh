@@ -7,8 +7,9 @@ rollover_config() {
         "keyset_dir: $dir/keys" 'signed_keyset_lifetime_s: 10' 'rollover:' \
         "  active_period_s: ${active_period_s:-1000}" '  jitter_s: 0' \
         "  publish_lead_s: ${publish_lead_s:-2}" \
-        '  retire_lag_s: 5' "  destroy_grace_s: ${destroy_grace_s:-2}" '  overdue_grace_s: 60' \
-        '  verifier_cache_max_s: 0' '  propagation_s: 1' '  skew_s: 0' '  root_lead_s: 8'
+        "  retire_lag_s: ${retire_lag_s:-5}" "  destroy_grace_s: ${destroy_grace_s:-2}" \
+        '  overdue_grace_s: 60' '  verifier_cache_max_s: 0' '  propagation_s: 1' '  skew_s: 0' \
+        "  root_lead_s: ${root_lead_s:-8}" "  clock_jump_max_s: ${clock_jump_max_s:-60}"
 }
 
 key_ctl() { ATTEST_SOCKET=$admin_socket "$top_builddir/attestctl" key "$@"; }
