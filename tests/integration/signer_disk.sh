@@ -45,7 +45,9 @@ done
 grep -q event=issuance_log_failed "$dir/signer.log" || complain "the failure was not logged"
 
 # It fails under load and comes back: those who go on asking are served.
-signer_load --count 1000000 --in-flight 32 --patient --jtis "$dir/jtis" >"$dir/load.out" &
+# The program itself: behind & a function is a shell of its own, and only that would be stopped.
+"$top_builddir/tests/support/signer_load" "$signer_socket" "$issuer" --count 1000000 --in-flight 32 \
+    --patient --jtis "$dir/jtis" >"$dir/load.out" &
 load_pid=$!
 lines_beyond() { [ "$(wc -l <"$dir/jtis")" -gt "$1" ]; }
 until_true lines_beyond 200

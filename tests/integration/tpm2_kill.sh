@@ -24,7 +24,8 @@ signs() { [ -s "$dir/jtis" ]; }
 most=0
 for _ in 1 2 3; do
     rm -f "$dir/jtis"
-    signer_load --count 1000000 --in-flight 1 --jtis "$dir/jtis" >/dev/null 2>&1 &
+    "$top_builddir/tests/support/signer_load" "$signer_socket" "$issuer" --count 1000000 --in-flight 1 \
+        --jtis "$dir/jtis" >/dev/null 2>&1 &
     load=$!
     until_true signs || complain "it signs nothing"
     signer_kill
