@@ -65,7 +65,7 @@ grep -rqF "$pin" "$run/log" && complain "the PIN is in a log"
 port=$(random_port)
 quickstart --port $port >"$dir/served" 2>&1 </dev/null &
 server=$!
-for _ in $(seq 600); do
+for _ in $(seq 3000); do
     grep -q '^Serving' "$dir/served" && break
     kill -0 $server 2>/dev/null || break
     sleep 0.1
@@ -81,6 +81,7 @@ elif ! grep -q "Port $port is taken" "$dir/served"; then
     cat "$dir/served"
     complain "it does not serve"
 fi
+quickstart --stop >/dev/null 2>&1 # whatever was wrong: the wait has an end
 wait $server
 status=$?
 [ $status -eq 0 ] || grep -q "Port $port is taken" "$dir/served" || complain "after --stop the exit status is $status"

@@ -49,7 +49,7 @@ cp "$run/state-tpm/sealed.keys" "$dir/sealed"
 port=$(random_port)
 quickstart --tpm --port $port >"$dir/served" 2>&1 </dev/null &
 server=$!
-for _ in $(seq 600); do
+for _ in $(seq 3000); do
     grep -q '^Serving' "$dir/served" && break
     kill -0 $server 2>/dev/null || break
     sleep 0.1
@@ -63,5 +63,6 @@ elif ! grep -q "Port $port is taken" "$dir/served"; then
     cat "$dir/served"
     complain "it does not serve"
 fi
+quickstart --stop >/dev/null 2>&1 # whatever was wrong: the wait has an end
 wait $server
 exit $failed
