@@ -258,6 +258,7 @@ recover(struct issuance_log *log, int64_t *retry_ms, int64_t *back_off_ms)
         *retry_ms = now_ms + *back_off_ms;
     if (*retry_ms > now_ms)
         return;
+    publish(log, 0, now_ms);
     (void)chainlog_recover(log->chain, NULL);
     *back_off_ms = *back_off_ms * 2 > BACK_OFF_MOST_MS ? BACK_OFF_MOST_MS : *back_off_ms * 2;
     *retry_ms = clock_mono_ms() + *back_off_ms;

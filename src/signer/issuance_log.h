@@ -62,7 +62,7 @@ struct issuance_log_status {
     struct chainlog_head head; /* the last durable record */
     uint32_t segment;
     uint64_t records, commits; /* since the start */
-    int64_t busy_since_ms;     /* when the batch that is being written began; 0: none is */
+    int64_t busy_since_ms;     /* since when the thread is on the disk; 0: it is not */
 };
 void issuance_log_status(struct issuance_log *log, struct issuance_log_status *ret);
 

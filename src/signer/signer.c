@@ -151,8 +151,11 @@ stop_if_done(struct signer *s)
 {
     if (!s->stopping)
         return;
+    struct issuance_log_status log; /* its thread may hang on the disk when nobody waits any more */
+    issuance_log_status(s->log, &log);
     bool idle = s->in_flight == 0 && s->ops_pending == 0 && !s->checkpoint_running &&
-                !s->start_running && !s->stepping && !s->publication.running && !s->lease_checking;
+                !s->start_running && !s->stepping && !s->publication.running &&
+                !s->lease_checking && log.busy_since_ms == 0;
     bool late = clock_mono_ms() >= s->stop_by_ms;
     if (idle && !late && last_checkpoint(s))
         return;

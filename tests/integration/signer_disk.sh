@@ -93,6 +93,23 @@ expect 0
 signer_stop
 [ "$status" = 3 ] || complain "stopped with $status on a disk that hangs"
 
+# The same when nobody waits for the disk any more: the record of a key hangs, which is made or not.
+disk ok
+signer_start || exit 1
+until_true status_says '"ready":true' || complain "not ready before the disk hangs again"
+disk hang
+record_hangs() {
+    run $ctl key generate --socket "$admin_socket" --purpose token --label hangs
+    status_says 'awritehangs'
+}
+until_true record_hangs || complain "a disk that hangs is not said"
+kill -TERM "$signer_pid"
+until_true grep -q event=stopped "$dir/signer.log" || { complain "a stop has no end"; disk ok; }
+status=0
+wait "$signer_pid" || status=$?
+signer_pid=
+[ "$status" = 3 ] || complain "stopped with $status on a disk that hangs, and nobody waits for"
+
 disk ok
 run signer_log_verify --tokens "$dir/jtis"
 expect 0
