@@ -8,6 +8,8 @@
 #include "token/subject.h"
 
 #define PATH_OF_MINT "/v1/attestations"
+#define LOCALHOST "http://localhost" /* what is asked of a socket; nobody looks at it */
+#define PATH_OF_DISCOVERY "/.well-known/openid-configuration"
 #define URL_LEN_MAX 2048
 #define ANSWER_LEN_MAX 65536
 #define TIMEOUT_MS 30000
@@ -118,13 +120,58 @@ report_problem(const struct fetch_answer *answer, bool as_json)
     return exit;
 }
 
+/* body NULL: GET. */
 static enum exit_status
-read_request(const struct cli_args *args, const char *issuer, struct buf *body)
+exchange(const char *url, const char *socket, const struct buf *body, struct fetch_answer *ret)
+{
+    struct attest_error err = {0};
+    const struct fetch_request request = {.url = url,
+                                          .unix_socket = socket,
+                                          .body = body ? body->p : NULL,
+                                          .body_len = body ? body->len : 0,
+                                          .type = "application/json",
+                                          .answer_max = ANSWER_LEN_MAX,
+                                          .timeout_ms = TIMEOUT_MS};
+    enum attest_rc rc = fetch_init(&err);
+    if (rc == ATTEST_OK)
+        rc = fetch_once(&request, ret, &err);
+    if (rc == ATTEST_E_CONFIG)
+        return cli_complain(EXIT_USAGE, cmd_token.name, "%s", err.text);
+    if (rc != ATTEST_OK)
+        return cli_complain(EXIT_FAILED, cmd_token.name, "%s; %s", err.text,
+                            rc == ATTEST_E_UNSUPPORTED ? "ask attestd with another program"
+                                                       : "is attestd running there?");
+    return EXIT_DONE;
+}
+
+/*
+ * The proof that binds a token to a key names the issuer. Whoever answers on the socket is the one
+ * who is asked for the token, and says himself who that is; free() it.
+ */
+static enum exit_status
+ask_who(const char *socket, char **ret)
+{
+    AUTO(fetch_answer) struct fetch_answer answer = {0};
+    struct attest_error err = {0};
+    enum exit_status status = exchange(LOCALHOST PATH_OF_DISCOVERY, socket, NULL, &answer);
+    if (status != EXIT_DONE)
+        return status;
+    if (answer.status == 200)
+        *ret = mint_issuer(&answer.body, &err);
+    if (!*ret)
+        return cli_complain(EXIT_FAILED, cmd_token.name,
+                            "%s does not say whose it is; give --issuer beside it", socket);
+    return EXIT_DONE;
+}
+
+static enum exit_status
+read_request(const struct cli_args *args, const char *issuer, const char *socket, struct buf *body)
 {
     struct mint_wish wish = {.issuer = issuer,
                              .deployment_id = cli_value(args, "deployment-id"),
                              .config_hash = cli_value(args, "config-hash"),
                              .key_file = cli_value(args, "cnf-key")};
+    char *said AUTO(mem) = NULL;
     struct attest_error err = {0};
     if (!cli_need(args, "audience", &wish.audience) ||
         !cli_need(args, "model-family", &wish.model_family) ||
@@ -133,6 +180,12 @@ read_request(const struct cli_args *args, const char *issuer, struct buf *body)
         return EXIT_USAGE;
     if (!wish.key_file)
         wish.key_file = cli_value(args, "key");
+    if (wish.key_file && !issuer) {
+        enum exit_status status = ask_who(socket, &said);
+        if (status != EXIT_DONE)
+            return status;
+        wish.issuer = said;
+    }
     enum attest_rc rc = mint_body(&wish, body, &err);
     if (rc == ATTEST_E_ARGUMENT)
         return cli_complain(EXIT_USAGE, cmd_token.name, "%s", err.text);
@@ -144,22 +197,9 @@ ask(const char *url, const char *socket, const struct buf *body, bool as_json)
 {
     AUTO(fetch_answer) struct fetch_answer answer = {0};
     struct attest_error err = {0};
-    const struct fetch_request request = {.url = url,
-                                          .unix_socket = socket,
-                                          .body = body->p,
-                                          .body_len = body->len,
-                                          .type = "application/json",
-                                          .answer_max = ANSWER_LEN_MAX,
-                                          .timeout_ms = TIMEOUT_MS};
-    enum attest_rc rc = fetch_init(&err);
-    if (rc == ATTEST_OK)
-        rc = fetch_once(&request, &answer, &err);
-    if (rc == ATTEST_E_CONFIG)
-        return cli_complain(EXIT_USAGE, cmd_token.name, "%s", err.text);
-    if (rc != ATTEST_OK)
-        return cli_complain(EXIT_FAILED, cmd_token.name, "%s; %s", err.text,
-                            rc == ATTEST_E_UNSUPPORTED ? "ask attestd with another program"
-                                                       : "is attestd running there?");
+    enum exit_status status = exchange(url, socket, body, &answer);
+    if (status != EXIT_DONE)
+        return status;
     if (answer.status != 201)
         return report_problem(&answer, as_json);
     char *text AUTO(mem) = mint_answer(&answer.body, as_json, &err);
@@ -181,11 +221,11 @@ token(const struct cli_args *args)
     if (!issuer && !socket)
         return cli_complain(EXIT_USAGE, cmd_token.name,
                             "whom to ask: --socket PATH of attestd here, or --issuer URL");
-    struct slice base = issuer_base(slice_cstr(socket ? "http://localhost" : issuer));
+    struct slice base = issuer_base(slice_cstr(socket ? LOCALHOST : issuer));
     int n = snprintf(url, sizeof(url), "%.*s%s", SLICE_ARG(base), PATH_OF_MINT);
     if (n < 0 || n >= URL_LEN_MAX)
         return cli_complain(EXIT_USAGE, cmd_token.name, "--issuer is too long");
-    enum exit_status status = read_request(args, issuer, &body);
+    enum exit_status status = read_request(args, issuer, socket, &body);
     if (status != EXIT_DONE)
         return status;
     return ask(url, socket, &body, args->json || (output && strcmp(output, "json") == 0));

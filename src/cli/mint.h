@@ -20,6 +20,9 @@ enum attest_rc mint_body(const struct mint_wish *wish, struct buf *out, struct a
 /* The token from an answer of 201, or with whole the answer as compact JSON; free() it. */
 char *mint_answer(const struct buf *body, bool whole, struct attest_error *err);
 
+/* The issuer that a discovery document names; free() it. */
+char *mint_issuer(const struct buf *body, struct attest_error *err);
+
 /* What an answer of another status says; printable. */
 struct mint_problem {
     char detail[256];

@@ -26,6 +26,18 @@ mint_answer(const struct buf *body, bool whole, struct attest_error *err)
     return text;
 }
 
+char *
+mint_issuer(const struct buf *body, struct attest_error *err)
+{
+    AUTO(json_t)
+    json_t *json = jsondoc_read(body->p ? body->p : "", body->len, ANSWER_LEN_MAX, DEPTH_MAX, err);
+    const char *issuer = json_string_value(json_object_get(json, "issuer"));
+    char *text = issuer ? strdup(issuer) : NULL;
+    if (json && !text)
+        error_set(err, issuer ? ATTEST_E_NOMEM : ATTEST_E_MALFORMED, "the answer names no issuer");
+    return text;
+}
+
 /* Printable ASCII only: this goes to a terminal and came over the network. */
 static void
 copy(char *out, size_t out_size, const char *text)

@@ -31,8 +31,7 @@ bind_to_key(const struct mint_wish *wish, struct mint_request *request, struct b
 {
     AUTO(keyfile) struct keyfile key = {0};
     if (!wish->issuer)
-        return error_set(err, ATTEST_E_ARGUMENT,
-                         "to bind the token to a key, give --issuer beside --socket");
+        return error_set(err, ATTEST_E_ARGUMENT, "to bind the token to a key, give --issuer");
     enum attest_rc rc = keyfile_read(wish->key_file, &key, err);
     if (rc != ATTEST_OK)
         return rc;

@@ -350,7 +350,7 @@ wish="--audience $audience --model-family claude-4 --model-version claude-sonnet
     ATTEST_SOCKET=nowhere expect 3 "nowhere" token $wish
     expect 3 "is attestd running" token --issuer http://127.0.0.1:1 $wish
     expect $unasked "only https" token --issuer http://ai.example.com $wish
-    expect 2 "give --issuer" token --socket nowhere $wish --cnf-key keys/deep/agent_private.pem
+    expect 3 "nowhere: No such file" token --socket nowhere $wish --cnf-key keys/deep/agent_private.pem
     expect 2 "the private one" token --issuer $issuer --socket nowhere $wish --cnf-key public.pem
     expect 3 "nokey" token --issuer $issuer --socket nowhere $wish --cnf-key nokey
 }

@@ -83,6 +83,14 @@ verify --issuer "$ISSUER" "$token"
 says 1015 "$dir/verdict"
 proof=$(echo "$token" | "$attest" prove --audience https://mcp.example.com --key "$dir/agent_private.pem")
 echo "$token" | verify --issuer "$ISSUER" --proof "$proof" || fail "with proof: $(cat "$dir/verdict")"
+# attestd says itself who the issuer is that the proof of the key has to name.
+token=$(ask --socket "$MINT_SOCKET" --cnf-key "$dir/agent_private.pem") ||
+    fail "bound, by the socket alone: $(cat "$dir/err")"
+verify --issuer "$ISSUER" "$token"
+says 1015 "$dir/verdict"
+ask --socket "$MINT_SOCKET" --issuer http://127.0.0.1:9 --cnf-key "$dir/agent_private.pem" >"$dir/out"
+[ $? -eq 1 ] || fail "a proof for another issuer: $(cat "$dir/out" "$dir/err")"
+says "cnf_proof: iss" "$dir/out"
 ask --socket "$MINT_SOCKET" --issuer "$ISSUER" --key "$dir/agent_private.pem" >"$dir/token" ||
     fail "by --key: $(cat "$dir/err")"
 verify --issuer "$ISSUER" <"$dir/token"
