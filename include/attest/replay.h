@@ -128,6 +128,16 @@ ATTEST_EXPORT ATTEST_NONNULL(1) void attest_replay_setup_fall_back_to_memory(
     struct attest_replay_setup *setup);
 
 /*
+ * For who makes a store anew for each token, as a command does, and so never knows what a Redis was
+ * before. One that nothing was ever written to since it started is then taken for new: what was
+ * issued since then passes at once. If it was not new but emptied by that start, a token accepted
+ * before can pass once more where its issuer's clock was ahead by more than the start took. Without
+ * this nothing passes for two minutes and the skew. A server does not want it.
+ */
+ATTEST_EXPORT
+ATTEST_NONNULL(1) void attest_replay_setup_believe_start(struct attest_replay_setup *setup);
+
+/*
  * Makes it. The setup may be freed at once. ATTEST_E_IO: Redis does not answer (which is no error
  * where memory is fallen back to); ATTEST_E_DENIED: password, or an ACL that does not allow what is
  * needed; ATTEST_E_CONFIG: a Redis that may forget what is alive (maxmemory-policy is not

@@ -189,6 +189,8 @@ make_replay(const char *store, const char *password_file, struct attest_replay *
         return cli_complain(
             EXIT_USAGE, cmd_verify.name,
             "--replay takes memory, redis[s]://host[:port][/database] or unix:///path");
+    if (!memory)
+        attest_replay_setup_believe_start(setup);
     if (rc == ATTEST_OK && password_file)
         rc = attest_replay_setup_set_password_file(setup, password_file, &err);
     if (rc == ATTEST_OK)

@@ -34,6 +34,7 @@ struct redis {
     struct redis_known known;
     struct attest_error failure; /* the last of those counted in failures */
     _Atomic int64_t lost_s;      /* nothing is known of before */
+    atomic_bool by_date; /* nobody is known to have accepted anything before: the date decides */
     _Atomic uint64_t losses, fallback, unremembered;
     _Atomic unsigned failures, pause_ms;
     _Atomic int64_t retry_at_ms;
@@ -64,6 +65,15 @@ static int64_t
 lost_s(const struct redis *r)
 {
     return atomic_load_explicit(&r->lost_s, memory_order_acquire);
+}
+
+/* The date first: a loss that comes after a start takes by_date back before it says since when. */
+static bool
+is_lost(const struct redis *r, const struct replay_item *item)
+{
+    int64_t lost = lost_s(r);
+    bool by_date = atomic_load_explicit(&r->by_date, memory_order_acquire);
+    return by_date ? item->dated_s < lost : item->since_s <= lost;
 }
 
 static enum attest_rc
@@ -98,6 +108,10 @@ adopt(struct redis *r, struct redis_link *link, const struct redis_look *found)
     bool changed = !is_first && strcmp(known->epoch, link->epoch) != 0;
     if (changed && since_s < found->now_s)
         since_s = found->now_s;
+    if (is_first || changed)
+        atomic_store_explicit(&r->by_date,
+                              is_first && known->believe_start && found->epoch.from_start,
+                              memory_order_release);
     if (since_s > lost_s(r))
         atomic_store_explicit(&r->lost_s, since_s, memory_order_release);
     if (is_first || changed || is_new_reference(&known->clock, &found->clock))
@@ -225,7 +239,7 @@ ask_redis(struct redis *r, const struct replay_item *item, const char *key,
 {
     struct redis_link *link = NULL;
     bool is_new = false;
-    if (item->since_s <= lost_s(r))
+    if (is_lost(r, item))
         return say_lost(r, err);
     if (!may_ask(r))
         return say_failure(r, err);
@@ -233,7 +247,7 @@ ask_redis(struct redis *r, const struct replay_item *item, const char *key,
     enum attest_rc rc = redis_pool_take(&r->pool, &r->target, deadline_ms, &link, &is_new, err);
     if (rc == ATTEST_OK && (is_new || clock_boot_ms() - link->checked_ms > CHECK_EVERY_MS))
         rc = look(r, link, moment, deadline_ms, err);
-    if (rc == ATTEST_OK && item->since_s <= lost_s(r))
+    if (rc == ATTEST_OK && is_lost(r, item))
         rc = say_lost(r, err);
     if (rc == ATTEST_OK)
         rc = set_once(r, link, key, moment, deadline_ms, err);
@@ -243,7 +257,7 @@ ask_redis(struct redis *r, const struct replay_item *item, const char *key,
         redis_pool_drop(&r->pool, link);
     note_answer(r, rc, err);
     /* Another connection may have found the loss meanwhile. */
-    return rc == ATTEST_OK && item->since_s <= lost_s(r) ? say_lost(r, err) : rc;
+    return rc == ATTEST_OK && is_lost(r, item) ? say_lost(r, err) : rc;
 }
 
 /* ---- the store ---- */
@@ -418,6 +432,7 @@ replay_redis_new(const struct replay_redis *options, struct replay_store **ret,
     enum attest_rc rc = redis_target_init(&r->target, options, err);
     if (rc != ATTEST_OK)
         return rc;
+    r->known.believe_start = options->believe_start;
     r->ready = pthread_mutex_init(&r->lock, NULL) == 0;
     if (!r->ready || !redis_pool_init(&r->pool, options->connections_max))
         return error_set(err, ATTEST_E_NOMEM, "replay store: out of memory");

@@ -72,6 +72,7 @@ int64_t redis_now_s(const struct redis_moment *moment);
 struct redis_known {
     char epoch[REDIS_EPOCH_MAX + 1];
     struct redis_clock clock;
+    bool believe_start; /* as in struct replay_redis */
 };
 
 /* What a look found. */
@@ -84,7 +85,8 @@ struct redis_look {
 /*
  * Asks the server who it is and what its epoch is, and gives it a new one, that begins now, when it
  * has none, another server's, or one of the future, and when its clock was set forward since the
- * last look: what it then forgot cannot be told. Fills link->epoch and ret. Errors of
+ * last look: what it then forgot cannot be told. With believe_start that of an untouched server
+ * begins when it started. Fills link->epoch and ret. Errors of
  * redis_server_read(), redis_server_fit(), redis_refused() and redis_link_ask().
  */
 enum attest_rc redis_link_check(struct redis_link *link, const struct redis_known *known,

@@ -9,6 +9,8 @@
 
 #define ID_LEN 40
 #define NONCE_LEN 16
+#define EPOCH "1"
+#define EPOCH_FROM_START "1s"
 
 /* Cuts the first line, without its end, off text. */
 static struct slice
@@ -72,6 +74,23 @@ read_number(struct slice text, size_t len_max, int64_t *ret)
     return true;
 }
 
+/*
+ * Each write counts as a change until it is saved, and emptying what holds something is one; some
+ * ways to empty it save it at once. A start counts as saved.
+ */
+static void
+read_start(struct slice info, struct redis_server *server)
+{
+    struct slice uptime, saved;
+    int64_t up_s, saved_s;
+    if (!find_field(info, "uptime_in_seconds", &uptime) || !read_number(uptime, 12, &up_s) ||
+        !find_field(info, "rdb_last_save_time", &saved) || !read_number(saved, 12, &saved_s))
+        return;
+    server->start_s = server->now_ms / 1000 - up_s;
+    server->untouched = server->fresh && field_is(info, "rdb_changes_since_last_save", "0") &&
+                        field_is(info, "rdb_saves", "0") && saved_s <= server->start_s + 1;
+}
+
 enum attest_rc
 redis_server_read(struct slice info, struct redis_server *ret, struct attest_error *err)
 {
@@ -96,6 +115,8 @@ redis_server_read(struct slice info, struct redis_server *ret, struct attest_err
                  field_is(info, "aof_enabled", "0") &&
                  field_is(info, "master_replid2", "0000000000000000000000000000000000000000");
     ret->now_ms = now_us / 1000;
+    ret->untouched = false;
+    read_start(info, ret);
     return ATTEST_OK;
 }
 
@@ -141,11 +162,13 @@ bool
 redis_epoch_read(struct slice text, struct redis_epoch *ret)
 {
     struct slice version, since, identity;
-    if (text.len > REDIS_EPOCH_MAX || !cut_word(&text, &version) || !slice_is(version, "1") ||
+    if (text.len > REDIS_EPOCH_MAX || !cut_word(&text, &version) ||
+        (!slice_is(version, EPOCH) && !slice_is(version, EPOCH_FROM_START)) ||
         !cut_word(&text, &since) || !read_number(since, 12, &ret->since_s) ||
         !cut_word(&text, &identity) || identity.len > REDIS_IDENTITY_MAX ||
         text.len != 2 * NONCE_LEN)
         return false;
+    ret->from_start = slice_is(version, EPOCH_FROM_START);
     memcpy(ret->identity, identity.p, identity.len);
     ret->identity[identity.len] = '\0';
     return true;
@@ -158,5 +181,6 @@ redis_epoch_write(char out[REDIS_EPOCH_MAX + 1], const struct redis_epoch *epoch
     char hex[2 * NONCE_LEN + 1];
     random_bytes(nonce, sizeof(nonce));
     hex_encode(hex, nonce, sizeof(nonce));
-    snprintf(out, REDIS_EPOCH_MAX + 1, "1 %" PRId64 " %s %s", epoch->since_s, epoch->identity, hex);
+    snprintf(out, REDIS_EPOCH_MAX + 1, "%s %" PRId64 " %s %s",
+             epoch->from_start ? EPOCH_FROM_START : EPOCH, epoch->since_s, epoch->identity, hex);
 }

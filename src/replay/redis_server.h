@@ -19,7 +19,9 @@ struct redis_server {
     char policy[32]; /* maxmemory-policy */
     bool replica;
     bool fresh; /* all its data came to itself, since it started: from no file, no other master */
-    int64_t now_ms; /* its clock, Unix time */
+    bool untouched;  /* fresh, and nothing was ever written to it, so that nothing can be gone */
+    int64_t now_ms;  /* its clock, Unix time */
+    int64_t start_s; /* when it started, by that; of an untouched one */
 };
 
 /*
@@ -56,6 +58,8 @@ int redis_clock_step(const struct redis_clock *before, const struct redis_clock 
 
 struct redis_epoch {
     int64_t since_s; /* Unix time; 0: since there is anything */
+    bool from_start; /* and that is when the server started, untouched: nothing is known to be lost
+                      */
     char identity[REDIS_IDENTITY_MAX + 1];
 };
 

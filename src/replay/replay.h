@@ -27,7 +27,8 @@ struct replay_item {
     struct slice scope, id;
     int64_t since_s;      /* the first second, Unix time, at which anyone could have accepted it */
     int64_t keep_until_s; /* the last one; at most REPLAY_KEEP_MAX_S ahead of now_s */
-    bool by_holder; /* who holds the scope's key makes the identifiers: a memory bounds them */
+    bool by_holder;  /* who holds the scope's key makes the identifiers: a memory bounds them */
+    int64_t dated_s; /* since_s, if all clocks agree */
 };
 
 /* Counted since the store was made. */
@@ -131,6 +132,9 @@ size_t replay_memory_count(const struct replay_store *store);
  * password_file   holds the password in the place of the URL; read anew for each log-in
  * ca_file         PEM certificates that vouch for rediss:// in the place of the system's
  * timeout_ms      for one question, connecting and waiting for a connection included
+ * believe_start   a Redis without a past is taken for new, and not for one that lost it: what is
+ *                 dated since it started passes, for who starts anew for each token and so never
+ *                 knows what a Redis was before
  * memory_max      entries of a memory beside it that decides where Redis gives no answer; 0: none
  */
 struct replay_redis {
@@ -138,6 +142,7 @@ struct replay_redis {
     unsigned timeout_ms, connections_max;
     size_t memory_max;
     enum replay_full full; /* of that memory */
+    bool believe_start;
 };
 
 #define REPLAY_TIMEOUT_DEFAULT_MS 1000

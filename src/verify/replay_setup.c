@@ -13,7 +13,7 @@ struct attest_replay_setup {
     struct secret url; /* a string, for it may hold a password */
     char *password_file, *ca_file;
     unsigned timeout_ms, connections_max; /* 0: not said */
-    bool fall_back;
+    bool fall_back, believe_start;
 };
 
 enum attest_rc
@@ -61,6 +61,12 @@ void
 attest_replay_setup_fall_back_to_memory(struct attest_replay_setup *setup)
 {
     setup->fall_back = true;
+}
+
+void
+attest_replay_setup_believe_start(struct attest_replay_setup *setup)
+{
+    setup->believe_start = true;
 }
 
 static enum attest_rc
@@ -132,7 +138,7 @@ attest_replay_new(const struct attest_replay_setup *setup, struct attest_replay 
     struct replay_store *store = NULL;
     /* Who says how a Redis is to be used means one: not each process by itself, in silence. */
     if (!setup->url.p && (setup->password_file || setup->ca_file || setup->timeout_ms ||
-                          setup->connections_max || setup->fall_back))
+                          setup->connections_max || setup->fall_back || setup->believe_start))
         return error_set(err, ATTEST_E_CONFIG, "replay store: no Redis is named");
     const struct replay_redis redis = {
         .url = (const char *)setup->url.p,
@@ -143,6 +149,7 @@ attest_replay_new(const struct attest_replay_setup *setup, struct attest_replay 
             setup->connections_max ? setup->connections_max : REPLAY_CONNECTIONS_DEFAULT,
         .memory_max = setup->fall_back ? setup->entries_max : 0,
         .full = setup->full,
+        .believe_start = setup->believe_start,
     };
     enum attest_rc rc = setup->url.p
                             ? replay_redis_new(&redis, &store, err)

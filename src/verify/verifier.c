@@ -236,8 +236,12 @@ consume_token(struct attest_verifier *v, const struct attest_claims *claims, int
               struct attest_error *err)
 {
     int64_t first_s = claims->nbf > claims->iat ? claims->nbf : claims->iat;
-    const struct replay_item item = {slice_cstr(claims->iss), slice_cstr(claims->jti),
-                                     before(v, first_s), claims->exp + v->keep_behind_s, false};
+    const struct replay_item item = {slice_cstr(claims->iss),
+                                     slice_cstr(claims->jti),
+                                     before(v, first_s),
+                                     claims->exp + v->keep_behind_s,
+                                     false,
+                                     first_s};
     return replay_consume(v->replay->store, &item, now, err);
 }
 
@@ -251,9 +255,13 @@ consume_proof(struct attest_verifier *v, const struct attest_claims *claims,
     enum attest_rc rc = proof_verify(claims, digest, proof, now, skew_s, &found, err);
     if (rc != ATTEST_OK)
         return rc;
-    const struct replay_item item = {slice_cstr(claims->cnf_thumbprint), slice_cstr(found.jti),
-                                     before(v, found.exp - PROOF_LIFETIME_MAX_S),
-                                     found.exp + v->keep_behind_s, true};
+    int64_t first_s = found.exp - PROOF_LIFETIME_MAX_S;
+    const struct replay_item item = {slice_cstr(claims->cnf_thumbprint),
+                                     slice_cstr(found.jti),
+                                     before(v, first_s),
+                                     found.exp + v->keep_behind_s,
+                                     true,
+                                     first_s};
     return replay_consume(v->replay->store, &item, now, err);
 }
 

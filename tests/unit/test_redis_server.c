@@ -153,6 +153,43 @@ test_fresh(void **state)
 }
 
 static void
+test_untouched(void **state)
+{
+    (void)state;
+#define FRESH MASTER "rdb_last_load_keys_loaded:0\r\nmaster_replid2:" NO_REPLID "\r\n"
+#define UNSAVED FRESH "rdb_changes_since_last_save:0\r\nrdb_saves:0\r\n"
+    static const struct {
+        const char *info;
+        bool untouched;
+    } cases[] = {
+        {UNSAVED "uptime_in_seconds:9\r\nrdb_last_save_time:1699999991\r\n", true},
+        {UNSAVED "uptime_in_seconds:9\r\nrdb_last_save_time:1699999992\r\n", true},
+        {UNSAVED "uptime_in_seconds:9\r\nrdb_last_save_time:1699999993\r\n", false},
+        {UNSAVED "uptime_in_seconds:-9\r\nrdb_last_save_time:1699999991\r\n", false},
+        {UNSAVED "uptime_in_seconds:9\r\n", false},
+        {UNSAVED "rdb_last_save_time:1699999991\r\n", false},
+        {FRESH "rdb_changes_since_last_save:1\r\nrdb_saves:0\r\nuptime_in_seconds:9\r\n"
+               "rdb_last_save_time:1699999991\r\n",
+         false},
+        {FRESH "rdb_changes_since_last_save:0\r\nrdb_saves:1\r\nuptime_in_seconds:9\r\n"
+               "rdb_last_save_time:1699999991\r\n",
+         false},
+        {FRESH "uptime_in_seconds:9\r\nrdb_last_save_time:1699999991\r\n", false},
+        {MASTER "rdb_changes_since_last_save:0\r\nrdb_saves:0\r\nuptime_in_seconds:9\r\n"
+                "rdb_last_save_time:1699999991\r\n",
+         false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct redis_server server = {.untouched = true};
+        assert_int_equal(redis_server_read(slice_cstr(cases[i].info), &server, NULL), ATTEST_OK);
+        if (server.untouched != cases[i].untouched)
+            fail_msg("case %zu", i);
+        if (server.untouched)
+            assert_int_equal(server.start_s, 1699999991);
+    }
+}
+
+static void
 test_epochs(void **state)
 {
     (void)state;
@@ -165,6 +202,12 @@ test_epochs(void **state)
     assert_true(redis_epoch_read(slice_cstr(text), &back));
     assert_int_equal(back.since_s, epoch.since_s);
     assert_string_equal(back.identity, epoch.identity);
+    assert_false(back.from_start);
+    epoch.from_start = true;
+    redis_epoch_write(other, &epoch);
+    assert_true(redis_epoch_read(slice_cstr(other), &back));
+    assert_true(back.from_start);
+    assert_int_equal(back.since_s, epoch.since_s);
     for (size_t len = 0; len < strlen(text); len++)
         assert_false(redis_epoch_read((struct slice){text, len}, &back));
     snprintf(cut, sizeof(cut), "%sx", text);
@@ -257,9 +300,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_urls),   cmocka_unit_test(test_words),
-        cmocka_unit_test(test_info),   cmocka_unit_test(test_fresh),
-        cmocka_unit_test(test_epochs), cmocka_unit_test(test_clock_steps),
+        cmocka_unit_test(test_urls),        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_info),        cmocka_unit_test(test_fresh),
+        cmocka_unit_test(test_untouched),   cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_clock_steps),
     };
     if (crypto_init(NULL) != ATTEST_OK)
         return 1;

@@ -128,6 +128,9 @@ test_what_does_not_fit(void **state)
     assert_int_equal(attest_replay_setup_set_password_file(password, "/none", NULL), ATTEST_OK);
     assert_int_equal(attest_replay_setup_set_ca_file(ca, "/none", NULL), ATTEST_OK);
     attest_replay_setup_fall_back_to_memory(fall_back);
+    AUTO(attest_replay_setup) struct attest_replay_setup *start = new_setup();
+    attest_replay_setup_believe_start(start);
+    assert_int_equal(attest_replay_new(start, &replay, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_replay_new(password, &replay, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_replay_new(ca, &replay, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_replay_new(fall_back, &replay, &err), ATTEST_E_CONFIG);

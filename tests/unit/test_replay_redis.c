@@ -383,6 +383,75 @@ test_cluster(void **state)
     redis_done(&other);
 }
 
+/* Dated of_s from now, by a clock that may be a skew and two minutes off. */
+static enum attest_rc
+consume_dated(struct replay_store *s, const char *id, int64_t of_s)
+{
+    int64_t now = clock_wall_s();
+    const struct replay_item item = {.scope = slice_cstr("issuer"),
+                                     .id = slice_cstr(id),
+                                     .since_s = now + of_s - 150,
+                                     .keep_until_s = now + 100,
+                                     .dated_s = now + of_s};
+    return replay_consume(s, &item, now, NULL);
+}
+
+/* Who is told to believe a start takes what is dated since then, and nothing of before it. */
+static void
+test_believes_a_start(void **state)
+{
+    (void)state;
+    struct redis_server_run server;
+    begin(&server, NULL, false);
+    options.believe_start = true;
+    struct replay_store *s = new_store(), *later = new_store();
+    assert_int_equal(consume_dated(s, "early", -3600), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume_dated(s, "one", 0), ATTEST_OK);
+    assert_int_equal(consume_dated(later, "one", 0), ATTEST_E_REPLAY);
+    assert_int_equal(consume_dated(later, "two", 0), ATTEST_OK);
+    usleep(1100000); /* it is looked at again */
+    assert_int_equal(consume_dated(s, "still", 0), ATTEST_OK);
+    options.believe_start = false;
+    struct replay_store *server_s = new_store();
+    assert_int_equal(consume_dated(server_s, "three", 0), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume_dated(server_s, "three", 151), ATTEST_OK);
+    assert_true(redis_command(&server, "FLUSHALL"));
+    options.believe_start = true;
+    struct replay_store *after = new_store();
+    assert_int_equal(consume_dated(after, "one", 0), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume_dated(s, "one", 0), ATTEST_E_REPLAY_STORE);
+    assert_int_equal(consume_dated(s, "four", 151), ATTEST_OK);
+    replay_free(s);
+    replay_free(later);
+    replay_free(server_s);
+    replay_free(after);
+    redis_done(&server);
+}
+
+/* Something was there, and is gone: that is no start to believe in. */
+static void
+test_believes_no_emptied_one(void **state)
+{
+    (void)state;
+    static const char *const ways[][3] = {
+        {"SET x y", "FLUSHALL", "PING"},
+        {"SET x y", "DEL x", "PING"},
+        {"SET x y", "FLUSHALL", "SAVE"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        struct redis_server_run server;
+        begin(&server, NULL, false);
+        options.believe_start = true;
+        for (size_t j = 0; j < ARRAY_LEN(ways[i]); j++)
+            assert_true(redis_command(&server, "%s", ways[i][j]));
+        struct replay_store *s = new_store();
+        if (consume_dated(s, "one", 0) != ATTEST_E_REPLAY_STORE)
+            fail_msg("way %zu", i);
+        replay_free(s);
+        redis_done(&server);
+    }
+}
+
 static void
 test_arguments(void **state)
 {
@@ -459,6 +528,8 @@ main(void)
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_begins_with_what_is_new),
         cmocka_unit_test(test_flushed),
+        cmocka_unit_test(test_believes_a_start),
+        cmocka_unit_test(test_believes_no_emptied_one),
         cmocka_unit_test(test_restarted_from_an_old_file),
         cmocka_unit_test(test_paused),
         cmocka_unit_test(test_fallback),

@@ -1,0 +1,80 @@
+#!/bin/sh
+# attest verify with a Redis: new, used, emptied. Each run starts anew.
+set -u
+. "$top_srcdir/tests/support/need.sh"
+need_redis
+dir=$(mktemp -d) || exit 1
+redis=
+stop_redis() {
+    [ -z "$redis" ] || kill -9 "$redis" 2>/dev/null
+    [ -z "$redis" ] || wait "$redis" 2>/dev/null
+    redis=
+    rm -f "$dir/redis.sock"
+}
+trap 'stop_redis; rm -rf "$dir"' EXIT
+mint=$top_builddir/tests/support/minttoken
+failed=0
+fail() {
+    echo "cli_redis: $*"
+    failed=1
+}
+start_redis() {
+    "$redis_server" --port 0 --unixsocket "$dir/redis.sock" --save "" --appendonly no --dir "$dir" \
+        >"$dir/redis.log" 2>&1 </dev/null &
+    redis=$!
+    waited=0
+    until "$redis_cli" -s "$dir/redis.sock" ping >/dev/null 2>&1; do
+        waited=$((waited + 1))
+        [ $waited -lt 600 ] || { echo "no Redis: $(cat "$dir/redis.log")"; exit 1; }
+        sleep 0.1
+    done
+}
+ask() {
+    token=$1
+    shift
+    "$top_builddir/attest" verify --issuer https://ai.example.com --jwks "$dir/jwks" \
+        --audience https://mcp.example.com --replay "unix://$dir/redis.sock" "$@" - \
+        <"$dir/$token" >"$dir/verdict" 2>"$dir/err"
+}
+# The machine may be too slow for a question, which is 1014 too, in other words than a loss has. Then
+# it is asked again; what the question was about may count as seen.
+too_slow() { grep -q "no answer" "$dir/err"; }
+
+# accepted TOKEN: which is made here.
+accepted() {
+    for _ in 1 2 3 4 5 6 7 8; do
+        "$mint" token >"$dir/$1" || exit 1
+        ask "$1" && return
+        too_slow || break
+    done
+    fail "$1 is not accepted: $(cat "$dir/verdict" "$dir/err")"
+}
+# verify STATUS TEXT TOKEN [OPTION...]: its status, and what the verdict has to say.
+verify() {
+    want=$1 text=$2
+    shift 2
+    for _ in 1 2 3 4 5 6 7 8; do
+        ask "$@"
+        status=$?
+        too_slow || break
+    done
+    [ $status -eq "$want" ] && grep -qF -- "$text" "$dir/verdict" ||
+        fail "$token: status $status, $want and $text expected: $(cat "$dir/verdict" "$dir/err")"
+}
+"$mint" jwks >"$dir/jwks" || exit 1
+now=$(date +%s)
+"$mint" token iat $((now - 100)) nbf $((now - 100)) exp $((now + 800)) >"$dir/early"
+
+# One that nobody ever wrote to holds what is dated since it started.
+start_redis
+accepted one
+verify 1 '"error_code":1006' one
+accepted two
+verify 3 '"error_code":1014,"rpc_code":-32002' early
+
+# Emptied, it could have held anything.
+"$redis_cli" -s "$dir/redis.sock" flushall >"$dir/cli" 2>&1
+verify 3 '"error_code":1014' one
+grep -qF "knows nothing of before" "$dir/err" || fail "$(cat "$dir/err")"
+verify 3 '"error_code":1014' one
+exit $failed
