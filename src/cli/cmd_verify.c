@@ -176,8 +176,9 @@ make_policy(const struct setting *s, const struct cli_args *args, struct attest_
 
 DEFINE_AUTO(attest_replay_setup, struct attest_replay_setup *, attest_replay_setup_free);
 
+/* A Redis that is away shuts out what is good. What is bad is bad all the same, and said so. */
 static enum exit_status
-make_replay(const char *store, const char *password_file, struct attest_replay **ret)
+make_replay(const char *store, const char *password_file, bool *away, struct attest_replay **ret)
 {
     struct attest_error err = {0};
     bool memory = !store || strcmp(store, "memory") == 0;
@@ -198,8 +199,11 @@ make_replay(const char *store, const char *password_file, struct attest_replay *
     if (rc == ATTEST_OK)
         return EXIT_DONE;
     /* Who is refused by a Redis, or must refuse it, is not to be talked out of having one. */
-    bool away = rc == ATTEST_E_IO || rc == ATTEST_E_TIMEOUT;
-    return failed(&err, away ? "--replay memory needs no server" : "");
+    *away = rc == ATTEST_E_IO || rc == ATTEST_E_TIMEOUT;
+    failed(&err, *away ? "--replay memory needs no server" : "");
+    if (!*away || attest_replay_new_memory(16, ret, &err) != ATTEST_OK)
+        return EXIT_FAILED;
+    return EXIT_DONE;
 }
 
 /* Fetches that may be waited for: a kid that is not in the set may be in the next one. */
@@ -222,12 +226,30 @@ check(struct attest_verifier *verifier, struct verify_keys *vk, struct slice tok
     }
 }
 
+/* The verdict on what is good in every way, but may have been seen before for all we know. */
+static enum exit_status
+not_remembered(struct attest_verifier *verifier)
+{
+    struct attest_result *nobody = NULL; /* is let in or not, as the policy has it */
+    bool in = attest_verifier_check(verifier, NULL, 0, NULL, 0, &nobody) == ATTEST_OK;
+    printf("{\"verified\":false,\"allowed\":%s,\"trust_level\":\"none\",\"issuer\":null,"
+           "\"subject\":null,\"claims\":null,\"verified_claims\":[],\"error\":\"%s\","
+           "\"error_code\":%d,\"rpc_code\":-32002}\n",
+           in ? "true" : "false", attest_strerror(ATTEST_E_REPLAY_STORE), ATTEST_E_REPLAY_STORE);
+    attest_result_free(nobody);
+    return EXIT_FAILED;
+}
+
 static enum exit_status
 judge(struct attest_verifier *verifier, struct verify_keys *vk, struct slice token,
-      const char *proof)
+      const char *proof, bool away)
 {
     struct attest_result *result = NULL;
     enum attest_rc rc = check(verifier, vk, token, proof, &result);
+    if (away && result && attest_result_verified(result)) {
+        attest_result_free(result);
+        return not_remembered(verifier);
+    }
     char *text = result ? attest_result_to_json(result) : NULL;
     bool judged = result, retry = judged && attest_result_retry(result);
     if (judged) /* what a policy lets in all the same was not verified for that */
@@ -253,6 +275,7 @@ struct parts {
     struct verify_keys vk;
     struct attest_policy *policy;
     struct attest_replay *replay;
+    bool away; /* the store that was asked for; this one has to do for what is bad anyway */
     struct attest_verifier *verifier;
 };
 
@@ -274,7 +297,8 @@ build(const struct cli_args *args, const struct setting *s, struct parts *parts)
     parts->vk = (struct verify_keys){.args = args, .issuer = s->issuer, .keys = parts->keys};
     enum exit_status status = make_policy(s, args, &parts->policy);
     if (status == EXIT_DONE)
-        status = make_replay(s->replay, cli_value(args, "replay-password-file"), &parts->replay);
+        status = make_replay(s->replay, cli_value(args, "replay-password-file"), &parts->away,
+                             &parts->replay);
     if (status == EXIT_DONE)
         status = verify_keys_verifier(&parts->vk, parts->policy, parts->replay, &parts->verifier);
     return status;
@@ -298,5 +322,5 @@ verify(const struct cli_args *args)
     enum exit_status status = build(args, &s, &parts);
     if (status != EXIT_DONE)
         return status;
-    return judge(parts.verifier, &parts.vk, buf_view(&token), cli_value(args, "proof"));
+    return judge(parts.verifier, &parts.vk, buf_view(&token), cli_value(args, "proof"), parts.away);
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# attest verify with a Redis: new, used, emptied. Each run starts anew.
+# attest verify with a Redis: new, used, emptied, away. Each run starts anew.
 set -u
 . "$top_srcdir/tests/support/need.sh"
 need_redis
@@ -77,4 +77,17 @@ verify 3 '"error_code":1014,"rpc_code":-32002' early
 verify 3 '"error_code":1014' one
 grep -qF "knows nothing of before" "$dir/err" || fail "$(cat "$dir/err")"
 verify 3 '"error_code":1014' one
+
+# Away: what is good is not let in, and what is bad is bad.
+stop_redis
+"$mint" token >"$dir/three" || exit 1
+verify 3 '"verified":false,"allowed":false,"trust_level":"none"' three
+grep -qF '"error":"replay store unavailable","error_code":1014,"rpc_code":-32002}' "$dir/verdict" ||
+    fail "$(cat "$dir/verdict")"
+grep -qF -- "--replay memory needs no server" "$dir/err" || fail "$(cat "$dir/err")"
+verify 3 '"verified":false,"allowed":true' three --policy preferred
+echo nonsense >"$dir/nonsense"
+verify 1 '"error_code":1008' nonsense
+"$mint" token aud '"https://elsewhere.example.com"' >"$dir/elsewhere"
+verify 1 '"error_code":1005' elsewhere
 exit $failed
