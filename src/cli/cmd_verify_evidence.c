@@ -21,7 +21,7 @@ static enum exit_status verify_evidence(const struct cli_args *args);
 const struct cli_command cmd_verify_evidence = {
     .name = "verify-evidence",
     .summary = "check what a TPM says about an issuer's key set",
-    .operands = "FILE|URL|-",
+    .operands = "[FILE|URL|-]",
     .operands_max = 1,
     .options =
         {
@@ -105,13 +105,24 @@ judge_answer(const struct fetch_answer *answer)
                         "the issuer answers with status %ld; is this its URL", answer->status);
 }
 
+/* Of an issuer's URL, or of the address of its evidence. */
+static struct slice
+base_of(const char *url)
+{
+    struct slice base = slice_cstr(url);
+    if (base.len > strlen(EVIDENCE_PATH) &&
+        strcmp(url + base.len - strlen(EVIDENCE_PATH), EVIDENCE_PATH) == 0)
+        base.len -= strlen(EVIDENCE_PATH);
+    return issuer_base(base);
+}
+
 static enum exit_status
 fetch_evidence(const char *issuer, struct expected *expected, struct buf *text)
 {
     char url[URL_LEN_MAX], nonce[NONCE_TEXT_LEN + 1] = "";
     AUTO(fetch_answer) struct fetch_answer answer = {0};
     struct attest_error err = {0};
-    struct slice base = issuer_base(slice_cstr(issuer));
+    struct slice base = base_of(issuer);
     if (!expected->fresh)
         random_bytes(expected->nonce, sizeof(expected->nonce));
     expected->fresh = true;
@@ -142,14 +153,13 @@ static enum exit_status
 obtain(const char *from, struct expected *expected, struct buf *text)
 {
     struct attest_error err = {0};
-    if (!from)
-        return cli_complain(EXIT_USAGE, cmd_verify_evidence.name,
-                            "evidence is missing: a file, an issuer's URL, or - for standard "
-                            "input");
-    if (strstr(from, "://"))
+    if (from && strstr(from, "://"))
         return fetch_evidence(from, expected, text);
-    if (file_read(from, EVIDENCE_DOCUMENT_MAX, text, &err))
+    if (file_read(from ? from : "-", EVIDENCE_DOCUMENT_MAX, text, &err))
         return failed(&err, "a file with evidence, or an issuer's URL expected");
+    if (!from && !text->len)
+        return cli_complain(EXIT_USAGE, cmd_verify_evidence.name,
+                            "evidence is missing: a file, an issuer's URL, or standard input");
     return EXIT_DONE;
 }
 

@@ -33,6 +33,8 @@ run sh -c '"$0" verify-evidence --ak "$1/name" --expect-pcrs "$1/pcrs" - <"$2"' 
 expect 0
 out_has "nobody knows when"
 out_has "^nonce  *not made"
+run sh -c '"$0" verify-evidence --ak "$1/name" --expect-pcrs "$1/pcrs" <"$2"' "$attest" "$v" "$dir/evidence"
+expect 0
 ve --json "$dir/evidence"
 expect 0
 out_has '"fresh":false'

@@ -165,7 +165,7 @@ signer_stop
 sleep 2
 ask 503 "$path?nonce=$nonce"
 signer_start || exit 1
-wait_for 20 sh -c 'sleep 1; "$0" verify-evidence --ak "$1/ak" --expect-pcrs "$1/pcrs" "$2"' "$attest" "$dir" "$url" ||
+wait_for 20 sh -c 'sleep 1; "$0" verify-evidence --ak "$1/ak" --expect-pcrs "$1/pcrs" "$2"' "$attest" "$dir" "$path" ||
     complain "another attestation key after a restart"
 signer_stop
 swtpm_secrets_of "$dir/state/sealed.keys" "$dir/pin" # none crossed the bus, also not for quotes
