@@ -109,6 +109,9 @@ test_round_trip(void **state)
         "{" AUDIENCE "," IDENTITY "}",
         "{\"audience\":[\"https://a.example\"]," IDENTITY ",\"cnf\":null}",
         "{" AUDIENCE "," IDENTITY ",\"attestation_metadata\":{\"nested_attestation\":\"a.b.c\"}}",
+        "{" AUDIENCE "," IDENTITY ",\"attestation_metadata\":{\"safety_level\":\"enhanced\"}}",
+        "{" AUDIENCE "," IDENTITY
+        ",\"attestation_metadata\":{\"capabilities_declared\":[\"tools\"]}}",
         "{" AUDIENCE "," IDENTITY ",\"agent_integrity\":{\"system_prompt_hash\":\"sha256:" HEX64
         "\"},\"lifetime_s\":1}",
     };

@@ -114,6 +114,12 @@ test_wrong_values(void **state)
     assert_int_equal(attest_policy_issuer_subject_name(p, A, "m", "..", NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_issuer_subject_name(p, A, "m", "x", NULL), ATTEST_OK);
     assert_int_equal(attest_policy_issuer_subject_name(p, A, "m", "y", NULL), ATTEST_E_CONFIG);
+    char longest[2050];
+    memset(longest, 'a', sizeof(longest));
+    longest[2049] = '\0';
+    assert_int_equal(attest_policy_add_provider(p, longest, NULL), ATTEST_E_CONFIG);
+    assert_int_equal(attest_policy_add_provider(p, longest + 1, NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_add_provider(p, "", NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_set_skew_s(p, -1, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_set_skew_s(p, ATTEST_SKEW_MAX_S + 1, NULL), ATTEST_E_CONFIG);
     assert_int_equal(attest_policy_set_lifetime_max_s(p, 0, NULL), ATTEST_E_CONFIG);
@@ -203,6 +209,11 @@ test_limits(void **state)
         assert_int_equal(attest_policy_add_audience(p, name, NULL), ATTEST_OK);
         assert_int_equal(attest_policy_add_audience(p, name, NULL), ATTEST_OK);
         assert_int_equal(attest_policy_add_issuer(p, name, ATTEST_TRUST_PROVIDER, NULL), ATTEST_OK);
+    }
+    for (int i = 0; i <= 64; i++) {
+        snprintf(name, sizeof(name), "model %d", i);
+        assert_int_equal(attest_policy_issuer_subject_name(p, A, name, "m", NULL),
+                         i < 64 ? ATTEST_OK : ATTEST_E_LIMIT);
     }
     assert_int_equal(attest_policy_add_audience(p, "https://x.example", NULL), ATTEST_E_LIMIT);
     assert_int_equal(attest_policy_add_issuer(p, "https://x.example", ATTEST_TRUST_PROVIDER, NULL),

@@ -128,7 +128,7 @@ a_url_that_is_given_is_the_only_place(void **state)
 
 /* Of the first key, good for 3,000 s. */
 static const char *
-signed_set_of(const char *issuer, int64_t now_s)
+signed_set_with(const char *headers, const char *issuer, int64_t now_s)
 {
     const struct keyset_entry entry = {.public_key = key[0].public_key, .state = KEY_PUBLISHED};
     char *jwt AUTO(mem) =
@@ -137,7 +137,13 @@ signed_set_of(const char *issuer, int64_t now_s)
                                                                   .exp = now_s + 3000,
                                                                   .keys = &entry,
                                                                   .n_keys = 1});
-    return answer(7, "application/jwk-set+jwt", "", jwt);
+    return answer(7, "application/jwk-set+jwt", headers, jwt);
+}
+
+static const char *
+signed_set_of(const char *issuer, int64_t now_s)
+{
+    return signed_set_with("", issuer, now_s);
 }
 
 static struct attest_keys *
@@ -199,6 +205,28 @@ a_pinned_issuer_is_asked_for_its_signed_set(void **state)
     assert_in_range(attest_verifier_timeout_ms(v), 1, 1500 * 1000); /* half of its life at most */
 }
 
+/* Half of its life, or what the answer says, whichever is less. */
+static void
+a_signed_set_is_fetched_again_in_time(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        int most_ms;
+    } rows[] = {
+        {"Cache-Control: max-age=3600\r\n", 1500 * 1000},
+        {"Cache-Control: max-age=100\r\n", 100 * 1000},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(attest_keys) struct attest_keys *keys = keys_pinned_for(stub.origin);
+        AUTO(attest_verifier) struct attest_verifier *v = verifier_of(stub.origin, keys, NULL);
+        http_stub_say(&stub, "/.well-known/jwks.jwt",
+                      signed_set_with(rows[i].headers, stub.origin, clock_wall_s()));
+        step_until_there(v, keys, stub.origin);
+        assert_in_range(attest_verifier_timeout_ms(v), 0, rows[i].most_ms);
+    }
+}
+
 static void
 two_verifiers_do_not_fetch_into_one_collection(void **state)
 {
@@ -231,6 +259,12 @@ http_takes_the_policys_word(void **state)
     assert_int_equal(attest_policy_add_issuer(p, MINT_ISSUER, ATTEST_TRUST_PROVIDER, NULL), 0);
     assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
     assert_int_equal(attest_verifier_new_fetching(p, NULL, NULL, fetch, &v, NULL), ATTEST_E_CONFIG);
+    /* With https there is nothing to allow. */
+    attest_fetch_free(STEAL(fetch));
+    assert_int_equal(attest_fetch_new(&fetch, NULL), ATTEST_OK);
+    assert_int_equal(attest_fetch_set_url(fetch, MINT_ISSUER, "https://127.0.0.1:1/set", NULL), 0);
+    assert_int_equal(attest_verifier_new_fetching(p, NULL, NULL, fetch, &v, NULL), ATTEST_OK);
+    attest_verifier_free(v);
     attest_fetch_free(fetch);
     attest_policy_free(p);
 }
@@ -295,6 +329,7 @@ main(void)
         TEST(a_url_that_is_given_is_the_only_place),
         TEST(a_pinned_issuer_is_asked_for_its_signed_set),
         TEST(a_pinned_issuers_discovery_says_where_the_signed_set_is),
+        TEST(a_signed_set_is_fetched_again_in_time),
         TEST(two_verifiers_do_not_fetch_into_one_collection),
         TEST(http_takes_the_policys_word),
         TEST(an_unknown_kid_is_not_final_while_the_issuer_is_away),

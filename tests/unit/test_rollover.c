@@ -52,6 +52,11 @@ test_policy(void **state)
     assert_non_null(strstr(err.text, "keys in the JWKS"));
 
     p = good;
+    p.overdue_grace_s = INT64_C(101) * 366 * 86400;
+    assert_int_equal(rollover_policy_check(&p, &err), ATTEST_E_CONFIG);
+    assert_non_null(strstr(err.text, "overdue_grace_s"));
+
+    p = good;
     p.skew_s = -1;
     assert_int_equal(rollover_policy_check(&p, &err), ATTEST_E_CONFIG);
     assert_non_null(strstr(err.text, "skew_s -1"));
@@ -170,14 +175,59 @@ test_retire(void **state)
     assert_int_equal(s.retiring, ROLLOVER_NO_KEY);
 }
 
+/* With as many keys as a key set takes nothing is made, published or planned until one has left. */
+static void
+test_full_key_set(void **state)
+{
+    (void)state;
+    enum { FULL = ROLLOVER_JWKS_KEYS_MAX, NOW = 5000 };
+    struct rollover_key keys[FULL + 1] = {0};
+    struct attest_error err = {0};
+    int64_t when_s = 0;
+    for (size_t i = 0; i < FULL; i++)
+        keys[i].times = (struct key_times){.created_s = 10, .published_s = 10, .active_s = 10};
+    for (size_t i = 1; i < FULL; i++)
+        keys[i].times.retired_s = 4500 + (int64_t)i;
+    assert_int_equal(rollover_takeover_s(keys, FULL, &good, NOW), INT64_MAX);
+    struct rollover_step s = rollover_next(keys, FULL, &good, NOW);
+    assert_int_equal(s.action, ROLLOVER_WAIT);
+    assert_int_equal(s.at_s, 4501 + good.retire_lag_s);
+    keys[FULL].times.created_s = 20;
+    assert_int_equal(rollover_next(keys, FULL + 1, &good, NOW).action, ROLLOVER_WAIT);
+    assert_int_equal(rollover_publish(keys, FULL + 1, FULL, NOW, &err), ATTEST_E_LIMIT);
+    assert_int_equal(keys[FULL].times.published_s, 0);
+
+    keys[1].times.removed_s = 4600;
+    s = rollover_next(keys, FULL + 1, &good, NOW);
+    assert_int_equal(s.action, ROLLOVER_PUBLISH);
+    assert_int_equal(s.key, FULL);
+    assert_int_equal(rollover_publish(keys, FULL + 1, FULL, NOW, &err), ATTEST_OK);
+    assert_int_equal(rollover_rotate(keys, FULL + 1, &good, NOW, &when_s, &err), ATTEST_E_LIMIT);
+    assert_int_equal(keys[0].times.retired_s, 0);
+    keys[2].times.removed_s = 4600;
+    assert_int_equal(rollover_rotate(keys, FULL + 1, &good, NOW, &when_s, &err), ATTEST_OK);
+    assert_int_equal(when_s, NOW + good.publish_lead_s);
+    assert_int_equal(rollover_takeover_s(keys, FULL + 1, &good, NOW), when_s);
+}
+
+/* Who wants no chance in it has none. */
+static void
+test_no_jitter(void **state)
+{
+    (void)state;
+    const struct rollover_key key = {.times = {.active_s = 1000}, .jitter = 12345};
+    struct rollover_policy p = good;
+    p.jitter_s = 0;
+    assert_int_equal(rollover_due_s(&key, &p), 1000 + p.active_period_s);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_life),
-        cmocka_unit_test(test_revoked_active),
-        cmocka_unit_test(test_retire),
+        cmocka_unit_test(test_full_key_set),   cmocka_unit_test(test_no_jitter),
+        cmocka_unit_test(test_policy),         cmocka_unit_test(test_life),
+        cmocka_unit_test(test_revoked_active), cmocka_unit_test(test_retire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

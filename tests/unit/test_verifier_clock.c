@@ -105,8 +105,10 @@ a_clock_set_back_goes_on(void **state)
     char *third AUTO(mem) = token_number(3);
     assert_int_equal(attest_verifier_set_clock(v, test_clock, NULL, NULL), ATTEST_OK);
     v->boot_ms = test_boot_ms;
-    clock_s = MINT_NOW;
     boot_ms = 7000250;
+    clock_s = -1; /* nothing to go on from yet */
+    assert_int_equal(check(v, first, NULL), ATTEST_E_ARGUMENT);
+    clock_s = MINT_NOW;
     assert_int_equal(check(v, first, NULL), ATTEST_OK);
     clock_s = MINT_NOW - 7200;
     boot_ms += 100 * 1000;

@@ -102,6 +102,11 @@ test_accessors(void **state)
     mint_set(&payload, "aud", "[\"https://x.example\",\"" MINT_AUDIENCE "\"]");
     mint_set(&payload, "unknown", "{\"a\":[1,2]}");
     char *token AUTO(mem) = mint_token(&key, NULL, &payload);
+    AUTO(attest_claims) struct attest_claims *unbound = NULL;
+    mint_payload(&payload);
+    char *without AUTO(mem) = mint_token(&key, NULL, &payload);
+    assert_int_equal(verify_at(policy, without, MINT_NOW, &unbound), ATTEST_OK);
+    assert_null(attest_claims_key(unbound));
     assert_int_equal(verify_at(policy, token, MINT_NOW, &c), ATTEST_OK);
     assert_string_equal(attest_claims_issuer(c), MINT_ISSUER);
     assert_string_equal(attest_claims_subject(c), "spiffe://ai.example.com/model/claude-sonnet-4");

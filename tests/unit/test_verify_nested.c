@@ -10,7 +10,9 @@
 
 #include <attest/attest.h>
 
+#include "jwks/keyset.h"
 #include "support/mint.h"
+#include "token/signed_keyset.h"
 #include "verify/claims.h"
 #include "verify/keys.h"
 #include "verify/policy.h"
@@ -109,10 +111,12 @@ test_nested_workload(void **state)
 /* ---- what it is not ---- */
 
 #define OTHER "https://other.example.com"
+#define AUD "\"" MINT_ISSUER "\""
 
-/* One of OTHER's about the same model, meant for who issues the outer ones. */
+/* One of OTHER's about the same model, meant for who issues the outer ones; both are bound alike.
+ */
 static char *
-inner_token(const char *safety)
+inner_token(const char *safety, const char *aud, const char *cnf)
 {
     struct mint_object payload;
     char metadata[256];
@@ -122,14 +126,15 @@ inner_token(const char *safety)
              safety);
     mint_payload(&payload);
     mint_set(&payload, "iss", "\"" OTHER "\"");
-    mint_set(&payload, "aud", "\"" MINT_ISSUER "\"");
+    mint_set(&payload, "aud", aud);
+    mint_set(&payload, "cnf", cnf);
     mint_set(&payload, "attestation_metadata", metadata);
     return mint_token(&other_key, NULL, &payload);
 }
 
 /* Each of another jti. */
 static char *
-around(const char *inner)
+around(const char *inner, const char *cnf)
 {
     static unsigned serial;
     struct mint_object payload;
@@ -142,37 +147,63 @@ around(const char *inner)
              inner);
     mint_payload(&payload);
     mint_set(&payload, "jti", jti);
+    mint_set(&payload, "cnf", cnf);
     mint_set(&payload, "attestation_metadata", metadata);
     return mint_token(&key, NULL, &payload);
 }
 
-/* The outer and the inner issuer are trusted so far; the server is both's audience. */
-static struct attest_verifier *
-verifier_that_trusts(enum attest_trust outer, enum attest_trust inner)
+/* The outer and the inner issuer are trusted so far; the server goes by either's audience. */
+static struct attest_policy *
+policy_that_trusts(enum attest_trust outer, enum attest_trust inner)
 {
     static const char *const issuers[] = {MINT_ISSUER, OTHER};
     const enum attest_trust trust[] = {outer, inner};
-    struct attest_verifier *v = NULL;
-    AUTO(attest_policy) struct attest_policy *p = NULL;
-    AUTO(attest_keys) struct attest_keys *keys = NULL;
+    struct attest_policy *p = NULL;
     assert_int_equal(attest_policy_new(&p, NULL), ATTEST_OK);
-    assert_int_equal(attest_keys_new(&keys, NULL), ATTEST_OK);
     assert_int_equal(attest_policy_add_audience(p, MINT_AUDIENCE, NULL), ATTEST_OK);
     assert_int_equal(attest_policy_add_audience(p, MINT_ISSUER, NULL), ATTEST_OK);
     for (size_t i = 0; i < ARRAY_LEN(issuers); i++) {
-        char *jwks AUTO(mem) = mint_jwks(i ? &other_key : &key);
         assert_int_equal(attest_policy_add_issuer(p, issuers[i], trust[i], NULL), ATTEST_OK);
         assert_int_equal(attest_policy_issuer_trust_domain(p, issuers[i], "ai.example.com", NULL),
                          ATTEST_OK);
         assert_int_equal(attest_policy_issuer_provider(p, issuers[i], "anthropic", NULL),
                          ATTEST_OK);
-        assert_int_equal(attest_keys_add_jwks(keys, issuers[i], jwks, strlen(jwks), NULL),
-                         ATTEST_OK);
     }
+    return p;
+}
+
+/* The outer issuer's; and the inner's, or a root of it, whose set is still to come. */
+static struct attest_keys *
+keys_of_both(const struct mint_key *inner_root)
+{
+    struct attest_keys *keys = NULL;
+    char *outer AUTO(mem) = mint_jwks(&key), *inner AUTO(mem) = mint_jwks(&other_key);
+    char *root AUTO(mem) = inner_root ? mint_jwk(inner_root) : NULL;
+    assert_int_equal(attest_keys_new(&keys, NULL), ATTEST_OK);
+    assert_int_equal(attest_keys_add_jwks(keys, MINT_ISSUER, outer, strlen(outer), NULL),
+                     ATTEST_OK);
+    assert_int_equal(root ? attest_keys_pin_root(keys, OTHER, root, strlen(root), NULL)
+                          : attest_keys_add_jwks(keys, OTHER, inner, strlen(inner), NULL),
+                     ATTEST_OK);
+    return keys;
+}
+
+static struct attest_verifier *
+new_verifier(struct attest_policy *p, struct attest_keys *keys)
+{
+    struct attest_verifier *v = NULL;
     assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
     assert_int_equal(attest_verifier_new(p, keys, NULL, &v, NULL), ATTEST_OK);
     assert_int_equal(attest_verifier_set_clock(v, test_clock, NULL, NULL), ATTEST_OK);
     return v;
+}
+
+static struct attest_verifier *
+verifier_that_trusts(enum attest_trust outer, enum attest_trust inner)
+{
+    AUTO(attest_policy) struct attest_policy *p = policy_that_trusts(outer, inner);
+    AUTO(attest_keys) struct attest_keys *keys = keys_of_both(NULL);
+    return new_verifier(p, keys);
 }
 
 static enum attest_rc
@@ -185,7 +216,7 @@ show(struct attest_verifier *v, const char *token)
 static enum attest_rc
 show_around(struct attest_verifier *v, const char *inner)
 {
-    char *token AUTO(mem) = around(inner);
+    char *token AUTO(mem) = around(inner, NULL);
     enum attest_rc rc = show(v, token);
     assert_int_equal(show(v, token), rc == ATTEST_OK ? ATTEST_E_REPLAY : rc);
     return rc;
@@ -198,7 +229,7 @@ test_nested_is_not_consumed(void **state)
     (void)state;
     AUTO(attest_verifier)
     struct attest_verifier *v = verifier_that_trusts(ATTEST_TRUST_PROVIDER, ATTEST_TRUST_PROVIDER);
-    char *inner AUTO(mem) = inner_token("standard");
+    char *inner AUTO(mem) = inner_token("standard", AUD, NULL);
     assert_int_equal(show_around(v, inner), ATTEST_OK);
     assert_int_equal(show_around(v, inner), ATTEST_OK);
     assert_int_equal(show(v, inner), ATTEST_OK);
@@ -212,12 +243,12 @@ test_nested_lends_nothing(void **state)
 {
     (void)state;
     static const enum attest_trust trust[] = {ATTEST_TRUST_ENTERPRISE, ATTEST_TRUST_PROVIDER};
-    char *inner AUTO(mem) = inner_token("enhanced");
+    char *inner AUTO(mem) = inner_token("enhanced", AUD, NULL);
     for (size_t i = 0; i < ARRAY_LEN(trust); i++) {
         AUTO(attest_result) struct attest_result *result = NULL;
         AUTO(attest_verifier)
         struct attest_verifier *v = verifier_that_trusts(trust[i], trust[1 - i]);
-        char *token AUTO(mem) = around(inner);
+        char *token AUTO(mem) = around(inner, NULL);
         assert_int_equal(attest_verifier_check(v, token, strlen(token), NULL, 0, &result),
                          ATTEST_OK);
         const struct attest_claims *claims = attest_result_claims(result);
@@ -227,6 +258,78 @@ test_nested_lends_nothing(void **state)
     }
 }
 
+/* ---- what is said of it ---- */
+
+/* For the outer issuer, and for nobody else besides: not a token that is on its way to others, too.
+ */
+static void
+test_nested_is_meant_for_one(void **state)
+{
+    (void)state;
+    static const char *const aud[] = {"[" AUD "]", "[" AUD ",\"https://x.example\"]"};
+    AUTO(attest_policy)
+    struct attest_policy *p = policy_that_trusts(ATTEST_TRUST_PROVIDER, ATTEST_TRUST_PROVIDER);
+    AUTO(attest_keys) struct attest_keys *keys = keys_of_both(NULL);
+    char *cnf AUTO(mem) = mint_cnf(&agent_key);
+    assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
+    for (size_t i = 0; i < ARRAY_LEN(aud); i++) {
+        struct attest_error err = {0};
+        AUTO(attest_claims) struct attest_claims *claims = NULL;
+        char *inner AUTO(mem) = inner_token("standard", aud[i], cnf);
+        char *token AUTO(mem) = around(inner, cnf);
+        assert_int_equal(attest_verify(keys, p, token, strlen(token), MINT_NOW, &claims, &err),
+                         i ? ATTEST_E_CLAIMS : ATTEST_OK);
+        if (i)
+            assert_string_equal(err.text, "nested_attestation: aud is not the outer iss");
+    }
+}
+
+/* Where one of another issuer is demanded, it is not to blame for what else is. */
+static void
+test_what_is_missing_is_named(void **state)
+{
+    (void)state;
+    struct attest_error err = {0};
+    AUTO(attest_claims) struct attest_claims *claims = NULL;
+    AUTO(attest_policy)
+    struct attest_policy *p = policy_that_trusts(ATTEST_TRUST_PROVIDER, ATTEST_TRUST_PROVIDER);
+    AUTO(attest_keys) struct attest_keys *keys = keys_of_both(NULL);
+    static const char *const demanded[] = {"attestation_metadata.nested_attestation", "cnf"};
+    for (size_t i = 0; i < ARRAY_LEN(demanded); i++)
+        assert_int_equal(attest_policy_require_claim(p, demanded[i], NULL), ATTEST_OK);
+    assert_int_equal(attest_policy_freeze(p, NULL), ATTEST_OK);
+    char *inner AUTO(mem) = inner_token("standard", AUD, NULL);
+    char *token AUTO(mem) = around(inner, NULL);
+    assert_int_equal(attest_verify(keys, p, token, strlen(token), MINT_NOW, &claims, &err),
+                     ATTEST_E_CLAIMS);
+    assert_string_equal(err.text, "cnf: demanded here and not there");
+}
+
+/* Keys of its issuer that are not to be had say nothing of the token, and do not use it up. */
+static void
+test_nested_keys_to_come(void **state)
+{
+    (void)state;
+    AUTO(attest_policy)
+    struct attest_policy *p = policy_that_trusts(ATTEST_TRUST_PROVIDER, ATTEST_TRUST_PROVIDER);
+    AUTO(attest_keys) struct attest_keys *keys = keys_of_both(&agent_key);
+    AUTO(attest_verifier) struct attest_verifier *v = new_verifier(p, keys);
+    const struct keyset_entry entry = {.public_key = other_key.public_key, .state = KEY_ACTIVE};
+    const struct signed_keyset_source source = {.issuer = slice_cstr(OTHER),
+                                                .iat = MINT_NOW,
+                                                .exp = MINT_NOW + 3000,
+                                                .keys = &entry,
+                                                .n_keys = 1};
+    char *inner AUTO(mem) = inner_token("standard", AUD, NULL);
+    char *token AUTO(mem) = around(inner, NULL);
+    char *set AUTO(mem) = mint_signed_keyset(&agent_key, source);
+    assert_int_equal(show(v, token), ATTEST_E_KEY_FETCH);
+    assert_int_equal(attest_keys_add_signed(keys, OTHER, set, strlen(set), MINT_NOW, NULL),
+                     ATTEST_OK);
+    assert_int_equal(show(v, token), ATTEST_OK);
+    assert_int_equal(show(v, token), ATTEST_E_REPLAY);
+}
+
 int
 main(void)
 {
@@ -234,6 +337,9 @@ main(void)
         cmocka_unit_test(test_nested_workload),
         cmocka_unit_test(test_nested_is_not_consumed),
         cmocka_unit_test(test_nested_lends_nothing),
+        cmocka_unit_test(test_nested_is_meant_for_one),
+        cmocka_unit_test(test_what_is_missing_is_named),
+        cmocka_unit_test(test_nested_keys_to_come),
     };
     if (crypto_init(NULL))
         return 1;
