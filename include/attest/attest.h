@@ -4,6 +4,7 @@
 
 /* The whole of libattest. */
 #include <attest/claims.h>
+#include <attest/counters.h>
 #include <attest/error.h>
 #include <attest/events.h>
 #include <attest/fetch.h>

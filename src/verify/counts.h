@@ -2,7 +2,7 @@
 #ifndef VERIFY_COUNTS_H
 #define VERIFY_COUNTS_H
 
-#include <attest/events.h>
+#include <attest/counters.h>
 
 #include "base/metric.h"
 

@@ -6,7 +6,7 @@
 
 #include "verify/policy.h"
 
-/* Shared by policy.c, which builds, and decide.c, which asks; by nobody else. */
+/* Shared by policy.c, which builds, and policy_check.c, which asks; by nobody else. */
 
 #define POLICY_LIST_MAX 64
 
@@ -27,7 +27,7 @@ struct attest_policy {
     const struct issuer_policy *only; /* of those; NULL: all */
 };
 
-/* In decide.c: what attest_policy_require_claim() calls each, and a refusal. */
+/* In policy_check.c: what attest_policy_require_claim() calls each, and a refusal. */
 extern const char *const required_claim_names[REQUIRED_CLAIMS];
 bool name_list_has(const struct name_list *list, struct slice name);
 

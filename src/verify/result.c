@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "verify/result.h"
+
 #include "verify/claims.h"
-#include "verify/verifier.h"
 
 /* One row a verdict. */
 static const struct {

@@ -9,6 +9,7 @@
 #include "verify/keys.h"
 #include "verify/policy.h"
 #include "verify/proof.h"
+#include "verify/verify.h"
 
 /* ---- life ---- */
 

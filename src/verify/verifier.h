@@ -8,6 +8,7 @@
 #include "verify/keys.h"
 #include "verify/replay_api.h"
 #include "verify/resolver.h"
+#include "verify/result.h"
 #include "verify/seeing.h"
 #include "verify/token_cache.h"
 
@@ -38,19 +39,6 @@ struct attest_verifier {
     struct seeing seeing;
 };
 
-/* attest_verify() with someone to ask for missing keys (NULL: none). */
-enum attest_rc verify_token(const struct attest_keys *keys, const struct attest_policy *policy,
-                            struct key_source *source, struct slice token, int64_t now_s,
-                            struct attest_claims **ret, struct attest_error *err);
-
-/*
- * Whether a token that verify_token() accepted by this policy would be accepted now: its time, the
- * keys that vouched for it, its audience and all that the policy demands. False may also mean that
- * this is for verify_token() to say.
- */
-bool verify_again(const struct attest_keys *keys, const struct attest_policy *policy,
-                  const struct attest_claims *claims, int64_t now_s);
-
 /* ATTEST_E_ARGUMENT once the verifier was used, ATTEST_E_FORKED in a child. */
 enum attest_rc verifier_may_be_set(const struct attest_verifier *verifier,
                                    struct attest_error *err);
@@ -67,21 +55,6 @@ bool verifier_is_own_thread(const struct attest_verifier *verifier);
 /* Ends the thread that steps it, if there is one. */
 void verifier_stop_thread(struct attest_verifier *verifier);
 
-struct attest_result {
-    enum attest_rc rc;
-    bool allowed;
-    struct attest_claims *claims; /* when rc is ATTEST_OK */
-    struct attest_error error;
-};
-
-/* The JSON-RPC column of the verdict table, 0 for ATTEST_OK and for what is no verdict. */
-int verdict_rpc_code(enum attest_rc rc);
-/* Whether the verdict says nothing about the token. */
-bool verdict_retry(enum attest_rc rc);
-/* 1001 to 1016. */
-bool verdict_is(enum attest_rc rc);
-
 DEFINE_AUTO(attest_verifier, struct attest_verifier *, attest_verifier_free);
-DEFINE_AUTO(attest_result, struct attest_result *, attest_result_free);
 
 #endif

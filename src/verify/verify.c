@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include <attest/verify.h>
+#include "verify/verify.h"
 
 #include "token/claims.h"
 #include "verify/claims.h"
 #include "verify/keys.h"
 #include "verify/policy.h"
-#include "verify/verifier.h"
 
 _Static_assert(ATTEST_TOKEN_MAX == JWS_TOKEN_MAX, "one limit");
 

@@ -12,6 +12,7 @@
 #include "verify/policy.h"
 #include "verify/proof.h"
 #include "verify/verifier.h"
+#include "verify/verify.h"
 
 /* Weaknesses of the verifier: what it remembers, what it asks for. */
 
