@@ -221,6 +221,13 @@ now_s(struct attest_verifier *v)
     return now > floor ? now : floor;
 }
 
+/* When a token begins to be good, by its issuer's clock. */
+static int64_t
+begins_s(const struct attest_claims *claims)
+{
+    return claims->nbf > claims->iat ? claims->nbf : claims->iat;
+}
+
 /*
  * A store that lost its memory must know what it could have known: from an issuer whose clock was
  * ahead, by another verifier whose clock was.
@@ -236,7 +243,7 @@ static enum attest_rc
 consume_token(struct attest_verifier *v, const struct attest_claims *claims, int64_t now,
               struct attest_error *err)
 {
-    int64_t first_s = claims->nbf > claims->iat ? claims->nbf : claims->iat;
+    int64_t first_s = begins_s(claims);
     const struct replay_item item = {slice_cstr(claims->iss),
                                      slice_cstr(claims->jti),
                                      before(v, first_s),
@@ -256,7 +263,10 @@ consume_proof(struct attest_verifier *v, const struct attest_claims *claims,
     enum attest_rc rc = proof_verify(claims, digest, proof, now, skew_s, &found, err);
     if (rc != ATTEST_OK)
         return rc;
+    /* It names its token, and is no older than that. */
     int64_t first_s = found.exp - PROOF_LIFETIME_MAX_S;
+    if (first_s < begins_s(claims))
+        first_s = begins_s(claims);
     const struct replay_item item = {slice_cstr(claims->cnf_thumbprint),
                                      slice_cstr(found.jti),
                                      before(v, first_s),

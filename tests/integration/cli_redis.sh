@@ -72,6 +72,18 @@ verify 1 '"error_code":1006' one
 accepted two
 verify 3 '"error_code":1014,"rpc_code":-32002' early
 
+# A proof is no older than its token.
+"$top_builddir/attest" keygen --name agent --output-dir "$dir" >"$dir/cli" 2>&1
+"$mint" token cnf "$(printf '{"jwk":{"kty":"OKP","crv":"Ed25519","x":"%s"}}' \
+    "$(grep -v -- ----- "$dir/agent_public.pem" | base64 -d | tail -c 32 | base64 | tr '+/' '-_' | tr -d '=\n')")" \
+    >"$dir/bound" || exit 1
+for _ in 1 2 3 4 5 6 7 8; do
+    "$top_builddir/attest" prove --audience https://mcp.example.com --key "$dir/agent_private.pem" \
+        <"$dir/bound" >"$dir/proof" 2>"$dir/cli" || fail "no proof: $(cat "$dir/cli")"
+    ask bound --proof "$(cat "$dir/proof")" || too_slow || break
+done
+grep -qF '"verified":true' "$dir/verdict" || fail "bound: $(cat "$dir/verdict" "$dir/err")"
+
 # Emptied, it could have held anything.
 "$redis_cli" -s "$dir/redis.sock" flushall >"$dir/cli" 2>&1
 verify 3 '"error_code":1014' one
