@@ -125,23 +125,40 @@ counter_error(struct attest_error *err, const char *command, TSS2_RC rv)
 }
 
 static TSS2_RC
-define_somewhere(struct tpm2_link *link, const uint8_t *auth, TPMA_NV more, uint32_t *index,
-                 ESYS_TR *nv)
+define_at(struct tpm2_link *link, const uint8_t *auth, TPMA_NV more, uint32_t index)
 {
     TPM2B_AUTH value = {.size = TPM2_AUTH_VALUE_LEN};
-    uint8_t start;
-    TSS2_RC rv = TPM2_RC_NV_DEFINED;
+    const TPM2B_NV_PUBLIC template = template_of(index, more);
+    ESYS_TR nv = ESYS_TR_NONE;
     memcpy(value.buffer, auth, TPM2_AUTH_VALUE_LEN);
+    TSS2_RC rv = tpm2_link_owner(link);
+    if (rv == TSS2_RC_SUCCESS)
+        rv = TPM2_CALL(link,
+                       Esys_NV_DefineSpace(link->esys, ESYS_TR_RH_OWNER, link->session,
+                                           ESYS_TR_NONE, ESYS_TR_NONE, &value, &template, &nv));
+    secret_wipe(&value, sizeof(value));
+    tpm2_link_forget(link, link->session);
+    close_index(link, &nv);
+    return rv;
+}
+
+/* Noted before and after, so that at every moment the disk knows of what the TPM has. */
+static enum attest_rc
+define_somewhere(struct tpm2_link *link, const uint8_t *auth, TPMA_NV more,
+                 struct tpm2_intent *intent, uint32_t *index, struct attest_error *err)
+{
+    uint8_t start;
+    enum attest_rc rc = ATTEST_OK;
+    TSS2_RC rv = TPM2_RC_NV_DEFINED;
     random_bytes(&start, sizeof(start));
     for (uint32_t i = 0; i < INDEX_COUNT && tpm2_rc_base(rv) == TPM2_RC_NV_DEFINED; i++) {
         *index = INDEX_FIRST + (start + i) % INDEX_COUNT;
-        const TPM2B_NV_PUBLIC template = template_of(*index, more);
-        rv =
-            TPM2_CALL(link, Esys_NV_DefineSpace(link->esys, ESYS_TR_RH_OWNER, link->session,
-                                                ESYS_TR_NONE, ESYS_TR_NONE, &value, &template, nv));
+        if ((rc = tpm2_intent_note(intent, TPM2_INTENT_DEFINE, *index, err)))
+            return rc;
+        rv = define_at(link, auth, more, *index);
     }
-    secret_wipe(&value, sizeof(value));
-    return rv;
+    return rv == TSS2_RC_SUCCESS ? tpm2_intent_note(intent, TPM2_INTENT_REMOVE, *index, err)
+                                 : tpm2_error(err, "TPM2_NV_DefineSpace (owner hierarchy)", rv);
 }
 
 static TSS2_RC
@@ -169,39 +186,32 @@ raise_index(struct tpm2_link *link, uint32_t index, enum looks looks, const uint
 
 enum attest_rc
 tpm2_counter_create(struct tpm2_link *link, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
-                    bool owner_reads, uint32_t *index, uint64_t *value, struct attest_error *err)
+                    bool owner_reads, struct tpm2_intent *intent, uint32_t *index, uint64_t *value,
+                    struct attest_error *err)
 {
-    ESYS_TR nv = ESYS_TR_NONE;
-    uint32_t made;
-    TSS2_RC rv = tpm2_link_owner(link);
-    if (rv == TSS2_RC_SUCCESS)
-        rv = define_somewhere(link, auth, owner_reads ? TPMA_NV_OWNERREAD : 0, &made, &nv);
-    tpm2_link_forget(link, link->session);
-    close_index(link, &nv);
-    if (rv != TSS2_RC_SUCCESS)
-        return tpm2_error(err, "TPM2_NV_DefineSpace (owner hierarchy)", rv);
-    enum attest_rc rc = raise_index(link, made, EMPTY, auth, err);
-    if (!rc)
-        rc = tpm2_counter_read(link, made, auth, value, err);
-    if (rc)
-        (void)tpm2_counter_remove(link, made, NULL);
-    else
-        *index = made;
-    return rc;
+    uint32_t made = 0;
+    enum attest_rc rc =
+        define_somewhere(link, auth, owner_reads ? TPMA_NV_OWNERREAD : 0, intent, &made, err);
+    if (rc || (rc = raise_index(link, made, EMPTY, auth, err)) ||
+        (rc = tpm2_counter_read(link, made, auth, value, err)))
+        return rc;
+    *index = made;
+    return ATTEST_OK;
 }
 
 enum attest_rc
-tpm2_counter_remove(struct tpm2_link *link, uint32_t index, struct attest_error *err)
+tpm2_counter_remove(struct tpm2_link *link, uint32_t index, bool unused, struct attest_error *err)
 {
     ESYS_TR nv;
-    TSS2_RC rv = find_index(link, index, OWN | APPROVALS | EMPTY, &nv);
-    if (rv == TSS2_RC_SUCCESS)
-        rv = tpm2_link_owner(link);
+    TSS2_RC rv = find_index(link, index, unused ? EMPTY : OWN | APPROVALS | EMPTY, &nv);
+    if (rv != TSS2_RC_SUCCESS)
+        return counter_error(err, "TPM2_NV_ReadPublic", rv);
+    rv = tpm2_link_owner(link);
     if (rv == TSS2_RC_SUCCESS)
         rv = undefine(link, &nv);
     tpm2_link_forget(link, link->session);
     close_index(link, &nv);
-    return rv == TSS2_RC_SUCCESS ? ATTEST_OK : counter_error(err, "TPM2_NV_UndefineSpace", rv);
+    return rv == TSS2_RC_SUCCESS ? ATTEST_OK : tpm2_error(err, "TPM2_NV_UndefineSpace", rv);
 }
 
 static uint64_t

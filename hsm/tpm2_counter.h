@@ -2,7 +2,7 @@
 #ifndef HSM_TPM2_COUNTER_H
 #define HSM_TPM2_COUNTER_H
 
-#include "hsm/tpm2_link.h"
+#include "hsm/tpm2_intent.h"
 
 /*
  * A counter in the TPM's non-volatile memory, which can only rise: what the file of sealed keys
@@ -19,15 +19,17 @@
  *
  * Makes one at a free handle and raises it once: before that it has no value. Needs the owner's
  * password where there is one. owner_reads: tpm2_counter_read_owner() too. *value is what it shows,
- * at least 1. Both are set on
- * success only.
+ * at least 1. Both are set on success only; what was made all the same stands in the intent.
  */
 enum attest_rc tpm2_counter_create(struct tpm2_link *link, const uint8_t auth[TPM2_AUTH_VALUE_LEN],
-                                   bool owner_reads, uint32_t *index, uint64_t *value,
-                                   struct attest_error *err);
+                                   bool owner_reads, struct tpm2_intent *intent, uint32_t *index,
+                                   uint64_t *value, struct attest_error *err);
 
-/* For one that was made in vain, or whose keys are given up. Leaves alone what is none of ours. */
-enum attest_rc tpm2_counter_remove(struct tpm2_link *link, uint32_t index,
+/*
+ * For one that was made in vain, or whose keys are given up. ATTEST_E_DENIED, always and only, when
+ * there is none of ours; unused: none of ours without a value yet.
+ */
+enum attest_rc tpm2_counter_remove(struct tpm2_link *link, uint32_t index, bool unused,
                                    struct attest_error *err);
 
 /* Opens one that owner_reads, which has a value, for ESAPI; TPM2_RC_HANDLE when it is none. */

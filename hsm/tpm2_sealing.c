@@ -157,45 +157,18 @@ static void
 remove_beside(const char *path, const char *suffix)
 {
     AUTO(mem) char *name = NULL;
-    if (asprintf(&name, "%s%s", path, suffix) >= 0)
-        unlink(name);
+    if (asprintf(&name, "%s%s", path, suffix) < 0)
+        name = NULL;
+    else
+        (void)remove(name);
 }
 
-/* The counters of a file that opened, and so are its own. What stays of them is a slot in the TPM.
- */
-static enum attest_rc
-remove_counters(const struct tpm2_store_config *c, const struct tpm2_file *file)
+static void
+remove_fresh(const struct tpm2_store_config *fresh)
 {
-    AUTO(tpm2_link) struct tpm2_link *link = NULL;
-    enum attest_rc rc = tpm2_link_open(&c->link, &link, NULL);
-    if (rc)
-        return rc;
-    if (file->policy.approved)
-        (void)tpm2_counter_remove(link, file->policy.approver.counter, NULL);
-    return tpm2_counter_remove(link, file->counter, NULL);
-}
-
-/*
- * What was begun beside the file, now or in an earlier try. While the TPM is out of reach it stays:
- * it alone says which counters are to be removed.
- */
-static enum attest_rc
-give_up(const struct tpm2_store_config *fresh, struct attest_error *err)
-{
-    struct tpm2_store store;
-    if (access(fresh->path, F_OK) != 0)
-        return ATTEST_OK;
-    enum attest_rc rc = tpm2_store_open(&store, fresh, err);
-    if (!rc) {
-        rc = remove_counters(fresh, store.file);
-        tpm2_store_close(&store);
-    }
-    if (rc == ATTEST_E_KEY_OUT_OF_REACH)
-        return error_set(err, rc, "the TPM is out of reach");
     unlink(fresh->path);
     remove_beside(fresh->path, ".lock");
     remove_beside(fresh->path, ".new");
-    return ATTEST_OK;
 }
 
 static enum attest_rc
@@ -203,31 +176,55 @@ make_fresh(const struct tpm2_store_config *fresh, const char *pcrs, const struct
            struct attest_error *err)
 {
     struct tpm2_store store;
-    enum attest_rc rc = give_up(fresh, err);
-    if (rc)
+    remove_fresh(fresh); /* what was begun; its counters stand in the intent */
+    enum attest_rc rc = tpm2_store_create(fresh, pcrs, err);
+    if (rc || (rc = tpm2_store_open(&store, fresh, err)))
         return rc;
-    if ((rc = tpm2_store_create(fresh, pcrs, err)) || (rc = tpm2_store_open(&store, fresh, err))) {
-        (void)give_up(fresh, NULL);
-        return rc;
-    }
     rc = tpm2_store_set_pin(&store, token_pin, err);
     tpm2_store_close(&store);
-    if (rc)
-        (void)give_up(fresh, NULL);
     return rc;
+}
+
+/* The counters of a file that opened, and so are its own. */
+static enum attest_rc
+give_up(struct tpm2_intent *intent, const struct tpm2_file *file, struct attest_error *err)
+{
+    enum attest_rc rc = tpm2_intent_note(intent, TPM2_INTENT_REMOVE, file->counter, err);
+    return rc || !file->policy.approved
+               ? rc
+               : tpm2_intent_note(intent, TPM2_INTENT_REMOVE, file->policy.approver.counter, err);
 }
 
 static enum attest_rc
 take_place(const struct tpm2_store_config *fresh, const char *path, struct attest_error *err)
 {
-    if (rename(fresh->path, path) != 0) {
-        error_errno(err, ATTEST_E_IO, errno, "%s", path);
-        (void)give_up(fresh, NULL);
-        return ATTEST_E_IO;
-    }
+    if (rename(fresh->path, path) != 0)
+        return error_errno(err, ATTEST_E_IO, errno, "%s", path);
     remove_beside(path, ".new");
-    remove_beside(fresh->path, ".lock");
     return file_sync_dir_of(path, err);
+}
+
+/*
+ * All in one intent, that of the file in whose place the new one comes: until then whatever the new
+ * one has in the TPM counts as made in vain, and from then on what the old one had.
+ */
+static enum attest_rc
+replace_pin(struct tpm2_store_config *fresh, const char *path, const struct tpm2_file *old,
+            const char *pcrs, const struct secret *token_pin, struct attest_error *err)
+{
+    AUTO(tpm2_intent) struct tpm2_intent intent = TPM2_INTENT_CLOSED;
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    enum attest_rc rc = tpm2_intent_open(&intent, path, err);
+    if (rc)
+        return rc;
+    fresh->intent = &intent;
+    if (!(rc = make_fresh(fresh, pcrs, token_pin, err)) &&
+        !(old && (rc = give_up(&intent, old, err))))
+        rc = take_place(fresh, path, err);
+    remove_fresh(fresh);
+    (void)tpm2_link_open(&fresh->link, &link, NULL);
+    (void)tpm2_intent_settle(&intent, link, NULL);
+    return rc;
 }
 
 /* Never into a file that is there already: somebody else may have made it, and know what is in it.
@@ -249,11 +246,8 @@ tpm2_sealing_pin_set(const struct keystore_config *config, const struct secret *
     bool opened = tpm2_store_open(&old, &c, err) == ATTEST_OK;
     if (!opened && err->rc == ATTEST_E_BUSY)
         return ATTEST_E_BUSY;
-    enum attest_rc rc = make_fresh(&fresh, config->pcrs ? config->pcrs : "", token_pin, err);
-    if (!rc)
-        rc = take_place(&fresh, c.path, err);
-    if (!rc && opened)
-        (void)remove_counters(&c, old.file);
+    enum attest_rc rc = replace_pin(&fresh, c.path, opened ? old.file : NULL,
+                                    config->pcrs ? config->pcrs : "", token_pin, err);
     if (opened)
         tpm2_store_close(&old);
     return rc;

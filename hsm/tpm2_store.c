@@ -58,7 +58,7 @@ seal_new_key(struct tpm2_link *link, const struct tpm2_store_config *config, str
  */
 static enum attest_rc
 policy_now(struct tpm2_link *link, const struct tpm2_store_config *config, uint32_t pcrs,
-           struct tpm2_draft *d, struct attest_error *err)
+           struct tpm2_intent *intent, struct tpm2_draft *d, struct attest_error *err)
 {
     const struct tpm2_policy before = d->file->policy;
     struct tpm2_policy *policy = &d->file->policy;
@@ -74,7 +74,7 @@ policy_now(struct tpm2_link *link, const struct tpm2_store_config *config, uint3
     a->counter = before.approver.counter;
     memcpy(a->line, before.approver.line, sizeof(a->line));
     rc = before.approved ? tpm2_counter_read_owner(link, a->counter, &a->serial, err)
-                         : tpm2_unlock_counter(link, &d->secrets.authority, policy, err);
+                         : tpm2_unlock_counter(link, &d->secrets.authority, intent, policy, err);
     if (rc)
         return rc;
     a->serial += before.approved;
@@ -85,13 +85,14 @@ policy_now(struct tpm2_link *link, const struct tpm2_store_config *config, uint3
 /* ---- making ---- */
 
 static enum attest_rc
-make_counter(struct tpm2_link *link, struct tpm2_draft *d, struct attest_error *err)
+make_counter(struct tpm2_link *link, struct tpm2_intent *intent, struct tpm2_draft *d,
+             struct attest_error *err)
 {
     uint8_t auth[TPM2_AUTH_VALUE_LEN];
     if (!tpm2_auth_value(&d->secrets.authority, TPM2_AUTH_COUNTER, auth))
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
     enum attest_rc rc =
-        tpm2_counter_create(link, auth, false, &d->file->counter, &d->file->serial, err);
+        tpm2_counter_create(link, auth, false, intent, &d->file->counter, &d->file->serial, err);
     secret_wipe(auth, sizeof(auth));
     return rc;
 }
@@ -105,40 +106,41 @@ write_new(const struct tpm2_store_config *config, struct tpm2_draft *d, struct a
     return rc ? rc : file_create(config->path, TPM2_FILE_MODE, buf_view(&bytes), err);
 }
 
-static void
-remove_approvals(struct tpm2_link *link, const struct tpm2_draft *d)
+static enum attest_rc
+make_file(struct tpm2_link *link, const struct tpm2_store_config *config, uint32_t pcrs,
+          struct tpm2_intent *intent, struct attest_error *err)
 {
-    if (d->file->policy.approver.counter)
-        (void)tpm2_counter_remove(link, d->file->policy.approver.counter, NULL);
+    AUTO(tpm2_draft) struct tpm2_draft d = {.file = tpm2_file_new()};
+    if (!d.file)
+        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    enum attest_rc rc = tpm2_random(link, &d.secrets.authority, TPM2_AUTHORITY_LEN, err);
+    if (rc || (rc = policy_now(link, config, pcrs, intent, &d, err)) ||
+        (rc = seal_new_key(link, config, &d, err)) || (rc = make_counter(link, intent, &d, err)))
+        return rc;
+    memcpy(d.file->primary_name, link->primary_name, TPM2_NAME_LEN);
+    d.file->ek_checked = link->ek_checked;
+    memcpy(d.file->ek_certificate, link->ek_certificate, SHA256_LEN);
+    return write_new(config, &d, err);
 }
 
 enum attest_rc
 tpm2_store_create(const struct tpm2_store_config *config, const char *pcrs,
                   struct attest_error *err)
 {
-    AUTO(tpm2_draft) struct tpm2_draft d = {.file = tpm2_file_new()};
-    if (!d.file)
-        return error_set(err, ATTEST_E_NOMEM, "out of memory");
+    AUTO(tpm2_intent) struct tpm2_intent own = TPM2_INTENT_CLOSED;
+    struct tpm2_intent *intent = config->intent ? config->intent : &own;
+    AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    uint32_t chosen;
     if (access(config->path, F_OK) == 0)
         return error_set(err, ATTEST_E_EXISTS, "%s: there are sealed keys already", config->path);
-    uint32_t chosen;
     enum attest_rc rc = tpm2_pcrs_parse(pcrs, &chosen, err);
-    AUTO(tpm2_link) struct tpm2_link *link = NULL;
-    if (rc || (rc = connect_tpm(config, NULL, &link, err)) ||
-        (rc = tpm2_random(link, &d.secrets.authority, TPM2_AUTHORITY_LEN, err)))
+    if (rc || (intent == &own && (rc = tpm2_intent_open(&own, config->path, err))) ||
+        (rc = connect_tpm(config, NULL, &link, err)) ||
+        (rc = tpm2_intent_settle(intent, link, err)))
         return rc;
-    if ((rc = policy_now(link, config, chosen, &d, err)) ||
-        (rc = seal_new_key(link, config, &d, err)) || (rc = make_counter(link, &d, err))) {
-        remove_approvals(link, &d);
-        return rc;
-    }
-    memcpy(d.file->primary_name, link->primary_name, TPM2_NAME_LEN);
-    d.file->ek_checked = link->ek_checked;
-    memcpy(d.file->ek_certificate, link->ek_certificate, SHA256_LEN);
-    if ((rc = write_new(config, &d, err))) {
-        (void)tpm2_counter_remove(link, d.file->counter, NULL);
-        remove_approvals(link, &d);
-    }
+    rc = make_file(link, config, chosen, intent, err);
+    if (rc || intent == &own)
+        (void)tpm2_intent_settle(intent, link, NULL);
     return rc;
 }
 
@@ -276,6 +278,7 @@ open_file(struct tpm2_store *store, struct attest_error *err)
         return rc;
     memcpy(store->resident.primary_name, d.file->primary_name, TPM2_NAME_LEN);
     tpm2_draft_take(store, &d);
+    tpm2_intent_finish(store->config.path, link);
     return ATTEST_OK;
 }
 
@@ -440,26 +443,26 @@ tpm2_store_reseal(struct tpm2_store *store, const char *pcrs, struct attest_erro
 {
     AUTO(tpm2_draft) struct tpm2_draft d = {0};
     AUTO(tpm2_link) struct tpm2_link *link = NULL;
+    AUTO(tpm2_intent) struct tpm2_intent intent = TPM2_INTENT_CLOSED;
     uint32_t chosen = store->file->policy.pcrs;
     enum attest_rc rc = pcrs ? tpm2_pcrs_parse(pcrs, &chosen, err) : ATTEST_OK;
     if (rc || (rc = begin(store, &link, &d, err)))
         return rc;
-    bool had = d.file->policy.approved;
-    uint32_t counter = d.file->policy.approver.counter;
-    if ((rc = policy_now(link, &store->config, chosen, &d, err)) ||
-        (rc = seal_new_key(link, &store->config, &d, err)) ||
-        (rc = tpm2_draft_commit(store, link, &d, err))) {
-        if (!had && d.file) /* else the draft is the store's, and will be what counts */
-            remove_approvals(link, &d);
+    if ((rc = tpm2_intent_open(&intent, store->config.path, err)) ||
+        (rc = tpm2_intent_settle(&intent, link, err)) ||
+        (d.file->policy.approved && (rc = tpm2_intent_note(&intent, TPM2_INTENT_REMOVE,
+                                                           d.file->policy.approver.counter, err))))
         return rc;
-    }
+    if (!(rc = policy_now(link, &store->config, chosen, &intent, &d, err)) &&
+        !(rc = seal_new_key(link, &store->config, &d, err)))
+        rc = tpm2_draft_commit(store, link, &d, err);
+    if (!store->pending) /* else nobody knows yet; the next one to open the file does */
+        (void)tpm2_intent_settle(&intent, link, NULL);
+    if (rc)
+        return rc;
     const struct tpm2_policy *policy = &store->file->policy;
-    if (policy->approved)
-        return tpm2_unlock_accept(link, store->file, &store->authority, policy->approver.serial,
-                                  err);
-    if (had)
-        (void)tpm2_counter_remove(link, counter, NULL);
-    return ATTEST_OK;
+    return tpm2_unlock_accept(link, store->file, &store->authority,
+                              policy->approved ? policy->approver.serial : 0, err);
 }
 
 enum attest_rc

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "hsm/tpm2_box.h"
+#include "hsm/tpm2_intent.h"
 #include "hsm/tpm2_resident.h"
 
 /*
@@ -27,6 +28,8 @@ struct tpm2_store_config {
        create and reseal no approver, else any. Approvals are taken from PATH.approvals
        (tpm2_approvals.h). */
     const uint8_t *approver;
+    /* Of the file that the one made is to take the place of; NULL: it is made in its own place. */
+    struct tpm2_intent *intent;
     const uint8_t *sealed_id; /* SHA256_LEN: the file has to be this one (tpm2_expect.h); or NULL */
     /* For sealing anew: what the file may ask for else than is configured. */
     enum tpm2_change {

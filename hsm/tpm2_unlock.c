@@ -98,14 +98,15 @@ tpm2_unlock_accept(struct tpm2_link *link, const struct tpm2_file *file,
 
 enum attest_rc
 tpm2_unlock_counter(struct tpm2_link *link, const struct secret *authority,
-                    struct tpm2_policy *policy, struct attest_error *err)
+                    struct tpm2_intent *intent, struct tpm2_policy *policy,
+                    struct attest_error *err)
 {
     uint8_t auth[TPM2_AUTH_VALUE_LEN];
     struct tpm2_approver *a = &policy->approver;
     if (!tpm2_auth_value(authority, AUTH_NAME, auth))
         return error_set(err, ATTEST_E_NOMEM, "out of memory");
     random_bytes(a->line, sizeof(a->line));
-    enum attest_rc rc = tpm2_counter_create(link, auth, true, &a->counter, &a->serial, err);
+    enum attest_rc rc = tpm2_counter_create(link, auth, true, intent, &a->counter, &a->serial, err);
     secret_wipe(auth, sizeof(auth));
     return rc;
 }

@@ -4,6 +4,7 @@
 
 #include "hsm/tpm2_approvals.h"
 #include "hsm/tpm2_file.h"
+#include "hsm/tpm2_intent.h"
 
 /* By what sealed keys are to be unsealed now, and what follows from it. */
 
@@ -50,6 +51,7 @@ enum attest_rc tpm2_unlock_accept(struct tpm2_link *link, const struct tpm2_file
 /* A new approval counter, raised by who knows the authority, and a new line; into policy, with what
    it shows. */
 enum attest_rc tpm2_unlock_counter(struct tpm2_link *link, const struct secret *authority,
-                                   struct tpm2_policy *policy, struct attest_error *err);
+                                   struct tpm2_intent *intent, struct tpm2_policy *policy,
+                                   struct attest_error *err);
 
 #endif

@@ -25,6 +25,7 @@ crashes   ROLLOVER_CRASH_ROUNDS=100   integration/rollover_crash.sh  the signer 
 schedules SIM_POLICIES=100000         unit/test_rollover_sim         ten years of rotations each: no valid token is refused
 tpm       TPM2_MANY=10000             unit/test_tpm2_store           operations of all kinds without a resource manager: nothing is left over
 cuts      TPM2_EVERY_CUT=1            unit/test_tpm2_accept          a power cut before each command that adds or removes an approver: the keys open
+counters  TPM2_EVERY_CUT=1            unit/test_tpm2_intent          a cut before each command and behind each step of a file, of all that makes counters: none is lost
 END
 
 status=0

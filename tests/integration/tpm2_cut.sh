@@ -13,6 +13,7 @@ trap 'signer_kill; swtpm_kill; rm -rf "$dir"' EXIT
 ctl="$top_builddir/attestctl"
 
 # No PIN: a TPM counts a power cut after an authorization value as a wrong one.
+command -v openssl >/dev/null || { echo "no openssl: apt-get install openssl"; exit 77; }
 swtpm_start
 mkdir -p "$dir/state"
 printf '%s: %s\n' issuer "$issuer" keystore "\"tpm2:$TCTI\"" pcrs sha256:0,2,7,11 \
@@ -101,13 +102,37 @@ run seal_pin
 expect 0
 counters() { tpm2_getcap -T "$TCTI_PLAIN" handles-nv-index | grep -c .; }
 before=$(counters)
-step=4 before_each "seal-pin" seal_pin
+step=9 before_each "seal-pin" seal_pin
 echo "seal-pin: $cuts cuts, $before counters before and $(counters) now"
-[ $cuts -ge 10 ] || complain "seal-pin: only $cuts cuts"
-# But one that was made and not yet written down, or that of the file before.
-[ "$(counters)" -le $((before + 4)) ] || complain "counters: $before before, now $(counters)"
+[ $cuts -ge 7 ] || complain "seal-pin: only $cuts cuts"
+[ "$(counters)" = "$before" ] || complain "counters: $before before, now $(counters)"
 run timeout 60 "$ctl" hsm seal-status --config "$dir/pin.yaml"
 expect 0
+
+# The keys of another instance: sealed with an approver, then anew without one, and with him again.
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null |
+    openssl pkey -pubout -out "$dir/approver.pub" || complain "no key of an approver"
+mkdir -p "$dir/other"
+printf '%s: %s\n' issuer "$issuer" keystore "\"tpm2:$TCTI\"" pcrs sha256:0,7 state_dir "$dir/other" \
+    signer_socket "$dir/o.sock" admin_socket "$dir/o-admin.sock" >"$dir/without.yaml"
+{ cat "$dir/without.yaml" && echo "approver: $dir/approver.pub"; } >"$dir/with.yaml"
+seal() { [ -e "$dir/other/sealed.keys" ] || timeout 120 "$ctl" hsm seal --no-pin --config "$dir/with.yaml"; }
+reseal() { timeout 120 "$ctl" hsm reseal --force --config "$dir/$1.yaml"; }
+before=$(counters)
+step=5 before_each "seal" seal
+echo "seal: $cuts cuts"
+[ $cuts -ge 3 ] || complain "seal: only $cuts cuts"
+[ "$(counters)" = $((before + 2)) ] || complain "seal: $before counters before, now $(counters)"
+for which in without with; do
+    step=9 before_each "reseal $which an approver" reseal $which
+    echo "reseal $which an approver: $cuts cuts"
+    [ $cuts -ge 3 ] || complain "reseal: only $cuts cuts"
+    [ $which = with ] && more=2 || more=1
+    [ "$(counters)" = $((before + more)) ] || complain "reseal $which: $before counters before, now $(counters)"
+done
+left=$(find "$dir" -name '*.counters')
+[ -z "$left" ] || complain "left: $left"
+swtpm_secrets_of "$dir/other/sealed.keys"
 
 # A start: it ends with an error, or is there with all keys.
 all=$(kids)

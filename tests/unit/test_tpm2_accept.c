@@ -138,7 +138,7 @@ another_counter_is_seen(void **state)
     assert_int_equal(tpm2_counter_read_owner(link, index, &value, &err), ATTEST_E_DENIED);
     assert_non_null(strstr(err.text, "another is in its place"));
     /* It is somebody's: not ours to take away. */
-    assert_int_equal(tpm2_counter_remove(link, index, NULL), ATTEST_E_DENIED);
+    assert_int_equal(tpm2_counter_remove(link, index, false, NULL), ATTEST_E_DENIED);
     tpm2_link_close(STEAL(link));
     assert_int_equal(open_now(NULL), ATTEST_E_DENIED);
     swtpm_counter(&tpm, index, false);
