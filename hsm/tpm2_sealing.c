@@ -169,6 +169,7 @@ remove_fresh(const struct tpm2_store_config *fresh)
     unlink(fresh->path);
     remove_beside(fresh->path, ".lock");
     remove_beside(fresh->path, ".new");
+    remove_beside(fresh->path, ".approvals");
 }
 
 static enum attest_rc
@@ -198,6 +199,9 @@ give_up(struct tpm2_intent *intent, const struct tpm2_file *file, struct attest_
 static enum attest_rc
 take_place(const struct tpm2_store_config *fresh, const char *path, struct attest_error *err)
 {
+    enum attest_rc rc = fresh->approver ? tpm2_approvals_mkdir(path, err) : ATTEST_OK;
+    if (rc)
+        return rc;
     if (rename(fresh->path, path) != 0)
         return error_errno(err, ATTEST_E_IO, errno, "%s", path);
     remove_beside(path, ".new");
@@ -243,6 +247,7 @@ tpm2_sealing_pin_set(const struct keystore_config *config, const struct secret *
     }
     fresh.path = path;
     fresh.link.ek_ca = config->ek_ca;
+    fresh.approver = config->approver;
     bool opened = tpm2_store_open(&old, &c, err) == ATTEST_OK;
     if (!opened && err->rc == ATTEST_E_BUSY)
         return ATTEST_E_BUSY;
