@@ -7,6 +7,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -28,6 +29,10 @@ free_stack(STACK_OF(X509) * stack)
 }
 typedef STACK_OF(X509) x509_stack;
 DEFINE_AUTO(stack, x509_stack *, free_stack);
+DEFINE_AUTO(purposes, EXTENDED_KEY_USAGE *, EXTENDED_KEY_USAGE_free);
+DEFINE_AUTO(object, ASN1_OBJECT *, ASN1_OBJECT_free);
+
+#define EK_PURPOSE "2.23.133.8.1" /* tcg-kp-EKCertificate */
 
 /* PolicySecret of the endorsement hierarchy, as the profile has it. */
 #define EK_POLICY                                                                                  \
@@ -164,6 +169,46 @@ check_chain(X509 *certificate, const char *ca_path, struct attest_error *err)
     return rc;
 }
 
+/* False too when what it says of purposes cannot be read. */
+static bool
+purpose_fits(X509 *certificate)
+{
+    int critical;
+    AUTO(purposes)
+    EXTENDED_KEY_USAGE *list = X509_get_ext_d2i(certificate, NID_ext_key_usage, &critical, NULL);
+    AUTO(object) ASN1_OBJECT *wanted = OBJ_txt2obj(EK_PURPOSE, 1);
+    if (!list)
+        return critical == -1; /* it says nothing */
+    for (int i = 0; wanted && i < sk_ASN1_OBJECT_num(list); i++) {
+        const ASN1_OBJECT *one = sk_ASN1_OBJECT_value(list, i);
+        if (!OBJ_cmp(one, wanted) || OBJ_obj2nid(one) == NID_anyExtendedKeyUsage)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Makers certify more than endorsement keys, and another key may be in software. What the profile
+ * wants in the certificate older ones leave out, so only what is there and says otherwise is held
+ * against it.
+ */
+static enum attest_rc
+check_use(X509 *certificate, bool rsa, struct attest_error *err)
+{
+    const char *what = NULL;
+    uint32_t needed = rsa ? KU_KEY_ENCIPHERMENT : KU_KEY_AGREEMENT;
+    if (X509_get_extension_flags(certificate) & EXFLAG_CA)
+        what = "it is a CA's";
+    else if (!(X509_get_key_usage(certificate) & needed))
+        what = rsa ? "its key usage has no keyEncipherment" : "its key usage has no keyAgreement";
+    else if (!purpose_fits(certificate))
+        what = "its extended key usage has no tcg-kp-EKCertificate";
+    ERR_clear_error();
+    return what ? error_set(err, ATTEST_E_DENIED,
+                            "the TPM's EK certificate is not for an endorsement key: %s", what)
+                : ATTEST_OK;
+}
+
 /* ---- the key ---- */
 
 static bool
@@ -250,7 +295,9 @@ tpm2_ek_session(struct tpm2_link *link, const char *ca_path, ESYS_TR *session,
     AUTO(x509) X509 *certificate = parse(&der, certificate_sha256);
     if (!certificate)
         return error_set(err, ATTEST_E_DENIED, "the TPM's EK certificate cannot be read");
-    if (ca_path && (rc = check_chain(certificate, ca_path, err)))
+    const bool rsa = kinds[kind].template.publicArea.type == TPM2_ALG_RSA;
+    if (ca_path &&
+        ((rc = check_chain(certificate, ca_path, err)) || (rc = check_use(certificate, rsa, err))))
         return rc;
     ESYS_TR ek = ESYS_TR_NONE;
     rc = make_key(link, &kinds[kind].template, certificate, &ek, err);

@@ -37,15 +37,19 @@ ca() {
         -extfile "$dir/ext" -out "$dir/$1.pem" -days 30 2>/dev/null
     cat "$dir/$1-root.pem" "$dir/$1.pem" >"$dir/$1-all.pem"
 }
-# certify CA KEY INDEX: the CA's certificate for this public key, into the TPM.
+# certify CA KEY INDEX [EXTENSION…]: the CA's certificate for this public key, into the TPM.
 certify() {
-    openssl x509 -req -in "$dir/ek.csr" -force_pubkey "$2" -CA "$dir/$1.pem" -CAkey "$dir/$1.key" \
-        -CAcreateserial -outform DER -out "$dir/ek.der" -days 30 2>/dev/null || complain "no certificate"
-    tpm2_nvundefine -T "$TCTI_PLAIN" -C o $3 >/dev/null 2>&1
+    by=$1 key=$2 index=$3
+    shift 3
+    set -- '[ek]' "$@"
+    printf '%s\n' "$@" >"$dir/ext"
+    openssl x509 -req -in "$dir/ek.csr" -force_pubkey "$key" -CA "$dir/$by.pem" -CAkey "$dir/$by.key" -CAcreateserial \
+        -extfile "$dir/ext" -extensions ek -outform DER -out "$dir/ek.der" -days 30 2>/dev/null || complain "no certificate"
+    tpm2_nvundefine -T "$TCTI_PLAIN" -C o $index >/dev/null 2>&1
     # Some room behind it, as makers leave.
     head -c 40 /dev/zero | tr '\0' '\377' >>"$dir/ek.der"
-    tpm2_nvdefine -T "$TCTI_PLAIN" -C o -s $(wc -c <"$dir/ek.der") -a 'ownerwrite|ownerread|authread|no_da' $3 >/dev/null &&
-        tpm2_nvwrite -T "$TCTI_PLAIN" -C o -i "$dir/ek.der" $3 || complain "the TPM keeps no certificate"
+    tpm2_nvdefine -T "$TCTI_PLAIN" -C o -s $(wc -c <"$dir/ek.der") -a 'ownerwrite|ownerread|authread|no_da' $index >/dev/null &&
+        tpm2_nvwrite -T "$TCTI_PLAIN" -C o -i "$dir/ek.der" $index || complain "the TPM keeps no certificate"
 }
 
 # What a certificate is asked for with; its key is not the one that is certified.
@@ -84,8 +88,33 @@ ctl seal
 expect 3
 err_has "no self-signed certificate"
 
-certify maker "$dir/rsa.pub" 0x01c00002
+# What the maker certified for something else.
 config "ek_ca: $dir/maker-all.pem"
+# not_for WORDS KIND INDEX EXTENSION…
+not_for() {
+    words=$1 kind=$2 index=$3
+    shift 3
+    certify maker "$dir/$kind.pub" $index "$@"
+    what="$*"
+    ctl seal
+    expect 1
+    out_has "EK certificate is not for an endorsement key: $words"
+    [ ! -e "$keys" ] || complain "keys were sealed all the same: $*"
+}
+not_for "it is a CA's" rsa 0x01c00002 basicConstraints=critical,CA:true
+not_for "its key usage has no keyEncipherment" rsa 0x01c00002 keyUsage=critical,digitalSignature,keyAgreement
+not_for "its extended key usage has no" rsa 0x01c00002 keyUsage=keyEncipherment extendedKeyUsage=serverAuth,2.23.133.8.3
+certify maker "$dir/rsa.pub" 0x01c00002 extendedKeyUsage=DER:0500
+ctl seal
+expect 1
+out_has "EK certificate is not"
+# As the profile has it; and as older ones are, which say nothing.
+certify maker "$dir/rsa.pub" 0x01c00002 basicConstraints=critical,CA:false keyUsage=critical,keyEncipherment \
+    extendedKeyUsage=2.23.133.8.1
+ctl seal
+expect 0
+rm "$keys"
+certify maker "$dir/rsa.pub" 0x01c00002
 ctl seal
 expect 0
 ctl seal-status
@@ -119,7 +148,9 @@ out_has "certificate $(head -c $size "$dir/ek.der" | sha256sum | cut -d' ' -f1)"
 
 # The other kind, which comes first where both are.
 rm "$keys"
-certify maker "$dir/ecc.pub" 0x01c0000a
+config "ek_ca: $dir/maker-all.pem"
+not_for "its key usage has no keyAgreement" ecc 0x01c0000a keyUsage=keyEncipherment
+certify maker "$dir/ecc.pub" 0x01c0000a keyUsage=critical,keyAgreement extendedKeyUsage=2.23.133.8.1
 pin_file owner landlord
 swtpm_secret owner "$dir/owner"
 tpm2_changeauth -T "$TCTI_PLAIN" -c owner landlord || complain "the owner hierarchy takes no password"
