@@ -1,14 +1,25 @@
 #!/bin/sh
 # The quickstart on a software TPM with the programs of this build: each step holds, a second run
-# unseals the keys of the first, nothing is left running, a token of SoftHSM can stand beside.
+# unseals the keys of the first, nothing is left running, a token of SoftHSM can stand beside, and no
+# secret crosses the bus to the TPM.
 set -u
 . "$top_srcdir/tests/support/port.sh"
 for program in curl bash swtpm; do
     command -v $program >/dev/null || { echo "no $program"; exit 77; }
 done
+
+# What it calls loads our module where it asks for that of swtpm (tests/support/tcti_log.c).
+module=libtss2-tcti-swtpm.so.0
+behind=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p | sed -n "s,^.*$module.* => ,,p" | head -n 1)
+[ -n "$behind" ] || { echo "no $module: apt-get install libtss2-dev"; exit 77; }
 dir=$(mktemp -d) || exit 1
 run=$dir/run
-quickstart() { bash "$top_srcdir/scripts/quickstart" --dir "$run" --build-dir "$top_builddir" "$@"; }
+mkdir "$dir/modules"
+ln -s "$(cd "$top_builddir" && pwd)/tests/support/.libs/tcti_log.so" "$dir/modules/$module"
+quickstart() {
+    LD_LIBRARY_PATH=$dir/modules TCTI_LOG=$dir/bus.log,$behind \
+        bash "$top_srcdir/scripts/quickstart" --dir "$run" --build-dir "$top_builddir" "$@"
+}
 trap 'quickstart --stop >/dev/null; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 failed=0
@@ -40,10 +51,12 @@ kids=$(kids_of '\(root\|log\) ')
 quickstart --stop | grep -q '^nothing runs' || complain "--once leaves something running"
 [ -z "$(find "$run" ! -type s -perm /077 | head -n 1)" ] || complain "a file is open to others"
 
+recorded=$(wc -c <"$dir/bus.log")
+[ "$recorded" -gt 0 ] || complain "nothing was recorded"
 once --tpm || { complain "the second run failed"; exit 1; }
+[ "$(wc -c <"$dir/bus.log")" -gt "$recorded" ] || complain "nothing of the second run was recorded"
 grep -q 'the ones from before' "$dir/out" || complain "the second run made new keys"
 [ "$kids" = "$(kids_of '\(root\|log\) ')" ] || complain "the second run shows other keys"
-cp "$run/state-tpm/sealed.keys" "$dir/sealed"
 
 # Serving, and stopped by another.
 port=$(random_port)
@@ -57,6 +70,12 @@ done
 if grep -q '^Serving' "$dir/served"; then
     pid=$(cat "$run/swtpm.pid")
     kill -0 "$pid" || complain "no TPM runs"
+    tcti=$(sed -n 's/^keystore: "tpm2:\(.*\)"$/\1/p' "$run"/*.yaml | head -n 1)
+    for _ in 1 2 3 4 5; do # keys may be changed between the two
+        cp "$run/state-tpm/sealed.keys" "$dir/sealed"
+        "$top_builddir/tests/support/sealed_secrets" "$tcti" "$dir/sealed" >"$dir/secrets" && break
+    done
+    [ "$(grep -c seed "$dir/secrets")" -ge 3 ] || complain "the secrets of the sealed keys could not be had"
     quickstart --stop | grep -q '^stopped' || complain "--stop stops nothing"
     kill -0 "$pid" 2>/dev/null && complain "the TPM goes on after --stop"
 elif ! grep -q "Port $port is taken" "$dir/served"; then
@@ -65,4 +84,5 @@ elif ! grep -q "Port $port is taken" "$dir/served"; then
 fi
 quickstart --stop >/dev/null 2>&1 # whatever was wrong: the wait has an end
 wait $server
+"$top_builddir/tests/support/find_secrets" "$dir/secrets" bus "$dir/bus.log" || complain "a secret crossed the bus"
 exit $failed

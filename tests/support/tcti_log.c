@@ -16,6 +16,9 @@
  * to FILE behind a '>' (to the TPM) or '<' and its length, four bytes, the highest first. FILE has
  * no comma in its name. A message that cannot be written down is not sent.
  *
+ * Where the configuration of a program cannot be changed: found by the name of another module, of
+ * which it is given the configuration, and $TCTI_LOG says "FILE,MODULE".
+ *
  * A power cut at a chosen moment: where a file FILE.cut says "N PID", process PID is killed before
  * the Nth command from then on, whoever sends it, and the file is removed. Somebody in the bus:
  * where FILE.alter says "N", the last bit of the Nth answer from then on is another than the TPM's.
@@ -158,18 +161,11 @@ make_sticky(TSS2_TCTI_CONTEXT *tcti, TPM2_HANDLE *handle, uint8_t sticky)
 }
 
 static TSS2_RC
-init(TSS2_TCTI_CONTEXT *tcti, size_t *size, const char *config)
+init_with(struct tcti_log *log, const char *config)
 {
-    if (!size)
+    const char *comma = strchr(config, ',');
+    if (!comma)
         return TSS2_TCTI_RC_BAD_VALUE;
-    if (!tcti) {
-        *size = sizeof(struct tcti_log);
-        return TSS2_RC_SUCCESS;
-    }
-    const char *comma = config ? strchr(config, ',') : NULL;
-    if (*size < sizeof(struct tcti_log) || !comma)
-        return TSS2_TCTI_RC_BAD_VALUE;
-    struct tcti_log *log = (struct tcti_log *)tcti;
     char *path = strndup(config, (size_t)(comma - config));
     if (!path)
         return TSS2_TCTI_RC_MEMORY;
@@ -199,6 +195,28 @@ init(TSS2_TCTI_CONTEXT *tcti, size_t *size, const char *config)
         .makeSticky = make_sticky,
     };
     return TSS2_RC_SUCCESS;
+}
+
+static TSS2_RC
+init(TSS2_TCTI_CONTEXT *tcti, size_t *size, const char *config)
+{
+    const char *named = getenv("TCTI_LOG");
+    char *whole;
+    if (!size)
+        return TSS2_TCTI_RC_BAD_VALUE;
+    if (!tcti) {
+        *size = sizeof(struct tcti_log);
+        return TSS2_RC_SUCCESS;
+    }
+    if (*size < sizeof(struct tcti_log) || !config)
+        return TSS2_TCTI_RC_BAD_VALUE;
+    if (!named)
+        return init_with((struct tcti_log *)tcti, config);
+    if (asprintf(&whole, "%s:%s", named, config) < 0)
+        return TSS2_TCTI_RC_MEMORY;
+    TSS2_RC rv = init_with((struct tcti_log *)tcti, whole);
+    free(whole);
+    return rv;
 }
 
 static const TSS2_TCTI_INFO info = {
