@@ -95,9 +95,9 @@ wait_standby() {
 
 # peer_says WANTED FILE WHAT: what the other side, which goes on running, says of the token in FILE.
 peer_says() {
+    [ -s "$2" ] || { complain "$3: there is no token to ask about"; return; }
     cat "$2" >&3
-    answer=
-    read -r answer <&4
+    answer=$(timeout 120 head -n 1 <&4) # one line an answer: none is there to be read ahead
     case $answer in
     $1*) ;;
     *) complain "$3: the other side says '$answer', not '$1'" ;;
