@@ -201,7 +201,8 @@ loop_turn(struct loop *l, struct conn *conns, unsigned n)
         int got = epoll_wait(l->epoll_fd, events, EVENTS_MAX, 1000);
         for (int i = 0; i < got; i++)
             conn_event(l, events[i].data.ptr, events[i].events);
-        if (l->measure_to_us == INT64_MAX || clock_mono_us() < l->measure_to_us + DRAIN_US)
+        bool late = l->measure_to_us != INT64_MAX && clock_mono_us() >= l->measure_to_us + DRAIN_US;
+        if (!late && (!l->plan->go_on || l->plan->go_on(l->plan->check_ctx)))
             continue;
         for (unsigned i = 0; i < n; i++)
             if (conns[i].busy)

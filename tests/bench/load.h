@@ -25,7 +25,10 @@ struct load_plan {
     unsigned check_every; /* every nth answer; 0: none */
     /* Of each thread: the body of an answer that was expected, which it may change. */
     enum attest_rc (*check)(void *ctx, char *body, size_t len, struct attest_error *err);
-    void *check_ctx;
+    void *check_ctx; /* and go_on's */
+    /* Asked each second at least, whatever is answered. False: it ends at once, and what is still
+     * under way has failed. NULL: it goes on. */
+    bool (*go_on)(void *ctx);
     _Atomic uint64_t *requested; /* of all threads, for count */
     const atomic_bool *stop;     /* asked before each request; NULL: never */
 };

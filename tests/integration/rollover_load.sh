@@ -52,20 +52,25 @@ standby() { key_table "$ADMIN_SOCKET" | awk '$2 == "token" && $3 == "published" 
 hurry() {
     old=$(standby)
     new=$old
+    turns=0
     while [ -z "$new" ] || [ "$new" = "$old" ]; do
-        kill -0 "$ATTESTD_PID" || return 1
+        turns=$((turns + 1))
+        kill -0 "$ATTESTD_PID" && kill -0 "$SIGNER_PID" && [ $turns -le 1200 ] || return 1
+        sleep 0.05
         new=$(standby)
     done
     "$top_builddir/attestctl" key activate --socket "$ADMIN_SOCKET" --force --reason 'too early' "$new"
 }
-# On a slow machine the caches may be there first: a few tries.
+# On a slow machine the caches may be there first, or the key may sign already: a few tries.
+hurried=
 for _ in $(seq 20); do
     hurry >"$dir/hurry" 2>&1 &
     hurry_pid=$!
     ride 4
-    wait $hurry_pid || { cat "$dir/hurry"; complain "no activation by force"; }
+    wait $hurry_pid && hurried=yes
     [ "$status" = 0 ] || break
 done
+[ "$hurried" ] || { cat "$dir/hurry"; complain "no activation by force"; }
 expect 1
 err_has 'refuses a new token'
 out_has '"other_answers":0,'

@@ -199,9 +199,14 @@ take_answer(void *ctx, char *body, size_t len, struct attest_error *err)
         keep(ride, token->text, exp_s * 1000000);
     note_kid(ride, kid->text);
     show_old(ride);
-    if (wall_us() > ride->new_kid_us + STALL_US)
-        atomic_store(&ride->stop, true);
     return ATTEST_OK;
+}
+
+static bool
+go_on(void *ctx)
+{
+    const struct ride *ride = ctx;
+    return wall_us() <= ride->new_kid_us + STALL_US;
 }
 
 /* ---- set-up ---- */
@@ -288,6 +293,7 @@ run(struct ride *ride, const char *audience, const char *post, unsigned connecti
                              .check_every = 1,
                              .check = take_answer,
                              .check_ctx = ride,
+                             .go_on = go_on,
                              .requested = &requested,
                              .stop = &ride->stop};
     ride->new_kid_us = wall_us();

@@ -5,10 +5,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <netinet/in.h>
 
 #include "base/b64u.h"
 #include "tests/bench/latency.h"
+#include "tests/bench/load.h"
 #include "tests/bench/response.h"
 #include "tests/bench/target.h"
 #include "tests/bench/token_check.h"
@@ -113,6 +116,40 @@ test_responses(void **state)
             fail_msg("accepted: %s", bad[i]);
 }
 
+static bool
+three_turns(void *ctx)
+{
+    return ++*(int *)ctx < 3;
+}
+
+/* Where connections are taken and nobody ever answers. */
+static void
+test_gives_up(void **state)
+{
+    (void)state;
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof(at);
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    AUTO(fd) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+                listen(fd, 8) == 0 && getsockname(fd, (struct sockaddr *)&at, &len) == 0);
+    static struct load_result result;
+    _Atomic uint64_t requested = 0;
+    int turns = 0;
+    struct load_plan plan = {.request = slice_cstr("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+                             .count = UINT64_MAX,
+                             .check_ctx = &turns,
+                             .go_on = three_turns,
+                             .requested = &requested};
+    char text[32];
+    snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(at.sin_port));
+    assert_int_equal(target_parse(text, &plan.target, NULL), ATTEST_OK);
+    load_run(&plan, 2, &result);
+    assert_int_equal(turns, 3);
+    assert_int_equal(result.responses, 0);
+    assert_int_equal(result.failed, 2);
+}
+
 static void
 make_answer(char *out, size_t out_size, const struct secret *seed, const char *kid)
 {
@@ -166,9 +203,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_percentiles),
-        cmocka_unit_test(test_responses),
+        cmocka_unit_test(test_addresses),   cmocka_unit_test(test_percentiles),
+        cmocka_unit_test(test_responses),   cmocka_unit_test(test_gives_up),
         cmocka_unit_test(test_token_check),
     };
     return crypto_init(NULL) == ATTEST_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
