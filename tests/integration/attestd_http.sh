@@ -143,21 +143,31 @@ grep -q 'event=stopped' "$dir/attestd.log" || complain 'no word at the end'
 
 # ---- the door ----
 
-attestd_config 'per_address_max: 2' 'request_timeout_ms: 5000'
-attestd_start
-# two that send nothing hold both places until the deadline
 mkfifo "$dir/silence"
 exec 3<>"$dir/silence"
-curl -s -m 60 "telnet://127.0.0.1:$port" <"$dir/silence" & one=$!
-curl -s -m 60 "telnet://127.0.0.1:$port" <"$dir/silence" & two=$!
+# silent_ones TIMEOUT_MS: attestd, and two that send nothing
+silent_ones() {
+    attestd_config 'per_address_max: 2' "request_timeout_ms: $1"
+    attestd_start
+    curl -s -m 60 "telnet://127.0.0.1:$port" <"$dir/silence" & one=$!
+    curl -s -m 60 "telnet://127.0.0.1:$port" <"$dir/silence" & two=$!
+}
+silent_ones_gone() {
+    kill $one $two 2>/dev/null
+    wait $one $two 2>/dev/null
+    attestd_stop
+}
+# they hold both places
+silent_ones 60000
 inside() { [ "$(metric attestd_connections)" = 2 ]; }
 wait_for 20 inside || complain 'the silent ones did not get in'
 full() { ! curl -sf "http://127.0.0.1:$port/healthz"; }
 wait_for 20 full || complain 'a third connection got in'
-wait_for 20 curl -sf "http://127.0.0.1:$port/healthz" || complain 'the silent ones were not sent away'
+silent_ones_gone
+# until the deadline
+silent_ones 1000
 late() { [ "$(metric 'attestd_refused_total{reason="request_late"}')" -ge 2 ]; }
 wait_for 20 late || complain 'late connections were not counted'
-kill $one $two
-wait $one $two 2>/dev/null
-attestd_stop
+wait_for 20 curl -sf "http://127.0.0.1:$port/healthz" || complain 'the silent ones were not sent away'
+silent_ones_gone
 exit $failed
