@@ -135,13 +135,13 @@ shared() {
     "$redis_server" --port 0 --unixsocket "$dir/redis.sock" --save "" --appendonly no --dir "$dir" \
         --maxmemory-policy noeviction >"$dir/redis.log" 2>&1 &
     redis=$!
+    # New, and nobody has forgotten anything: else tokens of before, and of minutes, would be refused.
     waited=0
-    until [ -S "$dir/redis.sock" ] || [ $waited -ge 600 ]; do
+    until "$redis_cli" -e -s "$dir/redis.sock" set 'attest:{seen}:epoch' new nx >"$dir/redis.cli" 2>&1; do
         waited=$((waited + 1))
+        [ $waited -lt 600 ] || { fail "Redis does not answer: $(cat "$dir/redis.cli")"; break; }
         sleep 0.1
     done
-    # New, and nobody has forgotten anything: else tokens of before, and of minutes, would be refused.
-    "$redis_cli" -s "$dir/redis.sock" set 'attest:{seen}:epoch' new nx >"$dir/redis.cli" 2>&1
     start_server one.log keys_fetched -r "unix://$dir/redis.sock"
     token=$(ask)
     knock 200 "welcome" -H "Authorization: Bearer $token"

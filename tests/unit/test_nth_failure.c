@@ -231,7 +231,7 @@ discovers(void)
     enum attest_rc rc = make_policy(stub.origin, &policy);
     if (!rc)
         rc = attest_verifier_new_fetching(policy, NULL, NULL, NULL, &v, NULL);
-    for (int i = 0; i < 400 && !rc && attest_keys_count(v->keys, stub.origin) == 0; i++) {
+    for (int i = 0; i < 6000 && !rc && attest_keys_count(v->keys, stub.origin) == 0; i++) {
         struct pollfd fd = {.fd = attest_verifier_fd(v), .events = POLLIN};
         poll(&fd, 1, 5);
         rc = attest_verifier_step(v);

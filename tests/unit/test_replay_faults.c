@@ -138,11 +138,16 @@ flush_it(struct redis_server_run *servers)
     return redis_command(&servers[0], "FLUSHALL");
 }
 
-/* With a file that is a moment old. */
+/* With a file that is a moment old. It is refused while the child that fed the replica has not been
+ * waited for. */
 static bool
 kill_it(struct redis_server_run *servers)
 {
-    bool saved = redis_command(&servers[0], "SAVE");
+    bool saved = false;
+    for (int i = 0; i < 400 && !saved; i++) {
+        saved = redis_command(&servers[0], "SAVE");
+        usleep(saved ? 0 : 25000);
+    }
     usleep(200000);
     redis_stop(&servers[0]);
     usleep(300000);
