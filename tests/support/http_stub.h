@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 /*
@@ -104,6 +105,8 @@ http_stub_run(void *ctx)
         int fd = accept(s->fd, NULL, NULL);
         if (fd < 0)
             return NULL;
+        struct timeval patience = {.tv_sec = 60}; /* who says nothing must not hold up the end */
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
         head[0] = '\0';
         while (len < sizeof(head) - 1 && !strstr(head, "\r\n\r\n") &&
                (n = read(fd, head + len, sizeof(head) - 1 - len)) > 0) {

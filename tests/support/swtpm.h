@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -102,6 +103,9 @@ swtpm_off(struct swtpm *t)
     unsigned char answer[10];
     int fd = t->pid > 0 ? swtpm_dial(t->port) : -1;
     if (fd >= 0) {
+        /* It serves one at a time, and a test that failed may still hold the other end. */
+        struct timeval patience = {.tv_sec = 10};
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
         if (write(fd, shutdown_clear, sizeof(shutdown_clear)) != sizeof(shutdown_clear) ||
             read(fd, answer, sizeof(answer)) != sizeof(answer))
             fprintf(stderr, "swtpm: no orderly shutdown\n");

@@ -26,6 +26,7 @@
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/ed25519.h"
 #include "base/file.h"
@@ -217,10 +218,15 @@ compare(const char *name, const char *what, const struct lines *want, const stru
 static void
 wait_for_calls(size_t n)
 {
+    struct timespec until;
+    int failed = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 60;
     pthread_mutex_lock(&server.lock);
-    while (server.calls.n < n)
-        pthread_cond_wait(&server.called, &server.lock);
+    while (server.calls.n < n && !failed)
+        failed = pthread_cond_timedwait(&server.called, &server.lock, &until);
     pthread_mutex_unlock(&server.lock);
+    assert_int_equal(failed, 0);
 }
 
 static void

@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "hsm/keystore.h"
 #include "hsm/p11_key.h"
 #include "hsm/token_admin.h"
@@ -147,15 +149,16 @@ lease(const char *instance, int64_t since_s)
     return l;
 }
 
-/* A machine that is too busy to agree in time has to be asked again. */
+/* A machine that is too busy to agree in time has to be asked again, though not for ever. */
 static enum attest_rc
 lease_set(struct keystore *ks, const struct keystore_lease *expected,
           const struct keystore_lease *mine, struct attest_error *err)
 {
+    int64_t until_ms = clock_mono_ms() + PATIENCE_MS;
     enum attest_rc rc;
     do
         rc = keystore_lease_set(ks, expected, mine, err);
-    while (rc == ATTEST_E_BUSY);
+    while (rc == ATTEST_E_BUSY && clock_mono_ms() < until_ms);
     return rc;
 }
 
@@ -307,8 +310,12 @@ race(const struct keystore_lease *expected, int racers, bool same_second, int ro
         }
     }
     close(ready[1]);
-    for (int i = 0; i < racers; i++)
+    for (int i = 0; i < racers; i++) {
+        struct pollfd pfd = {.fd = ready[0], .events = POLLIN};
+        if (poll(&pfd, 1, 2 * PATIENCE_MS) != 1) /* one that failed, while others hold the pipe */
+            fail_msg("racer %d of %d does not get ready", i, racers);
         assert_int_equal(read(ready[0], &c, 1), 1);
+    }
     close(go[0]);
     close(go[1]); /* all read the end at once */
     for (int i = 0; i < racers; i++) {
