@@ -25,7 +25,7 @@ config() {
 ctl() {
     command=$1
     shift
-    run timeout 600 "$top_builddir/attestctl" hsm "$command" --config "$dir/signer.yaml" "$@"
+    run timeout -k 10 600 "$top_builddir/attestctl" hsm "$command" --config "$dir/signer.yaml" "$@"
 }
 # ca NAME: a root, and a CA below it that signs.
 ca() {

@@ -26,7 +26,7 @@ config() {
 ctl() {
     command=$1
     shift
-    run timeout 600 "$top_builddir/attestctl" hsm "$command" --config "$dir/signer.yaml" "$@"
+    run timeout -k 10 600 "$top_builddir/attestctl" hsm "$command" --config "$dir/signer.yaml" "$@"
 }
 
 config sha256:0,7,11
@@ -173,7 +173,7 @@ ctl seal
 expect 2
 err_has "name the signer's PIN with --pin-file, which may be its credential pin, or say --no-pin"
 printf 'pin: {prompt: true}\n' >>"$dir/signer.yaml"
-run setsid -w timeout 600 "$top_builddir/attestctl" hsm seal --config "$dir/signer.yaml" </dev/null
+run setsid -w timeout -k 10 600 "$top_builddir/attestctl" hsm seal --config "$dir/signer.yaml" </dev/null
 expect 3
 err_has "name a file with --pin-file"
 [ ! -e "$keys" ] || complain "keys were sealed without the PIN that the signer asks for"
@@ -183,7 +183,7 @@ out_has "without a PIN"
 out_has "^sealed_id: [0-9a-f]\{64\}\$"
 id=$(sed -n 's/^sealed_id: //p' "$dir/out")
 cp "$dir/with.yaml" "$dir/signer.yaml"
-run env ATTEST_SIGNER_DEVELOPMENT=true timeout 600 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
+run env ATTEST_SIGNER_DEVELOPMENT=true timeout -k 10 600 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
 [ $status -ne 0 ] && [ $status -ne 124 ] || complain "it started with keys that ask for no PIN"
 err_has "asks for no PIN although there is one"
 ctl reseal
@@ -193,7 +193,7 @@ ctl reseal --force
 expect 0
 out_has "^sealed_id: $id\$"
 config sha256:0,7 "sealed_id: $(printf %064d 0)"
-run env ATTEST_SIGNER_DEVELOPMENT=true timeout 600 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
+run env ATTEST_SIGNER_DEVELOPMENT=true timeout -k 10 600 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
 [ $status -ne 0 ] && [ $status -ne 124 ] || complain "it started with keys of another id"
 err_has "not the file that sealed_id names"
 config sha256:0,7 "sealed_id: $id"
@@ -214,10 +214,10 @@ unlocked() {
     fi
 }
 if command -v setpriv >/dev/null && ! under_sanitizer; then
-    run unlocked timeout 600 "$top_builddir/attestctl" hsm seal-status --config "$dir/signer.yaml"
+    run unlocked timeout -k 10 600 "$top_builddir/attestctl" hsm seal-status --config "$dir/signer.yaml"
     expect 0
     err_has "warning: no locked memory"
-    run unlocked timeout 600 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
+    run unlocked timeout -k 10 600 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
     [ $status -ne 0 ] && [ $status -ne 124 ] || complain "it started without locked memory"
     err_has "raise the limit of locked memory"
 fi

@@ -28,7 +28,7 @@ cp "$dir/signer.yaml" "$dir/bare.yaml"
 printf 'pin:\n  tpm2: %s\n  tcti: "%s"\n' "$sealed" "$TCTI" >>"$dir/signer.yaml"
 
 refused() {
-    run timeout 600 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
+    run timeout -k 10 600 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
     [ $status -ne 0 ] && [ $status -ne 124 ] || complain "it started: $1"
     err_has "$2"
 }

@@ -22,7 +22,7 @@ keys=$dir/state/sealed.keys
 ctl="$top_builddir/attestctl"
 # One that has to refuse; should it start, it is ended, with a status that nobody expects.
 refused() {
-    run timeout 600 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
+    run timeout -k 10 600 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
     [ $status -ne 0 ] && [ $status -ne 124 ] || complain "it started: $1"
     err_has "$2"
 }

@@ -64,7 +64,7 @@ out_has "name  *$(od -An -v -tx1 "$dir/name" | tr -d ' \n')\$"
 
 failures() { tpm2_getcap -T "$TCTI_PLAIN" properties-variable | sed -n 's/^TPM2_PT_LOCKOUT_COUNTER: 0x//p'; }
 refused() {
-    run timeout 600 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
+    run timeout -k 10 600 "$top_builddir/attest-signer" --config "$dir/signer.yaml"
     [ $status -eq 1 ] || complain "status $status, not 1, which is never tried again: $1"
     err_has "$2"
 }
