@@ -63,7 +63,8 @@ grep -rqF "$pin" "$run/log" && complain "the PIN is in a log"
 
 # Serving, a second start takes over; --stop ends it.
 port=$(random_port)
-quickstart --port $port >"$dir/served" 2>&1 </dev/null &
+bash "$top_srcdir/scripts/quickstart" --dir "$run" --build-dir "$top_builddir" --port $port \
+    >"$dir/served" 2>&1 </dev/null &
 server=$!
 for _ in $(seq 3000); do
     grep -q '^Serving' "$dir/served" && break
@@ -81,7 +82,7 @@ elif ! grep -q "Port $port is taken" "$dir/served"; then
     cat "$dir/served"
     complain "it does not serve"
 fi
-quickstart --stop >/dev/null 2>&1 # whatever was wrong: the wait has an end
+[ $failed = 0 ] || kill $server 2>/dev/null # it may still be on its way to serve
 wait $server
 status=$?
 [ $status -eq 0 ] || grep -q "Port $port is taken" "$dir/served" || complain "after --stop the exit status is $status"

@@ -60,7 +60,8 @@ grep -q 'the ones from before' "$dir/out" || complain "the second run made new k
 
 # Serving, and stopped by another.
 port=$(random_port)
-quickstart --tpm --port $port >"$dir/served" 2>&1 </dev/null &
+bash "$top_srcdir/scripts/quickstart" --dir "$run" --build-dir "$top_builddir" --tpm --port $port \
+    >"$dir/served" 2>&1 </dev/null &
 server=$!
 for _ in $(seq 3000); do
     grep -q '^Serving' "$dir/served" && break
@@ -82,7 +83,7 @@ elif ! grep -q "Port $port is taken" "$dir/served"; then
     cat "$dir/served"
     complain "it does not serve"
 fi
-quickstart --stop >/dev/null 2>&1 # whatever was wrong: the wait has an end
+[ $failed = 0 ] || kill $server 2>/dev/null # it may still be on its way to serve
 wait $server
 "$top_builddir/tests/support/find_secrets" "$dir/secrets" bus "$dir/bus.log" || complain "a secret crossed the bus"
 exit $failed
