@@ -165,6 +165,13 @@ verify 3 "longer than"
 expect 3 "nowhere" verify --issuer $issuer --jwks nowhere --audience $audience
 echo '{"keys":[]}' >empty
 expect 3 "--jwks takes" verify --issuer $issuer --jwks empty --audience $audience
+# What is no key set is one that could not be had; what is wrong without any key is that all the same.
+sed 's/^{"keys":\[\(.*\)\]}$/{"keys":[\1,\1]}/' jwks >twice
+expect 3 "one kid is there twice" verify --issuer $issuer --jwks twice --audience $audience
+says '"verified":false,"allowed":false'
+says '"error_code":1012,"rpc_code":-32002'
+expect 1 "one kid is there twice" verify --issuer $issuer --jwks twice --audience $audience x
+says '"error_code":1008'
 expect 3 "" verify --issuer $issuer --jwks . --audience $audience
 expect $unasked "only https" verify --issuer $issuer --jwks http://ai.example.com/jwks --audience $audience
 expect $unasked "user in it" verify --issuer $issuer --jwks https://u:p@127.0.0.1/ --audience $audience
