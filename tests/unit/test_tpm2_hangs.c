@@ -22,6 +22,7 @@ a_tpm_that_hangs_holds_nobody_for_ever(void **state)
 {
     (void)state;
     config.call_timeout_ms = HANGS_MS;
+    config.workers = 2; /* which is what attest-signer.yaml(5) asks for */
     struct keystore *ks = open_ks();
     struct key_ref key = generate(ks, "token", true), sealed = generate(ks, "token", false);
     assert_int_equal(sign(ks, &key, "x"), ATTEST_OK);
@@ -36,6 +37,28 @@ a_tpm_that_hangs_holds_nobody_for_ever(void **state)
     kill(tpm.pid, SIGCONT);
     assert_int_equal(sign(ks, &key, "x"), ATTEST_OK);
     keystore_close(ks);
+}
+
+/* Where it holds the only one the keystore is lost, and says so: its signer ends, to be started
+ * anew. */
+static void
+a_tpm_that_hangs_is_the_end_of_one_worker(void **state)
+{
+    (void)state;
+    config.call_timeout_ms = HANGS_MS;
+    config.workers = 1;
+    struct keystore *ks = open_ks();
+    struct key_ref key = generate(ks, "token", true), sealed = generate(ks, "token", false);
+    kill(tpm.pid, SIGSTOP);
+    assert_int_equal(sign(ks, &key, "x"), ATTEST_E_TIMEOUT);
+    assert_int_equal(sign(ks, &sealed, "x"), ATTEST_E_KEY_OUT_OF_REACH);
+    struct keystore_stats stats;
+    keystore_stats(ks, &stats);
+    assert_int_equal(stats.state, KEYSTORE_LOST);
+    keystore_close(ks);
+    kill(tpm.pid, SIGCONT);
+    swtpm_off(&tpm);
+    assert_true(swtpm_on(&tpm));
 }
 
 static void
@@ -63,6 +86,7 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fresh, clean)
     const struct CMUnitTest tests[] = {
         TEST(a_tpm_that_hangs_holds_nobody_for_ever),
+        TEST(a_tpm_that_hangs_is_the_end_of_one_worker),
         TEST(closing_does_not_wait_for_a_tpm_that_hangs),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
