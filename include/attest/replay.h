@@ -131,7 +131,8 @@ ATTEST_EXPORT ATTEST_NONNULL(1) void attest_replay_setup_fall_back_to_memory(
  * For who makes a store anew for each token, as a command does, and so never knows what a Redis was
  * before. One that nothing was ever written to since it started is then taken for new: what was
  * issued since then passes at once. If it was not new but emptied by that start, a token accepted
- * before can pass once more where its issuer's clock was ahead by more than the start took. Without
+ * before can pass once more where its issuer's clock was ahead by more than the start took, or that
+ * of Redis behind; and so can one that was accepted elsewhere while this Redis stood idle. Without
  * this nothing passes for two minutes and the skew. A server does not want it.
  */
 ATTEST_EXPORT

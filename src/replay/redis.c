@@ -102,16 +102,15 @@ static void
 adopt(struct redis *r, struct redis_link *link, const struct redis_look *found)
 {
     struct redis_known *known = &r->known;
-    int64_t since_s = found->epoch.since_s;
     pthread_mutex_lock(&r->lock);
     bool is_first = !known->epoch[0];
     bool changed = !is_first && strcmp(known->epoch, link->epoch) != 0;
+    bool by_date = is_first && known->believe_start && found->epoch.start_s;
+    int64_t since_s = by_date ? found->epoch.start_s : found->epoch.since_s;
     if (changed && since_s < found->now_s)
         since_s = found->now_s;
     if (is_first || changed)
-        atomic_store_explicit(&r->by_date,
-                              is_first && known->believe_start && found->epoch.from_start,
-                              memory_order_release);
+        atomic_store_explicit(&r->by_date, by_date, memory_order_release);
     if (since_s > lost_s(r))
         atomic_store_explicit(&r->lost_s, since_s, memory_order_release);
     if (is_first || changed || is_new_reference(&known->clock, &found->clock))

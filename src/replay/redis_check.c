@@ -118,12 +118,8 @@ begin_epoch(struct redis_link *link, const struct redis_server *server, const ch
 {
     bool is_new = strcmp(text, REDIS_EPOCH_NEW) == 0 && server->fresh && !known->epoch[0];
     bool from_start = known->believe_start && server->untouched && !text[0] && !known->epoch[0];
-    look->epoch = (struct redis_epoch){
-        .since_s = is_new       ? 0
-                   : from_start ? server->start_s
-                                : look->now_s,
-        .from_start = from_start,
-    };
+    look->epoch.since_s = is_new ? 0 : look->now_s;
+    look->epoch.start_s = from_start ? server->start_s : 0;
     memcpy(look->epoch.identity, server->identity, sizeof(look->epoch.identity));
     redis_epoch_write(link->epoch, &look->epoch);
     return set_epoch(link, link->epoch, deadline_ms, err);

@@ -10,7 +10,7 @@
 #define ID_LEN 40
 #define NONCE_LEN 16
 #define EPOCH "1"
-#define EPOCH_FROM_START "1s"
+#define EPOCH_UNTOUCHED "1s"
 
 /* Cuts the first line, without its end, off text. */
 static struct slice
@@ -88,7 +88,8 @@ read_start(struct slice info, struct redis_server *server)
         return;
     server->start_s = server->now_ms / 1000 - up_s;
     server->untouched = server->fresh && field_is(info, "rdb_changes_since_last_save", "0") &&
-                        field_is(info, "rdb_saves", "0") && saved_s <= server->start_s + 1;
+                        field_is(info, "rdb_saves", "0") && saved_s <= server->start_s + 1 &&
+                        server->start_s > 0;
 }
 
 enum attest_rc
@@ -161,14 +162,18 @@ cut_word(struct slice *text, struct slice *ret)
 bool
 redis_epoch_read(struct slice text, struct redis_epoch *ret)
 {
-    struct slice version, since, identity;
-    if (text.len > REDIS_EPOCH_MAX || !cut_word(&text, &version) ||
-        (!slice_is(version, EPOCH) && !slice_is(version, EPOCH_FROM_START)) ||
-        !cut_word(&text, &since) || !read_number(since, 12, &ret->since_s) ||
-        !cut_word(&text, &identity) || identity.len > REDIS_IDENTITY_MAX ||
+    struct slice version, since, start, identity;
+    if (text.len > REDIS_EPOCH_MAX || !cut_word(&text, &version) || !cut_word(&text, &since) ||
+        !read_number(since, 12, &ret->since_s))
+        return false;
+    ret->start_s = 0;
+    if (slice_is(version, EPOCH_UNTOUCHED)
+            ? !cut_word(&text, &start) || !read_number(start, 12, &ret->start_s)
+            : !slice_is(version, EPOCH))
+        return false;
+    if (!cut_word(&text, &identity) || identity.len > REDIS_IDENTITY_MAX ||
         text.len != 2 * NONCE_LEN)
         return false;
-    ret->from_start = slice_is(version, EPOCH_FROM_START);
     memcpy(ret->identity, identity.p, identity.len);
     ret->identity[identity.len] = '\0';
     return true;
@@ -181,6 +186,9 @@ redis_epoch_write(char out[REDIS_EPOCH_MAX + 1], const struct redis_epoch *epoch
     char hex[2 * NONCE_LEN + 1];
     random_bytes(nonce, sizeof(nonce));
     hex_encode(hex, nonce, sizeof(nonce));
-    snprintf(out, REDIS_EPOCH_MAX + 1, "%s %" PRId64 " %s %s",
-             epoch->from_start ? EPOCH_FROM_START : EPOCH, epoch->since_s, epoch->identity, hex);
+    int n = snprintf(out, REDIS_EPOCH_MAX + 1, "%s %" PRId64 " ",
+                     epoch->start_s ? EPOCH_UNTOUCHED : EPOCH, epoch->since_s);
+    if (epoch->start_s)
+        n += snprintf(out + n, REDIS_EPOCH_MAX + 1 - (size_t)n, "%" PRId64 " ", epoch->start_s);
+    snprintf(out + n, REDIS_EPOCH_MAX + 1 - (size_t)n, "%s %s", epoch->identity, hex);
 }

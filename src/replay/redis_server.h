@@ -58,8 +58,7 @@ int redis_clock_step(const struct redis_clock *before, const struct redis_clock 
 
 struct redis_epoch {
     int64_t since_s; /* Unix time; 0: since there is anything */
-    bool from_start; /* and that is when the server started, untouched: nothing is known to be lost
-                      */
+    int64_t start_s; /* the server was untouched then, and started at this; 0: not said */
     char identity[REDIS_IDENTITY_MAX + 1];
 };
 

@@ -202,12 +202,15 @@ test_epochs(void **state)
     assert_true(redis_epoch_read(slice_cstr(text), &back));
     assert_int_equal(back.since_s, epoch.since_s);
     assert_string_equal(back.identity, epoch.identity);
-    assert_false(back.from_start);
-    epoch.from_start = true;
+    assert_int_equal(back.start_s, 0);
+    epoch.start_s = 1699999990;
     redis_epoch_write(other, &epoch);
     assert_true(redis_epoch_read(slice_cstr(other), &back));
-    assert_true(back.from_start);
+    assert_int_equal(back.start_s, epoch.start_s);
     assert_int_equal(back.since_s, epoch.since_s);
+    assert_string_equal(back.identity, epoch.identity);
+    for (size_t len = 0; len < strlen(other); len++)
+        assert_false(redis_epoch_read((struct slice){other, len}, &back));
     for (size_t len = 0; len < strlen(text); len++)
         assert_false(redis_epoch_read((struct slice){text, len}, &back));
     snprintf(cut, sizeof(cut), "%sx", text);
