@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "signer/signer.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -19,6 +21,8 @@ enum {
     TICK_MS = 250,
     FREE_JOBS_MAX = 256,
     LOST_STOP_MS = 1000, /* what there still is to be answered when the keystore is lost */
+    END_MS = 5000,       /* what end() has at least, with no time left of stop_s */
+    DEADLINE_STACK = 512 * 1024,
     KEYSET_MAX = FRAME_BODY_MAX,
     STATUS_CANNOT = 3,
     STATUS_PIN_REFUSED = 1,
@@ -151,11 +155,8 @@ stop_if_done(struct signer *s)
 {
     if (!s->stopping)
         return;
-    struct issuance_log_status log; /* its thread may hang on the disk when nobody waits any more */
-    issuance_log_status(s->log, &log);
     bool idle = s->in_flight == 0 && s->ops_pending == 0 && !s->checkpoint_running &&
-                !s->start_running && !s->stepping && !s->publication.running &&
-                !s->lease_checking && log.busy_since_ms == 0;
+                !s->start_running && !s->stepping && !s->publication.running && !s->lease_checking;
     bool late = clock_mono_ms() >= s->stop_by_ms;
     if (idle && !late && last_checkpoint(s))
         return;
@@ -377,9 +378,60 @@ start(struct signer *s, const struct signer_options *options, struct attest_erro
     return ATTEST_OK;
 }
 
+/*
+ * end() waits for the module and for the disk (the log's thread, SQLite's last checkpoint), either
+ * of which may hang for ever. Nothing that waits ends by itself then, so this thread waits for
+ * nobody. It outlives signer_run(), hence no part of struct signer.
+ */
+static struct {
+    int64_t by_ms;
+    int status;
+    atomic_bool over;
+} deadline;
+
+static void *
+deadline_thread(void *arg)
+{
+    (void)arg;
+    const struct timespec t = {.tv_sec = deadline.by_ms / 1000,
+                               .tv_nsec = deadline.by_ms % 1000 * 1000000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+        ;
+    if (atomic_load(&deadline.over))
+        return NULL;
+    log_event(LOG_LEVEL_ERROR, "stop_timeout", "note=\"the token or the disk hangs\"");
+    log_event(LOG_LEVEL_ERROR, "stopped", "status=%d note=\"without what still hung\"",
+              deadline.status);
+    _exit(deadline.status);
+}
+
+static void
+deadline_start(const struct signer *s)
+{
+    int64_t now_ms = clock_mono_ms();
+    deadline.by_ms = s->stop_by_ms > now_ms + END_MS ? s->stop_by_ms : now_ms + END_MS;
+    deadline.status = s->exit_status ? s->exit_status : STATUS_CANNOT;
+    pthread_t thread;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, DEADLINE_STACK);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    if (pthread_create(&thread, &attr, deadline_thread, NULL))
+        alarm((unsigned)((deadline.by_ms - now_ms) / 1000)); /* says nothing, but ends it */
+    pthread_attr_destroy(&attr);
+}
+
+static void
+deadline_over(void)
+{
+    atomic_store(&deadline.over, true);
+    alarm(0);
+}
+
 static void
 end(struct signer *s)
 {
+    deadline_start(s);
     /* Who may still bring something first, what he brings it to afterwards. */
     ops_stop(s->ops);
     ops_stop(s->quoting);
@@ -413,6 +465,7 @@ end(struct signer *s)
     buf_done(&s->scratch);
     free(s->names);
     pthread_mutex_destroy(&s->back.lock);
+    deadline_over();
 }
 
 static enum attest_rc
@@ -441,6 +494,20 @@ serve(struct signer *s, struct attest_error *err)
     return server_run(s->server, err);
 }
 
+static void
+leave(struct signer *s, struct start_socket sockets[2])
+{
+    if (s->abandoned) {
+        /* Some thread hangs in the token or on the disk; waiting for it may be for ever. */
+        start_sockets_done(sockets);
+        log_event(LOG_LEVEL_ERROR, "stopped", "status=%d note=\"without what still hung\"",
+                  s->exit_status);
+        _exit(s->exit_status);
+    }
+    end(s);
+    start_sockets_done(sockets);
+}
+
 int
 signer_run(const struct signer_config *config, const struct signer_options *options)
 {
@@ -461,24 +528,17 @@ signer_run(const struct signer_config *config, const struct signer_options *opti
     if (config->development)
         log_event(LOG_LEVEL_WARNING, "development", "note=\"not for production\"");
     enum attest_rc rc = start_sockets(config, sockets, &err);
-    if (!rc) {
-        if (!(rc = make_server(&s, sockets, signal_fd, &err)) && !(rc = start(&s, options, &err)))
-            rc = serve(&s, &err);
-        if (s.abandoned) {
-            /* Some thread hangs in the token or on the disk; waiting for it may be for ever. */
-            start_sockets_done(sockets);
-            log_event(LOG_LEVEL_ERROR, "stopped", "status=%d note=\"without what still hung\"",
-                      s.exit_status);
-            _exit(s.exit_status);
-        }
-        end(&s);
-        start_sockets_done(sockets);
-    }
+    bool began = !rc;
+    if (began && !(rc = make_server(&s, sockets, signal_fd, &err)) &&
+        !(rc = start(&s, options, &err)))
+        rc = serve(&s, &err);
     if (rc) { /* not err.rc: it may tell of something that was got over */
         log_event(LOG_LEVEL_ERROR, "failed", "why=%s", LOG_QUOTED(slice_cstr(err.text)));
         s.exit_status = rc == ATTEST_E_PIN ? STATUS_PIN_REFUSED : STATUS_CANNOT;
-    } else {
-        log_event(LOG_LEVEL_INFO, "stopped", "status=%d", s.exit_status);
     }
+    if (began)
+        leave(&s, sockets);
+    if (!rc)
+        log_event(LOG_LEVEL_INFO, "stopped", "status=%d", s.exit_status);
     return s.exit_status;
 }

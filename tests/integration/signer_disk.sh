@@ -10,15 +10,34 @@ trap 'signer_kill; rm -rf "$dir"' EXIT
 ctl="$top_builddir/attestctl"
 
 SLOWSYNC_CONTROL=$dir/disk
-SLOWSYNC_UNDER=$dir/state/log
+SLOWSYNC_UNDER=$dir/state
 export SLOWSYNC_CONTROL SLOWSYNC_UNDER
 signer_preload=$top_builddir/tests/support/.libs/slowsync.so
 [ -r "$signer_preload" ] || exit 77
 disk() { printf '%s' "$1" >"$dir/disk.new" && mv "$dir/disk.new" "$dir/disk"; }
 status_says() { $ctl status --socket "$admin_socket" --json | tr -d ' \n' | grep -q -e "$1"; }
 
+# stop_ends WHERE: a stop is carried out without the disk, and is none that went well.
+stop_ends() {
+    kill -TERM "$signer_pid"
+    until_true grep -q event=stopped "$dir/signer.log" || { complain "a stop has no end $1"; disk ok; }
+    status=0
+    wait "$signer_pid" || status=$?
+    signer_pid=
+    [ "$status" = 3 ] || complain "stopped with $status $1"
+}
+
+# Nothing is under way, and there is no key that could sign a last checkpoint: what only closing the
+# records asks of a disk that hangs.
 disk ok
 signer_token
+signer_config 'stop_s: 1'
+signer_start || exit 1
+disk hang
+stop_ends "on a disk that hangs, idle"
+
+SLOWSYNC_UNDER=$dir/state/log
+disk ok
 signer_config
 signer_start || exit 1
 signer_keys || complain "keys could not be made"
@@ -103,12 +122,7 @@ record_hangs() {
     status_says 'awritehangs'
 }
 until_true record_hangs || complain "a disk that hangs is not said"
-kill -TERM "$signer_pid"
-until_true grep -q event=stopped "$dir/signer.log" || { complain "a stop has no end"; disk ok; }
-status=0
-wait "$signer_pid" || status=$?
-signer_pid=
-[ "$status" = 3 ] || complain "stopped with $status on a disk that hangs, and nobody waits for"
+stop_ends "on a disk that hangs, and nobody waits for"
 
 disk ok
 run signer_log_verify --tokens "$dir/jtis"
