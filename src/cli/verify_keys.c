@@ -92,17 +92,31 @@ what_next(enum attest_rc rc, const struct kind *kind)
 }
 
 /*
- * The key of RFC 8037, as a root: an issuer who has one has the keys that it signed, and it signed
- * none. A verifier is made of an issuer's keys, and here there are none to be had.
+ * A root that nobody has: a point found by chance, whose secret was never known. An issuer who has
+ * a root has the keys that it signed, and this one signs none. A verifier is made of an issuer's
+ * keys, and here there are none to be had.
  */
-#define NO_ROOT                                                                                    \
-    "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}"
+static enum attest_rc
+pin_nobody(const struct verify_keys *vk, struct attest_error *err)
+{
+    uint8_t x[ED25519_PUBLIC_LEN];
+    AUTO(buf) struct buf jwk;
+    buf_init(&jwk, 1024);
+    do /* one in sixteen is one */
+        random_bytes(x, sizeof(x));
+    while (!ed25519_public_ok(x));
+    struct pubkey key = pubkey_ed25519(x);
+    jwk_write(&key, &jwk);
+    if (buf_rc(&jwk))
+        return error_set(err, ATTEST_E_NOMEM, "key: out of memory");
+    return attest_keys_pin_root(vk->keys, vk->issuer, jwk.p, jwk.len, err);
+}
 
 static enum exit_status
 load(struct verify_keys *vk, const struct kind *kind, const char *path)
 {
     AUTO(buf) struct buf text;
-    struct attest_error err = {0};
+    struct attest_error err = {0}, none = {0};
     buf_init(&text, ATTEST_JWKS_MAX);
     if (file_read(path, ATTEST_JWKS_MAX, &text, &err) != ATTEST_OK)
         return failed(&err, "--jwks takes the issuer's key set, a file or a URL");
@@ -111,8 +125,8 @@ load(struct verify_keys *vk, const struct kind *kind, const char *path)
         return EXIT_DONE;
     if (kind != &plain)
         return no_keys(vk, &err, what_next(rc, kind));
-    if (attest_keys_pin_root(vk->keys, vk->issuer, NO_ROOT, strlen(NO_ROOT), NULL) != ATTEST_OK)
-        return failed(&err, "--jwks takes the issuer's key set, a file or a URL");
+    if (pin_nobody(vk, &none) != ATTEST_OK)
+        return failed(&none, "try again");
     return no_keys(vk, &err, "--jwks takes the issuer's key set, a file or a URL");
 }
 
