@@ -5,12 +5,14 @@
 #include <attest/attest.h>
 
 #include "base/file.h"
-#include "base/json.h"
+#include "base/jsondoc.h"
 #include "cli/command.h"
 #include "cli/verify_keys.h"
 
 #define TOKEN_LEN_MAX 65536 /* longer ones are judged too: malformed */
 #define POLICY_MAX (1 << 20)
+#define VERDICT_MAX 65536
+#define RPC_REFUSED (-32002)
 
 static enum exit_status verify(const struct cli_args *args);
 
@@ -178,7 +180,8 @@ DEFINE_AUTO(attest_replay_setup, struct attest_replay_setup *, attest_replay_set
 
 /* A Redis that is away shuts out what is good. What is bad is bad all the same, and said so. */
 static enum exit_status
-make_replay(const char *store, const char *password_file, bool *away, struct attest_replay **ret)
+make_replay(const char *store, const char *password_file, struct attest_error *away,
+            struct attest_replay **ret)
 {
     struct attest_error err = {0};
     bool memory = !store || strcmp(store, "memory") == 0;
@@ -199,11 +202,11 @@ make_replay(const char *store, const char *password_file, bool *away, struct att
     if (rc == ATTEST_OK)
         return EXIT_DONE;
     /* Who is refused by a Redis, or must refuse it, is not to be talked out of having one. */
-    *away = rc == ATTEST_E_IO || rc == ATTEST_E_TIMEOUT;
-    failed(&err, *away ? "--replay memory needs no server" : "");
-    if (!*away || attest_replay_new_memory(16, ret, &err) != ATTEST_OK)
-        return EXIT_FAILED;
-    return EXIT_DONE;
+    if (rc != ATTEST_E_IO && rc != ATTEST_E_TIMEOUT)
+        return failed(&err, "");
+    *away = err;
+    away->rc = rc;
+    return attest_replay_new_memory(16, ret, &err) == ATTEST_OK ? EXIT_DONE : failed(&err, "");
 }
 
 /* Fetches that may be waited for: a kid that is not in the set may be in the next one. */
@@ -226,17 +229,28 @@ check(struct attest_verifier *verifier, struct verify_keys *vk, struct slice tok
     }
 }
 
-/* The verdict on what is good in every way, but may have been seen before for all we know. */
+/*
+ * The verdict on what is good in every way, but may have been seen before for all we know: that on
+ * nobody, who is let in or not as the policy has it, with another reason.
+ */
 static enum exit_status
 not_remembered(struct attest_verifier *verifier)
 {
-    struct attest_result *nobody = NULL; /* is let in or not, as the policy has it */
-    bool in = attest_verifier_check(verifier, NULL, 0, NULL, 0, &nobody) == ATTEST_OK;
-    printf("{\"verified\":false,\"allowed\":%s,\"trust_level\":\"none\",\"issuer\":null,"
-           "\"subject\":null,\"claims\":null,\"verified_claims\":[],\"error\":\"%s\","
-           "\"error_code\":%d,\"rpc_code\":-32002}\n",
-           in ? "true" : "false", attest_strerror(ATTEST_E_REPLAY_STORE), ATTEST_E_REPLAY_STORE);
+    struct attest_result *nobody = NULL;
+    if (attest_verifier_check(verifier, NULL, 0, NULL, 0, &nobody) != ATTEST_OK && !nobody)
+        return EXIT_FAILED;
+    char *plain AUTO(mem) = attest_result_to_json(nobody);
     attest_result_free(nobody);
+    AUTO(json_t)
+    json_t *json = plain ? jsondoc_read(plain, strlen(plain), VERDICT_MAX, 8, NULL) : NULL;
+    bool made = json &&
+                json_object_set_new(json, "error",
+                                    json_string(attest_strerror(ATTEST_E_REPLAY_STORE))) == 0 &&
+                json_object_set_new(json, "error_code", json_integer(ATTEST_E_REPLAY_STORE)) == 0 &&
+                json_object_set_new(json, "rpc_code", json_integer(RPC_REFUSED)) == 0;
+    char *text AUTO(mem) = made ? json_dumps(json, JSON_COMPACT) : NULL;
+    if (text)
+        printf("%s\n", text);
     return EXIT_FAILED;
 }
 
@@ -257,7 +271,7 @@ judge(struct attest_verifier *verifier, struct verify_keys *vk, struct slice tok
     if (text)
         printf("%s\n", text);
     free(text);
-    if (text && retry && !vk->complained)
+    if (text && retry && !vk->complained && !away)
         cli_complain(EXIT_FAILED, cmd_verify.name, "%s; try again later",
                      attest_result_error(result));
     attest_result_free(result);
@@ -275,7 +289,8 @@ struct parts {
     struct verify_keys vk;
     struct attest_policy *policy;
     struct attest_replay *replay;
-    bool away; /* the store that was asked for; this one has to do for what is bad anyway */
+    /* Why the store that was asked for is away; this one has to do for what is bad anyway. */
+    struct attest_error away;
     struct attest_verifier *verifier;
 };
 
@@ -301,6 +316,8 @@ build(const struct cli_args *args, const struct setting *s, struct parts *parts)
                              &parts->replay);
     if (status == EXIT_DONE)
         status = verify_keys_verifier(&parts->vk, parts->policy, parts->replay, &parts->verifier);
+    if (status == EXIT_DONE && parts->away.rc && !parts->vk.complained)
+        failed(&parts->away, "--replay memory needs no server");
     return status;
 }
 
@@ -322,5 +339,6 @@ verify(const struct cli_args *args)
     enum exit_status status = build(args, &s, &parts);
     if (status != EXIT_DONE)
         return status;
-    return judge(parts.verifier, &parts.vk, buf_view(&token), cli_value(args, "proof"), parts.away);
+    return judge(parts.verifier, &parts.vk, buf_view(&token), cli_value(args, "proof"),
+                 parts.away.rc != ATTEST_OK);
 }

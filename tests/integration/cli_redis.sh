@@ -96,10 +96,19 @@ stop_redis
 verify 3 '"verified":false,"allowed":false,"trust_level":"none"' three
 grep -qF '"error":"replay store unavailable","error_code":1014,"rpc_code":-32002}' "$dir/verdict" ||
     fail "$(cat "$dir/verdict")"
+members() { grep -o '"[a-z_]*":' "$dir/verdict"; }
+members >"$dir/members"
+one_line() { [ "$(wc -l <"$dir/err")" -eq 1 ] || fail "not one line: $(cat "$dir/err")"; }
+one_line
 grep -qF -- "--replay memory needs no server" "$dir/err" || fail "$(cat "$dir/err")"
 verify 3 '"verified":false,"allowed":true' three --policy preferred
 echo nonsense >"$dir/nonsense"
 verify 1 '"error_code":1008' nonsense
+members | cmp -s - "$dir/members" || fail "other members than $(cat "$dir/members"): $(cat "$dir/verdict")"
 "$mint" token aud '"https://elsewhere.example.com"' >"$dir/elsewhere"
 verify 1 '"error_code":1005' elsewhere
+cp "$dir/nonsense" "$dir/jwks" # and the keys with it
+verify 3 '"error_code":1012' three
+one_line
+grep -qF -- "--jwks takes" "$dir/err" || fail "$(cat "$dir/err")"
 exit $failed
