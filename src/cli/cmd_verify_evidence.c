@@ -123,6 +123,10 @@ fetch_evidence(const char *issuer, struct expected *expected, struct buf *text)
     AUTO(fetch_answer) struct fetch_answer answer = {0};
     struct attest_error err = {0};
     struct slice base = base_of(issuer);
+    if (issuer[strcspn(issuer, "?#")])
+        return cli_complain(EXIT_USAGE, cmd_verify_evidence.name,
+                            "the URL must end before its '?' or '#': the nonce is put behind it "
+                            "here, a new one or that of --nonce");
     if (!expected->fresh)
         random_bytes(expected->nonce, sizeof(expected->nonce));
     expected->fresh = true;

@@ -96,6 +96,11 @@ err_has "evidence is missing"
 ve --nonce short "$dir/evidence"
 expect 2
 err_has "43 characters"
+for address in "http://127.0.0.1:9/.well-known/attestation-evidence?nonce=$nonce" "http://127.0.0.1:9/#x"; do
+    ve "$address"
+    expect 2
+    err_has "must end before"
+done
 ve "$dir/not-there"
 expect 3
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | openssl pkey -pubout >"$dir/pem"
