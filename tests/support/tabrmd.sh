@@ -53,7 +53,7 @@ tabrmd_bus_on() {
     tabrmd_wait $tabrmd_bus_pid test -s "$dir/bus.address" # written once it listens
 }
 
-tabrmd_answers() { tpm2_getcap -T "tabrmd:bus_type=session" properties-fixed >/dev/null 2>&1; }
+tabrmd_answers() { timeout 10 tpm2_getcap -T "tabrmd:bus_type=session" properties-fixed >/dev/null 2>&1; }
 
 # What one before it had in the TPM it flushes, as docs/operations.md has it do.
 tabrmd_on() {
