@@ -287,7 +287,7 @@ test_busy_is_not_away(void **state)
     assert_int_equal(consume(other, "seen"), ATTEST_OK);
     options.connections_max = 1;
     options.memory_max = 100;
-    options.timeout_ms = 12000; /* of which half is for waiting */
+    options.timeout_ms = 20000; /* of which half is for waiting */
     struct replay_store *s = new_store();
     assert_true(redis_command(&server, "CLIENT PAUSE 600000 WRITE"));
     assert_int_equal(pthread_create(&thread, NULL, consume_slowly, s), 0);
