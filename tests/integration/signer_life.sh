@@ -28,7 +28,7 @@ secrets() { :; } # of the keys that there are now
 if [ "${LIFE:-}" = sealed ]; then
     signer_sealed
     seal() { "$top_builddir/attestctl" hsm seal --config "$dir/signer.yaml" >/dev/null; }
-    secrets() { cp "$dir/state/sealed.keys" "$dir/copy.keys" && swtpm_secrets_of "$dir/copy.keys" "$dir/pin"; }
+    secrets() { swtpm_secrets_of_running "$dir/state/sealed.keys" "$dir/pin"; }
 else
     signer_token
 fi

@@ -23,10 +23,6 @@ run "$ctl" hsm seal --no-pin --config "$dir/signer.yaml"
 expect 0
 signer_start || exit 1
 signer_keys || complain "keys could not be made"
-swtpm_secrets_of_signer() {
-    cp "$dir/state/sealed.keys" "$dir/copy.keys"
-    swtpm_secrets_of "$dir/copy.keys"
-}
 
 mints() {
     run signer_load --count 5 --in-flight 2
@@ -66,7 +62,7 @@ generate() { timeout 120 "$ctl" key generate --socket "$admin_socket" --purpose 
 before_each "key generate" generate
 [ $cuts -ge 5 ] || complain "key generate: only $cuts cuts"
 echo "key generate: $cuts cuts"
-swtpm_secrets_of_signer
+swtpm_secrets_of_running "$dir/state/sealed.keys"
 
 for _ in 1 2 3 4 5 6 7 8; do
     run generate
@@ -87,7 +83,7 @@ before_each "key destroy" destroy
 [ $cuts -ge 5 ] || complain "key destroy: only $cuts cuts"
 echo "key destroy: $cuts cuts, of $before keys $(key_kid token revoked | grep -c .) are left"
 [ "$(key_kid token revoked | grep -c .)" -lt "$before" ] || complain "nothing was destroyed"
-swtpm_secrets_of_signer
+swtpm_secrets_of_running "$dir/state/sealed.keys"
 
 # The PIN of a token, in a file of its own: there is one that opens at the end, and counters are not lost.
 {

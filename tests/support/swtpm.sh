@@ -82,6 +82,20 @@ swtpm_secrets_of() {
         complain "$1 could not be opened for its secrets"
 }
 
+# The same of a file whose signer runs: it may write it, and raise its counter, between the copy and
+# the look at it.
+swtpm_secrets_of_running() {
+    sealed=$1
+    shift
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        cp "$sealed" "$dir/copy.keys"
+        "$top_builddir/tests/support/sealed_secrets" "$TCTI_PLAIN" "$dir/copy.keys" "$@" \
+            >"$dir/told" 2>"$dir/untold" && cat "$dir/told" >>"$dir/secrets" && return
+        sleep 0.2
+    done
+    complain "$sealed could not be opened for its secrets: $(cat "$dir/untold")"
+}
+
 # Nothing of all that stands in the record, and all that could carry some was encrypted.
 swtpm_bus_clean() {
     # What is shorter than eight characters is a wrong one.
